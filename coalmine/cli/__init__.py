@@ -1,0 +1,112 @@
+"""The ``coalmine`` command. Each subcommand is a module of this package, imported when called."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from coalmine import __version__
+
+__all__ = ["main"]
+
+COMMANDS = {
+    "demo": "Release three versions of a model on this machine, and watch.",
+    "up": "Start the stack on this machine: launcher, Envoy, Prometheus.",
+    "down": "Stop the stack on this machine.",
+    "status": "Show what runs on this machine and what is routed where.",
+    "release": "Ask for a release of a bento version.",
+    "runs": "List releases, or show one.",
+    "watch": "Follow a release until it ends.",
+    "report": "Write the HTML report of a release.",
+    "send": "Send a CloudEvent to a launcher.",
+    "launcher": "Receive events and run releases.",
+    "compile": "Compile a pipeline for an engine.",
+    "step": "Do the work of one task of a release.",
+    "gate": "Judge a canary by a policy, and exit with the verdict.",
+    "doctor": "Say what is here, what is missing and how to get it.",
+}
+CONFIG_FILES = ("coalmine.yaml", ".coalmine/config.yaml")
+
+
+class _LazyGroup(click.Group):
+    """Knows its commands' names and one-line helps without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"coalmine.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches  # noqa: PLC0415 - only on an error
+
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else " See 'coalmine --help'."
+            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "COALMINE"},
+)
+@click.version_option(__version__, prog_name="coalmine")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML file with defaults: a mapping from command to options. "
+    f"Else the first of {', '.join(CONFIG_FILES)} that exists.",
+)
+@click.pass_context
+def cli(ctx: click.Context, config: Path | None) -> None:
+    """Release machine-learning models safely.
+
+    Every option can also be set by an environment variable COALMINE_<COMMAND>_<OPTION> or in a
+    configuration file; the command line is strongest, then the environment, then the file.
+    """
+    ctx.default_map = _read_config(config)
+
+
+def main() -> None:
+    """Run the command line; errors are shown as sentences, never as tracebacks."""
+    from coalmine._base.errors import CoalmineError  # noqa: PLC0415 - keeps `--help` quick
+
+    try:
+        cli(standalone_mode=True)
+    except CoalmineError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _read_config(path: Path | None) -> dict[str, Any]:
+    found = path or next((Path(name) for name in CONFIG_FILES if Path(name).is_file()), None)
+    if found is None:
+        return {}
+    import yaml  # noqa: PLC0415 - keeps `--help` quick
+
+    try:
+        content = yaml.safe_load(found.read_text())
+    except yaml.YAMLError as error:
+        raise click.UsageError(f"{found} is no YAML: {error}") from None
+    unknown = sorted(set(content or {}) - set(COMMANDS)) if isinstance(content, dict) else ["?"]
+    if content is not None and (not isinstance(content, dict) or unknown):
+        raise click.UsageError(
+            f"{found}: {', '.join(unknown)}: not a command; write a mapping from command to options"
+        )
+    return content or {}

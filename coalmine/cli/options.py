@@ -1,0 +1,39 @@
+"""Options that several commands take, so that they read the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["DEFAULT_STATE", "output_option", "state_option"]
+
+F = TypeVar("F", bound=Callable[..., Any] | click.Command)
+
+DEFAULT_STATE = ".coalmine/local"
+
+
+def state_option(function: F) -> F:
+    """Add ``--state``, the state folder, as an absolute path in parameter ``state``."""
+    return click.option(
+        "--state",
+        type=click.Path(file_okay=False, path_type=Path, resolve_path=True),
+        default=DEFAULT_STATE,
+        show_default=True,
+        envvar="COALMINE_STATE",
+        help="Folder in which everything on this machine keeps its state.",
+    )(function)
+
+
+def output_option(function: F) -> F:
+    """Add ``-o``/``--output``: ``text`` for people, ``json`` for programs."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="How to print the result.",
+    )(function)

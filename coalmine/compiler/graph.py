@@ -1,0 +1,217 @@
+"""The flat graph: what a pipeline is once its nesting is undone.
+
+Every target is lowered from this graph and the local engine runs it, so a pipeline means the same
+wherever it goes. It is data only: frozen, hashable, without a word of any target or of any step.
+
+A task starts when every task it names (by an input, a condition or ``after``) has succeeded and
+every one of its conditions is true. It is skipped when a condition is false or when something it
+waits for was skipped or failed. The exit task, if there is one, runs once all others have ended,
+however they ended.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+__all__ = [
+    "Comparison",
+    "Condition",
+    "Constant",
+    "Graph",
+    "InputRef",
+    "Operator",
+    "OutputPath",
+    "Parameter",
+    "ParameterRef",
+    "ParameterType",
+    "Piece",
+    "Resources",
+    "Retry",
+    "Task",
+    "TaskOutputRef",
+    "Value",
+]
+
+NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+"""What a task's name looks like: legal as it stands on every target (RFC 1123 label)."""
+
+
+class ParameterType(StrEnum):
+    """The type of a parameter, in KFP IR's own words."""
+
+    STRING = "STRING"
+    INTEGER = "NUMBER_INTEGER"
+    DOUBLE = "NUMBER_DOUBLE"
+    BOOLEAN = "BOOLEAN"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """An input of the pipeline or of a task.
+
+    Attributes:
+        name: As the pipeline's author wrote it.
+        type: Its type; values travel as strings all the same.
+        default: The value as a string when none is given; None where one must be given.
+        description: For help texts.
+    """
+
+    name: str
+    type: ParameterType = ParameterType.STRING
+    default: str | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A value known when the pipeline was compiled, as the string a container gets."""
+
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterRef:
+    """The value of a pipeline parameter."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOutputRef:
+    """The value of an output parameter of a task."""
+
+    task: str
+    output: str
+
+
+Value = Constant | ParameterRef | TaskOutputRef
+
+
+@dataclass(frozen=True, slots=True)
+class InputRef:
+    """The place in a command line where a task's input goes."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPath:
+    """The place in a command line where the path of a file to write an output to goes."""
+
+    name: str
+
+
+Piece = tuple[str | InputRef | OutputPath, ...]
+"""One argument: its parts are joined without a separator."""
+
+
+class Operator(StrEnum):
+    """How a condition compares."""
+
+    EQUAL = "=="
+    NOT_EQUAL = "!="
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two values compared as strings."""
+
+    left: Value
+    operator: Operator
+    right: Value
+
+
+Condition = Comparison
+"""What must be true for a task to run. A task's conditions all have to be true."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often and when a failed task is tried again.
+
+    Attributes:
+        max_retries: Tries after the first.
+        backoff_seconds: Wait before the first retry.
+        backoff_factor: What the wait is multiplied with after each retry.
+        backoff_max_seconds: The longest wait; None where there is no limit.
+    """
+
+    max_retries: int
+    backoff_seconds: float = 0.0
+    backoff_factor: float = 2.0
+    backoff_max_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a container asks for and may use at most, as Kubernetes quantities; empty: unsaid."""
+
+    cpu_request: str = ""
+    cpu_limit: str = ""
+    memory_request: str = ""
+    memory_limit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One container to run.
+
+    Attributes:
+        name: Unique in the graph, a legal name on every target (see ``NAME``).
+        component: The name of the component it was made from.
+        image: The container image.
+        command: The entrypoint's arguments; empty where the image's own is meant.
+        args: The arguments behind it.
+        inputs: What the component takes, in its order.
+        arguments: What each input gets, in the inputs' order. An input without an entry has no
+            value here and takes its default.
+        outputs: The parameters it writes.
+        after: Tasks that must have succeeded first although nothing of theirs is used.
+        when: All must be true.
+        retry: None where it is tried once.
+        timeout_seconds: For one try; None where there is no limit.
+        env: Environment variables, name and value.
+    """
+
+    name: str
+    component: str
+    image: str
+    command: tuple[Piece, ...] = ()
+    args: tuple[Piece, ...] = ()
+    inputs: tuple[Parameter, ...] = ()
+    arguments: tuple[tuple[str, Value], ...] = ()
+    outputs: tuple[Parameter, ...] = ()
+    after: tuple[str, ...] = ()
+    when: tuple[Condition, ...] = ()
+    retry: Retry | None = None
+    timeout_seconds: int | None = None
+    env: tuple[tuple[str, str], ...] = ()
+    resources: Resources = field(default_factory=Resources)
+
+    def depends_on(self) -> frozenset[str]:
+        """Name the tasks this one waits for: by an input, by a condition, or by ``after``."""
+        values = [value for _, value in self.arguments]
+        values += [side for condition in self.when for side in (condition.left, condition.right)]
+        used = {value.task for value in values if isinstance(value, TaskOutputRef)}
+        return frozenset(used | set(self.after))
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A whole pipeline, flat.
+
+    Attributes:
+        name: The pipeline's name, a legal name on every target.
+        description: What it is for.
+        parameters: What it takes, in the author's order.
+        tasks: In an order in which each stands behind what it waits for.
+        exit_task: Runs when all others have ended, however; None if there is none.
+    """
+
+    name: str
+    parameters: tuple[Parameter, ...]
+    tasks: tuple[Task, ...]
+    exit_task: Task | None = None
+    description: str = ""

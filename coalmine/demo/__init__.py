@@ -1,0 +1,1 @@
+"""Three releases on one machine: the main job, shown."""

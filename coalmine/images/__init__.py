@@ -1,0 +1,1 @@
+"""What makes images, one builder a file."""

@@ -1,0 +1,1 @@
+"""What answers questions about the past minutes, one source a file."""

@@ -1,0 +1,1 @@
+"""What splits the traffic, one backend a file."""

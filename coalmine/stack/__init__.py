@@ -1,0 +1,1 @@
+"""The embedded parts on one machine, supervised: Envoy, Prometheus, model servers, the launcher."""

@@ -1,0 +1,1 @@
+"""Where bentos come from, one adapter a file."""
