@@ -1,1 +1,1 @@
-"""CloudEvents in, strictly read; events about releases out. The ground floor of the control wing."""
+"""CloudEvents in, strictly read; events about releases out: the control wing's ground floor."""

@@ -1,1 +1,1 @@
-"""The HTTP receiver, the bindings and the durable queue: an accepted event becomes exactly one run."""
+"""HTTP receiver, bindings and durable queue: an accepted event becomes exactly one run."""

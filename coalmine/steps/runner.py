@@ -79,4 +79,4 @@ def _value(
         ) from None
 
 
-_READERS: dict[str, type[str] | type[int] | type[float]] = {"str": str, "int": int, "float": float}
+_READERS: dict[str, type[str | int | float]] = {"str": str, "int": int, "float": float}
