@@ -1,0 +1,59 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+BIN := .venv/bin
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONWARNINGS ?=
+unexport PYTHONDONTWRITEBYTECODE
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Make .venv with everything that is locked, and fetch Prometheus
+	@./scripts/setup
+	@$(BIN)/python -m coalmine.stack.prometheus_binary
+
+demo: setup ## Release three versions of a model on this machine: promoted, promoted, rolled back
+	@$(BIN)/coalmine demo
+
+test: setup ## Run the tests
+	@$(BIN)/pytest -n 2 --dist worksteal
+
+check: setup lint types imports fresh ## Lint, format, types, import contracts, compiled/ fresh
+
+lint:
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types:
+	@$(BIN)/mypy
+
+imports:
+	@$(BIN)/lint-imports --no-logo
+
+format: setup ## Format the code and mend what can be mended
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+compile: setup ## Write compiled/ anew from pipelines/
+	@$(MAKE) --no-print-directory compiled OUT=compiled
+
+compiled:
+	@for target in kfp tekton argo; do \
+	  $(BIN)/coalmine compile pipelines/release.py --target $$target -o $(OUT)/$$target/release.yaml || exit 1; \
+	done
+
+fresh:
+	@rm -rf .coalmine/fresh && $(MAKE) --no-print-directory compiled OUT=.coalmine/fresh
+	@diff -ru compiled .coalmine/fresh || { echo "compiled/ is stale; fix: make compile"; exit 1; }
+
+bench: setup ## Measure; prints ratios taken side by side in one run
+	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+lock: ## Resolve requirements.lock anew from pyproject.toml
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-emit-index-url --quiet -o requirements.lock
+
+clean: ## Remove .venv and all state
+	rm -rf .venv .coalmine dist
+
+.PHONY: help setup demo test check lint types imports format compile compiled fresh bench lock clean
