@@ -56,10 +56,6 @@ class Tally:
             if answer.failed and revision in {None, answer.revision}
         )
 
-    def unexcused(self, excused: Answer) -> dict[Answer, int]:
-        """List the failures that are not of the one kind that was to be expected."""
-        return {a: n for a, n in self.counts.items() if a.failed and a != excused}
-
 
 class Load:
     """Sends requests to a service from the moment it first answers until it is told to stop.
