@@ -1,0 +1,132 @@
+"""A folder of blobs, each by the digest of its content, each whole or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from coalmine._base.errors import InputError
+from coalmine.images.config import Blob
+from coalmine.images.tar import Sink
+
+__all__ = ["Blobs", "HashingWriter", "digest_of"]
+
+
+def digest_of(content: bytes) -> str:
+    """Name a content: ``sha256:`` and 64 hexadecimal digits."""
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+class HashingWriter:
+    """Takes bytes, counts and hashes them, and passes them on if there is where to.
+
+    Args:
+        out: Where to pass them; stays open.
+    """
+
+    def __init__(self, out: Sink | None = None) -> None:
+        self.size = 0
+        self._hash = hashlib.sha256()
+        self._out = out
+
+    @property
+    def blob(self) -> Blob:
+        """Digest and size of what has come so far."""
+        return Blob("sha256:" + self._hash.hexdigest(), self.size)
+
+    def write(self, content: bytes, /) -> int:
+        """Take some bytes."""
+        self._hash.update(content)
+        self.size += len(content)
+        if self._out is not None:
+            self._out.write(content)
+        return len(content)
+
+
+class Blobs:
+    """The blobs of one layout.
+
+    Args:
+        folder: Where they are.
+        temporary: A folder on the same disk, for what is not whole yet.
+    """
+
+    def __init__(self, folder: Path, temporary: Path) -> None:
+        self._folder = folder
+        self._temporary = temporary
+
+    def add(self, content: bytes) -> tuple[Blob, bool]:
+        """Store a small blob; tell whether it was here before."""
+        blob = Blob(digest_of(content), len(content))
+        if self.has(blob):
+            return blob, True
+        return self.store(lambda out: _write(out, content)), False
+
+    def store(self, write: Callable[[Sink], None]) -> Blob:
+        """Store what a function writes; on disk before its name is there.
+
+        Raises:
+            OSError: It cannot be written; nothing is left of it.
+        """
+        number, name = tempfile.mkstemp(dir=self._temporary)
+        try:
+            with os.fdopen(number, "wb") as file:
+                through = HashingWriter(file)
+                write(through)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).chmod(0o644)
+            Path(name).replace(self._place(through.blob.digest))
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                Path(name).unlink()
+            raise
+        return through.blob
+
+    def has(self, blob: Blob) -> bool:
+        """Tell whether a blob is here, by its name and size."""
+        try:
+            return self._place(blob.digest).stat().st_size == blob.size
+        except FileNotFoundError:
+            return False
+
+    def read(self, digest: str) -> bytes:
+        """Read a small blob.
+
+        Raises:
+            InputError: It is not here, or its content is not what its name says.
+        """
+        with self.open(digest) as file:
+            return file.read()
+
+    def open(self, digest: str) -> IO[bytes]:
+        """Open a blob once its content was verified.
+
+        Raises:
+            InputError: It is not here, or its content is not what its name says.
+        """
+        place = self._place(digest)
+        try:
+            file = place.open("rb")
+        except FileNotFoundError:
+            raise InputError(f"there is no {place}", fix="build the image again") from None
+        if "sha256:" + hashlib.file_digest(file, "sha256").hexdigest() != digest:
+            file.close()
+            raise InputError(
+                f"{place} is damaged: its content has another digest than its name",
+                fix="remove it and build the image again",
+            )
+        file.seek(0)
+        return file
+
+    def _place(self, digest: str) -> Path:
+        return self._folder / digest.removeprefix("sha256:")
+
+
+def _write(out: Sink, content: bytes) -> None:
+    out.write(content)

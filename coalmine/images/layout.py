@@ -1,0 +1,126 @@
+"""An OCI image layout: a folder of blobs, and an index that says which of them are images.
+
+Every blob is in its place before the index names it, and the index is replaced as a whole. So a
+reader never sees a part of an image, whatever happens to the writer.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from coalmine._base.errors import CoalmineError, InputError
+from coalmine._base.files import write_atomic
+from coalmine.images.blobs import Blobs
+from coalmine.images.compressed import CompressedLayers
+from coalmine.images.config import MANIFEST_TYPE, Blob, canonical, descriptor
+
+__all__ = ["OciLayout", "with_image"]
+
+_REF_NAME = "org.opencontainers.image.ref.name"
+_LOCK_SECONDS = 600
+
+
+class OciLayout:
+    """One OCI layout folder.
+
+    Args:
+        folder: Where it is.
+
+    Attributes:
+        blobs: What it holds.
+        layers: The layers among that.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        own = folder / ".coalmine"  # in the layout, to be on one disk with it: renames must work
+        self._folder = folder
+        self._lock, self._temporary = own / "lock", own / "tmp"
+        self.blobs = Blobs(folder / "blobs" / "sha256", self._temporary)
+        self.layers = CompressedLayers(self.blobs, own / "layers")
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the layout as its one writer; what a killed one left half-done is swept away.
+
+        Raises:
+            InputError: The folder holds something else.
+            CoalmineError: Another build holds it for too long.
+        """
+        from filelock import FileLock, Timeout  # noqa: PLC0415 - only writers need it
+
+        self._check()
+        self._lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self._lock, timeout=_LOCK_SECONDS):
+                self._prepare()
+                yield
+        except Timeout:
+            raise CoalmineError(
+                f"another build has held {self._folder} for {_LOCK_SECONDS} s",
+                fix="wait for it to end, or stop it",
+            ) from None
+
+    def publish(self, manifest: Blob, *, tag: str) -> None:
+        """Make an image visible under a tag; an older image of that tag stays, by digest."""
+        path = self._folder / "index.json"
+        before = path.read_bytes() if path.exists() else b""
+        index = with_image(_images(before, path), manifest, tag)
+        after = canonical({"schemaVersion": 2, "manifests": index})
+        if after != before:
+            write_atomic(path, after)
+
+    def _check(self) -> None:
+        if not self._folder.exists():
+            return
+        if not self._folder.is_dir():
+            raise InputError(f"{self._folder} is no folder", field="repository")
+        found = {item.name for item in self._folder.iterdir()}
+        if found - {".coalmine", "blobs"} and "oci-layout" not in found:
+            raise InputError(
+                f"{self._folder} holds something else than images: {', '.join(sorted(found)[:3])}",
+                field="repository",
+                fix="name an empty folder, or one that holds an OCI layout",
+            )
+
+    def _prepare(self) -> None:
+        shutil.rmtree(self._temporary, ignore_errors=True)
+        self._temporary.mkdir(exist_ok=True)
+        (self._folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+        marker = self._folder / "oci-layout"
+        if not marker.exists():
+            write_atomic(marker, canonical({"imageLayoutVersion": "1.0.0"}))
+
+
+def with_image(
+    images: list[dict[str, Any]], manifest: Blob, tag: str
+) -> list[Mapping[str, object]]:
+    """Put an image into an index under a tag. Pure.
+
+    Entries of other images and other tags stay; whoever had the tag loses it and stays too.
+    """
+    new = descriptor(MANIFEST_TYPE, manifest) | {"annotations": {_REF_NAME: tag}}
+    kept: list[Mapping[str, object]] = []
+    for image in images:
+        tagged = image.get("annotations", {}).get(_REF_NAME, "")
+        if image.get("digest") == manifest.digest and tagged in {"", tag}:
+            continue
+        kept.append(_untagged(image) if tagged == tag else image)
+    return [*kept, new]
+
+
+def _untagged(image: dict[str, Any]) -> dict[str, Any]:
+    others = {name: value for name, value in image["annotations"].items() if name != _REF_NAME}
+    bare = {name: value for name, value in image.items() if name != "annotations"}
+    return bare | {"annotations": others} if others else bare
+
+
+def _images(index: bytes, path: Path) -> list[dict[str, Any]]:
+    try:
+        return list(json.loads(index)["manifests"]) if index else []
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{path} is no index of images", fix="remove its folder") from None

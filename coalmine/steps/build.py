@@ -1,0 +1,109 @@
+"""Build: a build context becomes an image, by digest."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from coalmine._base.errors import InputError
+from coalmine.images.bento import read_facts
+from coalmine.images.layered import LayeredBuilder, source_date
+from coalmine.images.protocol import Builder, BuiltImage
+from coalmine.stack.layout import Layout
+from coalmine.steps.contract import Step, Surroundings, given, optional
+
+__all__ = ["STEP", "BuildInputs", "BuildOutputs"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildInputs:
+    """What to build, where to, and with what."""
+
+    context: str = given("Build context that the retrieve step wrote, a file:// URL.")
+    repository: str = optional(
+        "Where the image goes: a folder or oci-layout:// URL; empty means one a bento in the state."
+    )
+    builder: str = optional("What makes the image; only 'layered' so far.", "layered")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOutputs:
+    """The image: its reference by digest, and that digest alone."""
+
+    image: str
+    image_digest: str
+
+
+def build(inputs: BuildInputs, surroundings: Surroundings) -> BuildOutputs:
+    """Build the image; if it is there already, find that out and write nothing."""
+    context = _folder(inputs.context)
+    builder = _builder(inputs.builder)
+    repository = inputs.repository or str(
+        Layout(surroundings.state.absolute()).images / read_facts(context).name
+    )
+    began = time.monotonic()
+    image = builder.build(context, repository)
+    _report(image, time.monotonic() - began)
+    return BuildOutputs(image.reference, image.digest)
+
+
+def _layered(environ: Mapping[str, str]) -> Builder:
+    return LayeredBuilder(epoch=source_date(environ.get("SOURCE_DATE_EPOCH", "")))
+
+
+_BUILDERS: dict[str, Callable[[Mapping[str, str]], Builder]] = {"layered": _layered}
+
+
+def _builder(name: str) -> Builder:
+    if name not in _BUILDERS:
+        raise InputError(
+            f"there is no builder {name!r}",
+            field="builder",
+            fix=f"use one of: {', '.join(_BUILDERS)}",
+        )
+    return _BUILDERS[name](os.environ)
+
+
+def _folder(context: str) -> Path:
+    url = urlsplit(context)
+    folder = Path(unquote(url.path))
+    if url.scheme != "file" or url.netloc not in {"", "localhost"} or not folder.is_absolute():
+        raise InputError(
+            f"{context!r} is no file:// URL of a folder on this machine",
+            field="context",
+            fix="give the output context of the retrieve step",
+        )
+    if not folder.is_dir():
+        raise InputError(
+            f"there is no build context {folder}", field="context", fix="run retrieve again"
+        )
+    return folder
+
+
+def _report(image: BuiltImage, seconds: float) -> None:
+    said = "image built" if image.written_bytes else "image was there already"
+    logger.info(
+        said,
+        extra={
+            "image": image.reference,
+            "written_bytes": image.written_bytes,
+            "reused_bytes": image.reused_bytes,
+            "seconds": round(seconds, 3),
+        },
+    )
+
+
+STEP = Step(
+    name="build",
+    summary="Build a bento's OCI image, layer by layer; the same bento gives the same digest.",
+    inputs=BuildInputs,
+    outputs=BuildOutputs,
+    run=build,
+)
