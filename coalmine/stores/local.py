@@ -1,0 +1,170 @@
+"""A BentoML store on this machine.
+
+It is read straight from its folders, ``bentos/NAME/VERSION`` and ``models/NAME/VERSION``, and never
+written to. BentoML's own export first copies the models into the stored bento and deletes them
+again, so two exports, or one and a killed one, spoil each other; BentoML also takes its home from
+the environment when it is imported, once a process. A test holds this reading to be the same as
+BentoML's export.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from coalmine._base.errors import CoalmineError, InputError
+from coalmine._base.files import write_atomic
+from coalmine.stores.manifest import Manifest, Model, read_created, read_manifest
+
+__all__ = ["LocalStore"]
+
+_TAG_PART = re.compile(r"[a-z0-9]([-._a-z0-9]{0,61}[a-z0-9])?")
+_SHOWN = 10
+
+
+class LocalStore:
+    """The store in one BENTOML_HOME.
+
+    Args:
+        home: The BENTOML_HOME.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._bentos = home / "bentos"
+        self._models = home / "models"
+
+    def resolve(self, name: str, version: str) -> str:
+        """Find the version that is meant; ``latest`` and the empty string mean the newest.
+
+        Raises:
+            InputError: The store holds no such bento; the message lists what it does hold.
+        """
+        _check_part(name, "name")
+        versions = self._versions(name)
+        if not versions:
+            raise InputError(
+                f"there is no bento {name!r} in {self._home}",
+                field="name",
+                fix=f"release one of: {_listed(self._names()) or 'none, the store is empty'}",
+            )
+        if version in {"", "latest"}:
+            return self._latest(name, versions)
+        _check_part(version, "version")
+        if version not in versions:
+            raise InputError(
+                f"there is no bento {name}:{version} in {self._home}",
+                field="version",
+                fix=f"release one of: {_listed(versions)}",
+            )
+        return version
+
+    def fetch(self, name: str, version: str, into: Path) -> None:
+        """Copy the bento and its models into a new folder, as BentoML's export has them.
+
+        Args:
+            name: The bento's name.
+            version: A resolved version.
+            into: A folder that does not exist yet; its parent does.
+
+        Raises:
+            InputError: The bento is not there or is corrupt.
+            CoalmineError: It could not be copied.
+        """
+        bento = self._bentos / name / self.resolve(name, version)
+        manifest = read_manifest(bento)
+        self._check(manifest, bento, f"{name}:{version}")
+        try:
+            shutil.copytree(bento, into, symlinks=True, ignore=_not_models_of(bento))
+            for model in manifest.models:
+                shutil.copytree(
+                    self._folder(model), into / _path(model), symlinks=True, dirs_exist_ok=True
+                )
+            self._note_latest(manifest.models, into)
+        except OSError as error:
+            raise CoalmineError(
+                f"the bento {name}:{version} could not be copied to {into}: {_reason(error)}",
+                fix=f"see that there is room in {into.parent} and that {self._home} can be read",
+            ) from error
+
+    def _check(self, manifest: Manifest, bento: Path, tag: str) -> None:
+        faults = []
+        if f"{manifest.name}:{manifest.version}" != tag:
+            faults.append(f"its bento.yaml says it is {manifest.name}:{manifest.version}")
+        if not (bento / "src").is_dir():
+            faults.append("it has no src folder")
+        faults += [
+            f"its model {model.name}:{model.version} is not in {self._models}"
+            for model in manifest.models
+            if not (self._folder(model) / "model.yaml").is_file()
+        ]
+        if faults:
+            raise InputError(
+                f"the bento {tag} in {self._home} is damaged: {'; '.join(faults)}",
+                fix="build it again with: bentoml build",
+            )
+
+    def _note_latest(self, models: Iterable[Model], into: Path) -> None:
+        """Write which version of each model is the newest here, as BentoML looks for it."""
+        dated = sorted((read_created(self._folder(m), "model.yaml"), m) for m in models)
+        for _, model in dated:
+            write_atomic(into / "models" / model.name / "latest", model.version)
+
+    def _latest(self, name: str, versions: list[str]) -> str:
+        try:
+            noted = (self._bentos / name / "latest").read_text().strip()
+        except OSError:
+            noted = ""
+        if noted in versions:
+            return noted
+        return max(versions, key=lambda version: read_created(self._bentos / name / version))
+
+    def _names(self) -> list[str]:
+        return [name for name in _folders(self._bentos) if self._versions(name)]
+
+    def _versions(self, name: str) -> list[str]:
+        return _folders(self._bentos / name)
+
+    def _folder(self, model: Model) -> Path:
+        return self._models / model.name / model.version
+
+
+def _check_part(text: str, field: str) -> None:
+    if not _TAG_PART.fullmatch(text):
+        raise InputError(
+            f"{text!r} is no {field} of a bento",
+            field=field,
+            fix="use lowercase letters, digits, '-', '.' and '_', 63 at most",
+        )
+
+
+def _path(model: Model) -> Path:
+    return Path("models") / model.name / model.version
+
+
+def _folders(parent: Path) -> list[str]:
+    try:
+        return sorted(item.name for item in parent.iterdir() if item.is_dir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[-_SHOWN:]) + more
+
+
+def _not_models_of(bento: Path) -> Callable[[str, list[str]], list[str]]:
+    def ignore(folder: str, names: list[str]) -> list[str]:
+        return ["models"] if Path(folder) == bento and "models" in names else []
+
+    return ignore
+
+
+def _reason(error: OSError) -> str:
+    """Take one of the errors that copytree gathers: (from, to, why) for each file."""
+    if isinstance(error, shutil.Error) and error.args and error.args[0]:
+        return str(error.args[0][0][-1])
+    return error.strerror or str(error)

@@ -1,0 +1,48 @@
+"""Which store a reference means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from coalmine._base.errors import InputError
+from coalmine.stores.local import LocalStore
+from coalmine.stores.protocol import Store
+
+__all__ = ["select_store"]
+
+
+def select_store(reference: str, *, own: Path) -> Store:
+    """Open the store that is meant.
+
+    Args:
+        reference: Empty or ``local`` for our own store; a folder, as a path with a slash or a
+            ``file://`` URL, for the store in that BENTOML_HOME.
+        own: BENTOML_HOME of our own store.
+
+    Raises:
+        InputError: It is another kind of place, or the folder is not there.
+    """
+    if reference in {"", "local"}:
+        return LocalStore(own)
+    home = _home(reference)
+    if not home.is_dir():
+        raise InputError(
+            f"there is no folder {home}",
+            field="store",
+            fix="name a BENTOML_HOME, for example ~/bentoml",
+        )
+    return LocalStore(home)
+
+
+def _home(reference: str) -> Path:
+    url = urlsplit(reference)
+    if url.scheme == "file" and url.netloc in {"", "localhost"} and url.path:
+        return Path(unquote(url.path))
+    if not url.scheme and reference.startswith(("/", "./", "../", "~")):
+        return Path(reference).expanduser().absolute()
+    raise InputError(
+        f"{reference!r} is no store that can be read",
+        field="store",
+        fix="use local, a path that begins with / or ./ or ~, or file:///path of a BENTOML_HOME",
+    )
