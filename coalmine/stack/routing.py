@@ -18,6 +18,7 @@ IDLE_TIMEOUT = "3s"
 """Below the 5 s after which uvicorn closes an idle connection: else a request that is sent in that
 very moment fails with 503."""
 CONNECTIONS = 10_000
+HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +121,8 @@ def _cluster(revision: str, port: int) -> dict[str, Any]:
         "load_assignment": {"cluster_name": revision, "endpoints": endpoints},
         "circuit_breakers": {"thresholds": [limits]},
         "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            HTTP_OPTIONS: {
+                "@type": f"type.googleapis.com/{HTTP_OPTIONS}",
                 "explicit_http_config": {"http_protocol_options": {}},
                 "common_http_protocol_options": {"idle_timeout": IDLE_TIMEOUT},
             }

@@ -18,10 +18,13 @@ from coalmine._base.files import write_atomic
 from coalmine.stack.layout import Layout
 from coalmine.stack.programs import Program, ini_of, spec_of
 from coalmine.stack.sweep import sweep
+from coalmine.stack.waiting import wait_for
 
 __all__ = ["ProgramState", "Supervisor"]
 
 ALIVE = frozenset({"STARTING", "RUNNING", "BACKOFF"})
+DOWN = frozenset({"STOPPED", "EXITED", "FATAL"})
+STOP_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +129,15 @@ class Supervisor:
         return "\n".join(text.splitlines()[-lines:])
 
     def _take_out(self, name: str) -> None:
-        self._call("supervisor.stopProcessGroup", name, allow=("BAD_NAME",))
+        self._call("supervisor.stopProcessGroup", name, False, allow=("BAD_NAME",))
+        # Asking wakes it: left alone, it looks after its children only once a second.
+        wait_for(lambda: self._is_down(name), seconds=STOP_SECONDS)
         self._call("supervisor.removeProcessGroup", name, allow=("BAD_NAME",))
         sweep(self.layout.state, name, patience=1.0)
+
+    def _is_down(self, name: str) -> bool:
+        state = self.states().get(name)
+        return state is None or state.state in DOWN
 
     def _ini(self, name: str) -> Path:
         return self.layout.supervisor / "conf.d" / f"{name}.ini"
