@@ -1,0 +1,74 @@
+"""``coalmine status``: what runs on this machine, and what is routed where."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from coalmine.cli.options import output_option, state_option
+
+__all__ = ["command"]
+
+
+@click.command()
+@state_option
+@output_option
+def command(state: Path, output: str) -> None:
+    """Show what runs on this machine and what is routed where.
+
+    What is routed is asked of Envoy itself.
+    """
+    status = _status(state)
+    if output == "json":
+        click.echo(json.dumps(status, indent=2, default=str))
+        return
+    for line in _lines(status):
+        click.echo(line)
+
+
+def _status(state: Path) -> dict[str, Any]:
+    from coalmine.serving.local import LocalServing  # noqa: PLC0415 - keeps `--help` quick
+    from coalmine.stack.stack import Stack  # noqa: PLC0415
+
+    stack = Stack(state)
+    serving = LocalServing.of(state)
+    return {
+        "state": str(state),
+        "endpoints": asdict(stack.endpoints()),
+        "programs": [
+            {**asdict(program), "since": _moment(program.since)} for program in stack.programs()
+        ],
+        "services": [asdict(serving.observe(service)) for service in serving.services()],
+    }
+
+
+def _moment(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat() if seconds else ""
+
+
+def _lines(status: dict[str, Any]) -> list[str]:
+    lines = [f"{name:<12} {url}" for name, url in status["endpoints"].items()]
+    lines += ["", "PROCESS".ljust(40) + "STATE"]
+    lines += [
+        f"{program['name']:<40}{program['state']:<10}{program['detail']}"
+        for program in status["programs"]
+    ]
+    for service in status["services"]:
+        lines += ["", f"{service['service']}  {service['url'] or 'is not routed'}"]
+        lines += [_share(share) for share in service["shares"]]
+        lines += [_release(service["record"])]
+    return lines
+
+
+def _share(share: dict[str, Any]) -> str:
+    ready = "" if share["ready"] else "  does not answer"
+    return f"  {share['percent']:>3} %  {share['version']:<20} {share['revision']}{ready}"
+
+
+def _release(record: dict[str, Any]) -> str:
+    return f"  newest release {record['release_id']}: {record['phase']}"

@@ -1,0 +1,207 @@
+"""The serving backend on one machine: Envoy splits the traffic between supervised model servers.
+
+A change is decided first, by a pure function of the record, and written down; then the machine is
+made to agree with the record. So whoever comes after a crash reads the record and makes the
+machine agree with it, and needs not know how far the one before had come.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from coalmine._base.errors import CoalmineError
+from coalmine._base.files import write_atomic
+from coalmine.serving.protocol import Observation, Phase, ReleaseRecord, Share
+from coalmine.serving.record import UNFINISHED, begun, promoted, retired, routed, split, withdrawn
+from coalmine.serving.records import Records
+from coalmine.stack.layout import Layout
+from coalmine.stack.proxy import Proxy
+from coalmine.stack.servers import Servers, answers
+
+__all__ = ["LocalServing", "Unpack"]
+
+logger = logging.getLogger(__name__)
+
+Unpack = Callable[[str, Path], Path]
+"""Unpacks an image into a folder that does not exist yet, and gives the bento's folder in it."""
+
+
+def _cannot_unpack(reference: str, into: Path) -> Path:
+    raise CoalmineError(f"nothing here can unpack {reference} into {into}")
+
+
+class LocalServing:
+    """Splits traffic with the stack of one state folder; see `ServingBackend`.
+
+    Args:
+        records: What is remembered of each service.
+        servers: The model servers.
+        proxy: What splits the traffic.
+        unpack: Unpacks an image.
+        now: The time, UTC.
+    """
+
+    def __init__(
+        self,
+        *,
+        records: Records,
+        servers: Servers,
+        proxy: Proxy,
+        unpack: Unpack,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._records = records
+        self._servers = servers
+        self._proxy = proxy
+        self._unpack = unpack
+        self._now = now
+
+    @classmethod
+    def of(cls, state: Path, unpack: Unpack = _cannot_unpack) -> LocalServing:
+        """Open the backend of a state folder; without ``unpack``, only for what is there."""
+        layout = Layout(state.absolute())
+        return cls(
+            records=Records(layout.services),
+            servers=Servers(layout),
+            proxy=Proxy(layout),
+            unpack=unpack,
+        )
+
+    def apply_canary(
+        self, *, service: str, image: str, version: str, percent: int, release_id: str
+    ) -> ReleaseRecord:
+        """Start a canary and give it its share; see `ServingBackend.apply_canary`."""
+
+        def begin() -> tuple[ReleaseRecord | None, ReleaseRecord]:
+            previous = self._records.read(service)
+            return previous, begun(
+                previous,
+                service=service,
+                image=image,
+                version=version,
+                percent=percent,
+                release_id=release_id,
+            )
+
+        begin()  # So that one who must not wait for another release's canary is told so now.
+        with self._records.locked(service):
+            previous, record = begin()
+            self._proxy.shares(service)  # Where the stack is down, nothing shall be begun.
+            if record is not previous:
+                self._take_over(previous, record)
+            return self._tried(record)
+
+    def promote(self, *, service: str, release_id: str) -> ReleaseRecord:
+        """Give the canary all traffic; see `ServingBackend.promote`."""
+        with self._records.locked(service):
+            before = self._records.read(service)
+            record = promoted(before, release_id, service)
+            if record != before:
+                self._check_alive(record)
+                self._write(record)
+            self._settle(record)
+            return record
+
+    def rollback(self, *, service: str, release_id: str) -> ReleaseRecord | None:
+        """Give the stable version all traffic; see `ServingBackend.rollback`."""
+        with self._records.locked(service):
+            before = self._records.read(service)
+            if before is None or before.release_id != release_id:
+                return None
+            record = withdrawn(before)
+            if record != before:
+                self._write(record)
+            self._settle(record)
+            return record
+
+    def observe(self, service: str) -> Observation:
+        """Tell what Envoy routes; see `ServingBackend.observe`."""
+        record = self._records.read(service)
+        shares = self._proxy.shares(service)
+        hosts = self._proxy.admin.hosts() if shares else {}
+        return Observation(
+            service=service,
+            url=f"{self._proxy.url}/{service}" if shares else "",
+            shares=tuple(
+                Share(revision, _version(record, revision), percent, answers(hosts[revision]))
+                for revision, percent in shares.items()
+            ),
+            record=record,
+        )
+
+    def services(self) -> list[str]:
+        """Name every service that ever had a release."""
+        return self._records.services()
+
+    def resume(self) -> None:
+        """Finish what was decided but not done when the machine or the stack stopped."""
+        for service in self._records.services():
+            with self._records.locked(service):
+                record = self._records.read(service)
+                if record and record.phase not in UNFINISHED:
+                    self._settle(record)
+
+    def _take_over(self, previous: ReleaseRecord | None, record: ReleaseRecord) -> None:
+        if previous:
+            self._settle(previous)
+        self._write(record)
+
+    def _tried(self, record: ReleaseRecord) -> ReleaseRecord:
+        if record.canary_since is None:
+            self._prepare(record)
+        if record.phase is Phase.PREPARING:
+            record = self._write(replace(record, phase=Phase.CANARY))
+        self._proxy.route(record.service, split(record))
+        seen = routed(record, self._now())
+        return record if seen == record else self._write(seen)
+
+    def _prepare(self, record: ReleaseRecord) -> None:
+        revision = record.canary
+        port = self._servers.start(revision, self._unpacked(record))
+        self._servers.wait_ready(revision)
+        logger.info("canary is ready", extra={"revision": revision, "port": port})
+        self._proxy.add_cluster(revision, port)
+
+    def _unpacked(self, record: ReleaseRecord) -> Path:
+        folder = self._servers.folder(record.canary)
+        marker = folder / "unpacked.json"
+        if not marker.exists():
+            shutil.rmtree(folder / "image", ignore_errors=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            bento = self._unpack(record.canary_image, folder / "image")
+            note = {"image": record.canary_image, "bento": str(bento.relative_to(folder))}
+            write_atomic(marker, json.dumps(note) + "\n")
+        return folder / str(json.loads(marker.read_text())["bento"])
+
+    def _check_alive(self, record: ReleaseRecord) -> None:
+        if not answers(self._servers.url(record.canary)):
+            raise CoalmineError(
+                f"the canary {record.canary} does not answer, so it is not promoted",
+                fix=f"see its log: server-{record.canary}.log",
+            )
+
+    def _settle(self, record: ReleaseRecord) -> None:
+        if record.phase is Phase.PROMOTED:
+            self._servers.keep(record.canary)
+        self._proxy.route(record.service, split(record))
+        if gone := retired(record):
+            self._proxy.remove_cluster(gone)
+            self._servers.remove(gone)
+
+    def _write(self, record: ReleaseRecord) -> ReleaseRecord:
+        self._records.write(record)
+        logger.info("phase", extra={"release": record.release_id, "phase": str(record.phase)})
+        return record
+
+
+def _version(record: ReleaseRecord | None, revision: str) -> str:
+    if record is None:
+        return ""
+    known = {record.stable: record.stable_version, record.canary: record.canary_version}
+    return known.get(revision, "")

@@ -1,0 +1,186 @@
+"""Model servers: one a revision, each with its own port, folder and home."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from coalmine._base.errors import CoalmineError
+from coalmine._base.files import write_atomic
+from coalmine.stack.layout import Layout
+from coalmine.stack.loopback import OK, get
+from coalmine.stack.ports import HOST, free_port, is_free
+from coalmine.stack.programs import Program
+from coalmine.stack.supervisor import ProgramState, Supervisor
+from coalmine.stack.waiting import wait_for
+
+__all__ = ["ServerCommand", "Servers", "answers", "bentoml_command"]
+
+logger = logging.getLogger(__name__)
+
+ServerCommand = Callable[[Path, int], tuple[str, ...]]
+"""Gives the command that serves the bento in a folder on a port of loopback."""
+
+PREFIX = "server-"
+READY_SECONDS = 120.0
+
+
+def bentoml_command(bento: Path, port: int) -> tuple[str, ...]:
+    """Serve with the BentoML of this installation."""
+    serve = (sys.executable, "-m", "bentoml", "serve", str(bento))
+    return (*serve, "--host", HOST, "--port", str(port))
+
+
+class Servers:
+    """The model servers of one state folder.
+
+    Args:
+        layout: The state folder.
+        command: How a bento is served.
+        ready_seconds: How long a server may take until it answers.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        *,
+        command: ServerCommand = bentoml_command,
+        ready_seconds: float = READY_SECONDS,
+    ) -> None:
+        self._layout = layout
+        self._command = command
+        self._ready_seconds = ready_seconds
+        self._supervisor = Supervisor(layout)
+
+    def folder(self, revision: str) -> Path:
+        """Where a revision's unpacked image and its server's home are."""
+        return self._layout.revisions / revision
+
+    def start(self, revision: str, bento: Path) -> int:
+        """Have a server running for a revision on trial: once it ends, it stays ended.
+
+        Returns:
+            Its port. One that runs already keeps its port.
+
+        Raises:
+            CoalmineError: The supervisor does not answer.
+        """
+        state = self.state(revision)
+        if state is None or not state.alive:
+            self._write_entry(revision, bento, self._new_port(revision))
+        port, _ = self._entry(revision)
+        self._supervisor.supervise(self._program(revision, keep=False))
+        return port
+
+    def wait_ready(self, revision: str) -> None:
+        """Wait until a server answers that it is ready.
+
+        Raises:
+            CoalmineError: It ended, or time ran out; the message has the end of its log.
+        """
+        url = self.url(revision)
+        ended: list[str] = []
+
+        def look() -> bool:
+            state = self.state(revision)
+            if state is None or not state.alive:
+                ended.append(f"ended before it was ready ({state.detail if state else 'gone'})")
+            return bool(ended) or answers(url)
+
+        seen = wait_for(look, seconds=self._ready_seconds, every=0.1)
+        if not seen or ended:
+            late = f"is not ready after {self._ready_seconds:g} s"
+            raise CoalmineError(self._failure(revision, ended[0] if ended else late))
+
+    def keep(self, revision: str) -> None:
+        """Have a server started again whenever it ends, from now on; it is not touched now."""
+        self._supervisor.keep(self._program(revision, keep=True))
+
+    def remove(self, revision: str) -> None:
+        """Stop a server and remove its folder; does nothing if there is none."""
+        self._supervisor.dismiss(PREFIX + revision)
+        shutil.rmtree(self.folder(revision), ignore_errors=True)
+
+    def state(self, revision: str) -> ProgramState | None:
+        """Tell how a server is; None if there is none."""
+        return self._supervisor.states().get(PREFIX + revision)
+
+    def url(self, revision: str) -> str:
+        """Where a server listens.
+
+        Raises:
+            CoalmineError: There is none for this revision.
+        """
+        return f"http://{HOST}:{self._entry(revision)[0]}"
+
+    def replace_taken_ports(self) -> dict[str, int]:
+        """Give a new port to every server whose port somebody else took while the stack was down.
+
+        Returns:
+            The port of every server by its revision.
+        """
+        ports = {}
+        for program in self._supervisor.declared():
+            revision = program.removeprefix(PREFIX)
+            if program == revision:
+                continue
+            ports[revision], bento = self._entry(revision)
+            if not is_free(ports[revision]):
+                ports[revision] = self._new_port(revision)
+                self._write_entry(revision, bento, ports[revision])
+                self._supervisor.declare(self._program(revision, keep=self._kept(program)))
+        return ports
+
+    def _kept(self, program: str) -> bool:
+        ini = self._layout.supervisor / "conf.d" / f"{program}.ini"
+        return "autorestart=true" in ini.read_text().splitlines()
+
+    def _program(self, revision: str, *, keep: bool) -> Program:
+        port, bento = self._entry(revision)
+        home = self.folder(revision) / "home"
+        home.mkdir(parents=True, exist_ok=True)
+        environment = {
+            # Two servers with one home would write into each other's metrics.
+            "BENTOML_HOME": str(home),
+            "BENTOML_DO_NOT_TRACK": "true",
+        }
+        argv = self._command(bento, port)
+        return Program(PREFIX + revision, argv, environment, keep=keep, priority=200)
+
+    def _new_port(self, revision: str) -> int:
+        others = self._layout.revisions.glob("*/server.json")
+        taken = {json.loads(path.read_text())["port"] for path in others}
+        port = free_port(frozenset(taken))
+        logger.info("port chosen", extra={"revision": revision, "port": port})
+        return port
+
+    def _write_entry(self, revision: str, bento: Path, port: int) -> None:
+        entry = json.dumps({"port": port, "bento": str(bento)}) + "\n"
+        write_atomic(self.folder(revision) / "server.json", entry)
+
+    def _entry(self, revision: str) -> tuple[int, Path]:
+        try:
+            entry = json.loads((self.folder(revision) / "server.json").read_text())
+        except FileNotFoundError:
+            raise CoalmineError(f"there is no server for the revision {revision}") from None
+        return entry["port"], Path(entry["bento"])
+
+    def _failure(self, revision: str, what: str) -> str:
+        tail = self._supervisor.log_tail(PREFIX + revision) or "(its log is empty)"
+        return f"the server of {revision} {what}; the end of its log:\n{tail}"
+
+
+def answers(url: str) -> bool:
+    """Tell whether a model server says that it is ready.
+
+    Args:
+        url: Its base URL.
+    """
+    try:
+        return get(url + "/readyz", seconds=2)[0] == OK
+    except OSError:
+        return False

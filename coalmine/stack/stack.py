@@ -1,0 +1,132 @@
+"""The stack of one state folder: start it, stop it, look at it."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+from pathlib import Path
+
+from filelock import FileLock
+
+from coalmine.stack.daemon import start_supervisor, stop_supervisor
+from coalmine.stack.health import wait_healthy
+from coalmine.stack.layout import Endpoints, Layout
+from coalmine.stack.parts import (
+    CORE,
+    LauncherSettings,
+    Ports,
+    choose_ports,
+    configure,
+    endpoints_of,
+    refuse_other_ports,
+)
+from coalmine.stack.prometheus_binary import default_cache, ensure
+from coalmine.stack.proxy import Proxy
+from coalmine.stack.servers import Servers
+from coalmine.stack.supervisor import ProgramState, Supervisor
+from coalmine.stack.sweep import sweep
+
+__all__ = ["LauncherSettings", "Ports", "Stack"]
+
+logger = logging.getLogger(__name__)
+
+
+class Stack:
+    """The embedded parts of one state folder.
+
+    Args:
+        state: The state folder.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self.layout = Layout(state.absolute())
+        self.supervisor = Supervisor(self.layout)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(
+        self,
+        *,
+        ports: Ports | None = None,
+        launcher: LauncherSettings | None = None,
+        prometheus: Path | None = None,
+        bound: bool = False,
+    ) -> Endpoints:
+        """Have the stack running as asked; what runs so already is not touched.
+
+        The model servers and routes of an earlier time come back with it.
+
+        Args:
+            ports: Where to listen.
+            launcher: Start the launcher, too, with these settings.
+            prometheus: The binary; found or downloaded when None.
+            bound: Stop everything when the calling thread ends; only if the stack starts now.
+
+        Returns:
+            Where everything listens.
+
+        Raises:
+            InputError: A port is in use.
+            CoalmineError: A part did not start; then nothing is left running that was not before.
+        """
+        binary = prometheus or ensure(default_cache())
+        self.layout.supervisor.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.layout.supervisor / "start.lock"):
+            if self.supervisor.running():
+                return self._update(ports or Ports(), binary, launcher)
+            return self._start(ports or Ports(), binary, launcher, bound=bound)
+
+    def stop(self) -> None:
+        """Stop everything, with whatever an earlier crash left behind; its state stays."""
+        self.layout.supervisor.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.layout.supervisor / "start.lock"):
+            self._stop()
+
+    def endpoints(self) -> Endpoints:
+        """Tell where everything listens.
+
+        Raises:
+            CoalmineError: It was not started.
+        """
+        return self.layout.read_endpoints()
+
+    def programs(self) -> list[ProgramState]:
+        """Tell how every process is, by name.
+
+        Raises:
+            CoalmineError: The supervisor does not answer.
+        """
+        return sorted(self.supervisor.states().values(), key=lambda state: state.name)
+
+    def _start(
+        self, asked: Ports, binary: Path, launcher: LauncherSettings | None, *, bound: bool
+    ) -> Endpoints:
+        if swept := sweep(self.layout.state):
+            logger.warning("ended what an earlier crash left running", extra={"count": swept})
+        ports = choose_ports(asked, Ports.read(self.layout))
+        ports.write(self.layout)
+        for name in CORE:
+            self.supervisor.withdraw(name)
+        for program in configure(self.layout, ports, binary, launcher):
+            self.supervisor.declare(program)
+        Proxy(self.layout).prepare(Servers(self.layout).replace_taken_ports())
+        self.layout.write_endpoints(endpoints_of(ports))
+        try:
+            self._process = start_supervisor(self.layout, bound=bound)
+            wait_healthy(self.supervisor, endpoints_of(ports))
+        except BaseException:
+            self._stop()
+            raise
+        return endpoints_of(ports)
+
+    def _update(self, asked: Ports, binary: Path, launcher: LauncherSettings | None) -> Endpoints:
+        ports = Ports.read(self.layout)
+        refuse_other_ports(asked, ports)
+        for program in configure(self.layout, ports, binary, launcher):
+            self.supervisor.supervise(program)
+        wait_healthy(self.supervisor, endpoints_of(ports))
+        return endpoints_of(ports)
+
+    def _stop(self) -> None:
+        stop_supervisor(self.layout, self._process)
+        self._process = None
+        self.layout.endpoints_file.unlink(missing_ok=True)

@@ -1,0 +1,46 @@
+"""What the serving steps share: the backend they work on, and a log line of what it routes."""
+
+from __future__ import annotations
+
+import logging
+from importlib import import_module
+from pathlib import Path
+
+from coalmine.serving.protocol import Outcome, ReleaseRecord, ServingBackend
+from coalmine.steps.contract import Surroundings
+
+__all__ = ["log_routed", "outcome_of", "serving_backend"]
+
+logger = logging.getLogger(__name__)
+
+
+def serving_backend(name: str, surroundings: Surroundings) -> ServingBackend:
+    """Open the serving backend of a step.
+
+    Args:
+        name: The step's input ``serving``.
+        surroundings: Where the step runs.
+
+    Raises:
+        InputError: There is no such backend.
+    """
+    from coalmine.serving.select import open_backend  # noqa: PLC0415 - only when a step runs
+
+    return open_backend(name, state=surroundings.state, unpack=_unpack)
+
+
+def log_routed(backend: ServingBackend, service: str) -> None:
+    """Log what is really routed."""
+    shares = backend.observe(service).shares
+    split = {share.revision: share.percent for share in shares}
+    logger.info("routed", extra={"service": service, "shares": split})
+
+
+def outcome_of(record: ReleaseRecord | None) -> str:
+    """Tell what a release came to, by its record after a roll-back."""
+    return str(Outcome(record.phase.value) if record else Outcome.UNCHANGED)
+
+
+def _unpack(reference: str, into: Path) -> Path:
+    bento: Path = import_module("coalmine.images.unpack").unpack(reference, into)
+    return bento

@@ -1,0 +1,55 @@
+"""A stand-in for a model server: ``fake_server.py FOLDER PORT``; the folder's file says how it is.
+
+Like uvicorn it speaks HTTP/1.1 with keep-alive and closes a connection that is idle for 5 s.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+MODEL = json.loads((Path(sys.argv[1]) / "model.json").read_text())
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 5
+
+    def do_GET(self) -> None:
+        if self.path == "/readyz":
+            self._answer(503 if MODEL["kind"] == "never" else 200)
+        elif self.path.startswith("/slow"):
+            time.sleep(1.0)
+            self._answer(200)
+        else:
+            self._answer(500 if MODEL["kind"] == "bad" else 200)
+
+    def _answer(self, status: int) -> None:
+        body = json.dumps({"version": MODEL["version"], "path": self.path}).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        return
+
+    def setup(self) -> None:
+        super().setup()
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 512
+
+
+if __name__ == "__main__":
+    if MODEL["kind"] == "crash":
+        print("ImportError: the model cannot be loaded", flush=True)
+        sys.exit(3)
+    Server(("127.0.0.1", int(sys.argv[2])), Handler).serve_forever()
