@@ -87,7 +87,8 @@ def _missing_requests(policy: Policy, requests: float) -> str:
 def _missing_samples(policy: Policy, tally: Tally) -> str:
     name = tally.check.name
     if tally.readings and tally.latest[-1] is False:
-        return f"{name} is {value_text(tally.last, tally.check.unit)} ({bounds_text(tally.check)} is good)"
+        last = value_text(tally.last, tally.check.unit)
+        return f"{name} is {last} ({bounds_text(tally.check)} is good)"
     covered = tally.coverage_at(tally.grid.last) if tally.readings else 0.0
     if covered >= policy.coverage - EPSILON:
         return ""

@@ -105,7 +105,7 @@ class Tally:
             failed_at=None if self.failed_at is None else self.grid.time_of(self.failed_at),
         )
 
-    def _state(self, covered: bool) -> CheckState:  # noqa: FBT001
+    def _state(self, covered: bool) -> CheckState:
         if self.failed_at is not None:
             return CheckState.FAILED
         if self.latest and self.latest[-1] is False:
