@@ -1,0 +1,167 @@
+"""What was measured, laid on the grid of the policy's steps.
+
+The grid begins when the canary got its share and has a point at every step, so however often and
+whenever a gate asks, it asks for the same points. A point's reading says what was seen there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from coalmine.gate.model import Check, NoData, Policy
+from coalmine.metrics.protocol import Series
+
+__all__ = [
+    "Evidence",
+    "Grid",
+    "Reading",
+    "breaks",
+    "grid_of",
+    "read_check",
+    "requests_by_point",
+    "values_by_point",
+]
+
+EPSILON = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that was measured of a canary.
+
+    Attributes:
+        since: When the canary got its share; Unix seconds.
+        requests: The counters of the canary's answered requests.
+        checks: The series of each check by its name, evaluated at the grid's points.
+    """
+
+    since: float
+    requests: tuple[Series, ...]
+    checks: Mapping[str, tuple[Series, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The points at which a canary is measured.
+
+    Attributes:
+        since: Time of point 0; Unix seconds.
+        step: Seconds between two points.
+        first: The first point that counts, once the delay is over.
+        last: The last point up to now; before ``first`` while nothing counts yet.
+        window: How many points a window has.
+    """
+
+    since: float
+    step: float
+    first: int
+    last: int
+    window: int
+
+    def time_of(self, point: int) -> float:
+        """Give the Unix time of a point."""
+        return self.since + point * self.step
+
+    def point_of(self, time: float) -> int:
+        """Give the point nearest to a time."""
+        return round((time - self.since) / self.step)
+
+
+class Reading(StrEnum):
+    """What was seen of one check at one point."""
+
+    KEPT = "kept"
+    BROKEN = "broken"
+    LOST = "lost"
+    """There was no data, which the policy takes for a broken threshold."""
+    NONE = "none"
+
+    @property
+    def fails(self) -> bool:
+        """Tell whether it counts against the canary."""
+        return self in {Reading.BROKEN, Reading.LOST}
+
+
+def grid_of(policy: Policy, since: float, now: float) -> Grid:
+    """Lay the grid from the canary's start to now, or to the timeout if that is over."""
+    length = max(0.0, min(now - since, policy.timeout))
+    return Grid(
+        since=since,
+        step=policy.step,
+        first=math.ceil(policy.delay / policy.step - EPSILON),
+        last=math.floor(length / policy.step + EPSILON),
+        window=math.floor(policy.window / policy.step + EPSILON),
+    )
+
+
+def values_by_point(series: Iterable[Series], grid: Grid) -> dict[int, list[float]]:
+    """Collect the values that all series have at each point that counts."""
+    values: dict[int, list[float]] = {}
+    for one in series:
+        for sample in one.samples:
+            point = grid.point_of(sample.time)
+            if grid.first <= point <= grid.last:
+                values.setdefault(point, []).append(sample.value)
+    return values
+
+
+def breaks(check: Check, value: float) -> bool:
+    """Tell whether a value is outside of a check's bounds; NaN is outside of none."""
+    below = check.minimum is not None and value < check.minimum
+    above = check.maximum is not None and value > check.maximum
+    return below or above
+
+
+def read_check(check: Check, series: Iterable[Series], grid: Grid) -> tuple[Reading, ...]:
+    """Read one check at every point from ``grid.first`` to ``grid.last``."""
+    values = values_by_point(series, grid)
+    points = range(grid.first, grid.last + 1)
+    return tuple(_read(check, values.get(point, [])) for point in points)
+
+
+def requests_by_point(series: Iterable[Series], grid: Grid) -> tuple[float, ...]:
+    """Count the requests since the first point that counts, up to each point after it.
+
+    A counter that appears later began at 0. One that falls was reset and began at 0 again.
+    """
+    grown = [0.0] * max(0, grid.last - grid.first + 1)
+    for one in series:
+        for point, growth in _growth(one, grid):
+            grown[point - grid.first] += growth
+    total, totals = 0.0, []
+    for growth in grown:
+        total += growth
+        totals.append(total)
+    return tuple(totals)
+
+
+def _read(check: Check, values: list[float]) -> Reading:
+    finite = [value for value in values if math.isfinite(value)]
+    if any(breaks(check, value) for value in finite):
+        return Reading.BROKEN
+    if values and len(finite) == len(values):
+        return Reading.KEPT
+    return _read_nothing(check, values)
+
+
+def _read_nothing(check: Check, values: list[float]) -> Reading:
+    if check.no_data is NoData.FAIL:
+        return Reading.LOST
+    if check.no_data is NoData.WAIT:
+        return Reading.NONE
+    return Reading.BROKEN if any(breaks(check, value) for value in values) else Reading.KEPT
+
+
+def _growth(series: Series, grid: Grid) -> Iterable[tuple[int, float]]:
+    before: float | None = None
+    for sample in series.samples:
+        point, value = grid.point_of(sample.time), sample.value
+        if not math.isfinite(value) or point > grid.last:
+            continue
+        if point > grid.first:
+            known = before or 0.0
+            yield point, value - known if value >= known else value
+        before = value

@@ -1,0 +1,119 @@
+"""The judge: a policy and the evidence in, a decision out. No clock, no socket, no memory.
+
+It always looks at all the evidence from the canary's start to now. So a gate that was killed and
+runs again decides as if it had never stopped:
+
+* A check fails for good at the first point where it reaches one of its limits, and stays so. Then
+  the canary is rolled back, whatever else is so.
+* Else the canary is promoted if there was a point at which the window was over, the canary had
+  answered enough requests, and each check had enough of the window's samples and the last of them
+  was good.
+* Else, once the timeout is over, the evidence is inconclusive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from coalmine.gate.evidence import Evidence, Grid, grid_of, requests_by_point
+from coalmine.gate.model import OnInconclusive, Policy
+from coalmine.gate.reasons import inconclusive_reason, promote_reason, rollback_reason
+from coalmine.gate.tally import CheckResult, Tally, tally_check
+
+__all__ = ["Decision", "Verdict", "judge", "unavailable"]
+
+EPSILON = 1e-9
+
+
+class Verdict(StrEnum):
+    """What to do with the canary."""
+
+    CONTINUE = "continue"
+    """Keep measuring."""
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the judge says.
+
+    Attributes:
+        verdict: What to do.
+        reason: Why, in one sentence.
+        requests: How many requests the canary has answered.
+        checks: How each check stands, in the policy's order.
+    """
+
+    verdict: Verdict
+    reason: str
+    requests: float
+    checks: tuple[CheckResult, ...]
+
+
+def judge(policy: Policy, evidence: Evidence, now: float) -> Decision:
+    """Decide about a canary.
+
+    Args:
+        policy: How it is judged.
+        evidence: All that was measured since the canary got its share.
+        now: Unix seconds.
+
+    Returns:
+        The decision; ``CONTINUE`` while more evidence can still change something.
+    """
+    grid = grid_of(policy, evidence.since, now)
+    requests = requests_by_point(evidence.requests, grid)
+    tallies = tuple(
+        tally_check(check, evidence.checks.get(check.name, ()), grid) for check in policy.checks
+    )
+    verdict, reason = _verdict(policy, grid, requests, tallies, now)
+    count = requests[-1] if requests else 0.0
+    results = tuple(tally.result(policy.coverage) for tally in tallies)
+    return Decision(verdict=verdict, reason=reason, requests=count, checks=results)
+
+
+def unavailable(policy: Policy, since: float, now: float, cause: str) -> Decision:
+    """Decide while the metrics source does not answer: wait for it until the timeout."""
+    if now - since < policy.timeout:
+        return Decision(Verdict.CONTINUE, f"waiting for the metrics: {cause}", 0.0, ())
+    return Decision(_when_inconclusive(policy), f"the metrics could not be read: {cause}", 0.0, ())
+
+
+def _verdict(
+    policy: Policy, grid: Grid, requests: Sequence[float], tallies: Sequence[Tally], now: float
+) -> tuple[Verdict, str]:
+    failed = [tally for tally in tallies if tally.failed_at is not None]
+    if failed:
+        return Verdict.ROLLBACK, rollback_reason(failed)
+    point = _promotion_point(policy, grid, requests, tallies)
+    if point is not None:
+        return Verdict.PROMOTE, promote_reason(policy, requests[point - grid.first], tallies)
+    count = requests[-1] if requests else 0.0
+    reason = inconclusive_reason(policy, count, tallies, now - grid.since)
+    timed_out = now - grid.since >= policy.timeout
+    return _when_inconclusive(policy) if timed_out else Verdict.CONTINUE, reason
+
+
+def _promotion_point(
+    policy: Policy, grid: Grid, requests: Sequence[float], tallies: Sequence[Tally]
+) -> int | None:
+    """Find the first point at which everything that a promotion needs was so."""
+    for point in range(grid.first + grid.window, grid.last + 1):
+        enough = requests[point - grid.first] >= policy.min_requests
+        if enough and all(_passes(tally, point, policy.coverage) for tally in tallies):
+            return point
+    return None
+
+
+def _passes(tally: Tally, point: int, coverage: float) -> bool:
+    return tally.coverage_at(point) >= coverage - EPSILON and tally.good_at(point)
+
+
+def _when_inconclusive(policy: Policy) -> Verdict:
+    if policy.on_inconclusive is OnInconclusive.ROLLBACK:
+        return Verdict.ROLLBACK
+    return Verdict.INCONCLUSIVE

@@ -1,0 +1,69 @@
+"""A policy made ready for one canary: its queries written out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from coalmine._base.errors import InputError
+from coalmine.gate.duration import format_duration
+from coalmine.gate.model import Policy
+from coalmine.gate.template import VARIABLES, fill_template, variables_in
+
+__all__ = ["Plan", "make_plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to ask for one canary.
+
+    Attributes:
+        policy: The policy with the checks that apply.
+        requests: The query for the counter of the canary's answered requests.
+        queries: The query of each check, by its name.
+        skipped: Checks that compare with a stable version where there is none.
+    """
+
+    policy: Policy
+    requests: str
+    queries: Mapping[str, str]
+    skipped: tuple[str, ...]
+
+
+def make_plan(policy: Policy, variables: Mapping[str, str]) -> Plan:
+    """Write a policy's queries out for one canary.
+
+    Args:
+        policy: How it is judged.
+        variables: ``service``, ``canary`` and ``stable``; an absent one is empty. On the first
+            release of a service ``stable`` is empty: checks that use it are left out.
+
+    Raises:
+        InputError: There is no canary's name, or no check is left.
+    """
+    values = {name: variables.get(name, "") for name in VARIABLES}
+    if not values["canary"]:
+        raise InputError("the canary has no name", field="canary", fix="give its revision name")
+    live = tuple(
+        check for check in policy.checks if values["stable"] or not _needs_stable(check.query)
+    )
+    if not live:
+        raise InputError(
+            f"every check of policy {policy.name} needs a stable version, and there is none",
+            field="policy",
+            fix="add a check that does not use ${stable}",
+        )
+    return Plan(
+        policy=replace(policy, checks=live),
+        requests=_filled(policy.requests, values, policy.window),
+        queries={check.name: _filled(check.query, values, check.over) for check in live},
+        skipped=tuple(check.name for check in policy.checks if check not in live),
+    )
+
+
+def _needs_stable(query: str) -> bool:
+    return "stable" in variables_in(query)
+
+
+def _filled(query: str, values: Mapping[str, str], window: float) -> str:
+    return fill_template(query, {**values, "window": format_duration(window)})

@@ -1,0 +1,55 @@
+"""Try a policy's queries before anything is started for them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from coalmine.gate.model import Policy
+from coalmine.gate.plan import make_plan
+from coalmine.metrics.protocol import BadQueryError, MetricsSource, MetricsUnavailableError
+
+__all__ = ["preflight"]
+
+logger = logging.getLogger(__name__)
+
+
+def preflight(
+    policy: Policy,
+    source: MetricsSource,
+    variables: Mapping[str, str],
+    *,
+    now: datetime | None = None,
+) -> None:
+    """Evaluate every query of a policy once.
+
+    Args:
+        policy: How the canary will be judged.
+        source: What will be asked.
+        variables: ``service``, ``canary`` and ``stable``, the last empty on a first release.
+        now: The time to ask for; the present unless told.
+
+    Raises:
+        BadQueryError: A query does not parse, or gives a range vector or a string.
+        InputError: No check applies to this canary.
+
+    Where the source does not answer, this is logged as a warning and nothing is raised: the gate
+    itself waits for it until its timeout.
+    """
+    plan = make_plan(policy, variables)
+    moment = now or datetime.now(UTC)
+    try:
+        for name, query in {"requests": plan.requests, **plan.queries}.items():
+            _try_query(source, name, query, moment)
+    except MetricsUnavailableError as error:
+        logger.warning("the policy's queries could not be tried: %s", error.message)
+
+
+def _try_query(source: MetricsSource, name: str, query: str, moment: datetime) -> None:
+    try:
+        source.query_range(query, start=moment, end=moment, step=timedelta(seconds=1))
+    except BadQueryError as error:
+        raise BadQueryError(
+            f"check {name}: {error.message} (query: {query})", fix=error.fix
+        ) from error

@@ -1,0 +1,172 @@
+"""One check counted over the grid: its failing samples, its coverage, its worst value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import accumulate
+
+from coalmine.gate.evidence import Grid, Reading, read_check, values_by_point
+from coalmine.gate.model import Check, FailAfter
+from coalmine.metrics.protocol import Series
+
+__all__ = ["CheckResult", "CheckState", "Tally", "tally_check"]
+
+EPSILON = 1e-9
+
+
+class CheckState(StrEnum):
+    """How a check stands."""
+
+    PASSING = "passing"
+    """Enough samples are there and the last of them was good."""
+    FAILING = "failing"
+    """The last sample was bad, but it has not failed for good."""
+    FAILED = "failed"
+    """It has failed for good."""
+    WAITING = "waiting"
+    """There are not enough samples yet, or no longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """How one check stands, for people and for the evidence.
+
+    Attributes:
+        name: The check.
+        state: How it stands.
+        samples: Points with a reading, in all.
+        failing: Failing ones among them.
+        coverage: The part of the last window's points that have a reading.
+        last: The newest value; None where there is none.
+        worst: The value nearest to, or farthest beyond, a bound; None where there is none.
+        failed_at: Unix seconds of the sample with which it failed for good, or None.
+    """
+
+    name: str
+    state: CheckState
+    samples: int
+    failing: int
+    coverage: float
+    last: float | None
+    worst: float | None
+    failed_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """One check's readings and what they add up to.
+
+    Attributes:
+        check: The check.
+        grid: The points.
+        readings: What was seen at each point from ``grid.first`` on.
+        known: How many points had a reading, before each point and at the end.
+        latest: At each point, whether the newest reading so far was good; None before the first.
+        failed_at: The point at which it failed for good; None if it has not.
+        row: How many failing samples in a row led there, or are there now.
+        last: The newest finite value.
+        worst: The finite value that is worst for its bounds.
+    """
+
+    check: Check
+    grid: Grid
+    readings: tuple[Reading, ...]
+    known: tuple[int, ...]
+    latest: tuple[bool | None, ...]
+    failed_at: int | None
+    row: int
+    last: float | None
+    worst: float | None
+
+    def coverage_at(self, point: int) -> float:
+        """Give the part of the window's points, up to this one, that have a reading."""
+        end = point - self.grid.first + 1
+        return (self.known[end] - self.known[max(0, end - self.grid.window)]) / self.grid.window
+
+    def good_at(self, point: int) -> bool:
+        """Tell whether the newest reading up to a point was good."""
+        return self.latest[point - self.grid.first] is True
+
+    def result(self, coverage: float) -> CheckResult:
+        """Sum it up at the last point."""
+        last = self.grid.last
+        covered = self.coverage_at(last) if self.readings else 0.0
+        return CheckResult(
+            name=self.check.name,
+            state=self._state(covered >= coverage - EPSILON),
+            samples=self.known[-1],
+            failing=sum(reading.fails for reading in self.readings),
+            coverage=covered,
+            last=self.last,
+            worst=self.worst,
+            failed_at=None if self.failed_at is None else self.grid.time_of(self.failed_at),
+        )
+
+    def _state(self, covered: bool) -> CheckState:
+        if self.failed_at is not None:
+            return CheckState.FAILED
+        if self.latest and self.latest[-1] is False:
+            return CheckState.FAILING
+        return CheckState.PASSING if covered else CheckState.WAITING
+
+
+def tally_check(check: Check, series: Iterable[Series], grid: Grid) -> Tally:
+    """Count one check over all points up to now."""
+    kept = tuple(series)
+    readings = read_check(check, kept, grid)
+    failed_at, row = _failure(readings, check.fail_after, grid.first)
+    values = _finite(values_by_point(kept, grid))
+    return Tally(
+        check=check,
+        grid=grid,
+        readings=readings,
+        known=tuple(accumulate((r is not Reading.NONE for r in readings), initial=0)),
+        latest=_latest(readings),
+        failed_at=failed_at,
+        row=row,
+        last=_worst(check, values[max(values)]) if values else None,
+        worst=_worst(check, [value for at in values.values() for value in at]),
+    )
+
+
+def _failure(readings: Iterable[Reading], limits: FailAfter, first: int) -> tuple[int | None, int]:
+    """Find the point of the final failure and the row of failing samples there, or now.
+
+    A point without a reading neither adds to a row nor ends it.
+    """
+    row = total = 0
+    for point, reading in enumerate(readings, start=first):
+        if reading.fails:
+            row, total = row + 1, total + 1
+        elif reading is Reading.KEPT:
+            row = 0
+        if row == limits.consecutive or total == limits.total:
+            return point, row
+    return None, row
+
+
+def _latest(readings: Iterable[Reading]) -> tuple[bool | None, ...]:
+    newest: bool | None = None
+    result = []
+    for reading in readings:
+        newest = newest if reading is Reading.NONE else reading is Reading.KEPT
+        result.append(newest)
+    return tuple(result)
+
+
+def _finite(values: dict[int, list[float]]) -> dict[int, list[float]]:
+    finite = {point: [v for v in at if math.isfinite(v)] for point, at in values.items()}
+    return {point: at for point, at in finite.items() if at}
+
+
+def _worst(check: Check, values: list[float]) -> float | None:
+    return max(values, key=lambda value: _excess(check, value), default=None)
+
+
+def _excess(check: Check, value: float) -> float:
+    above = -math.inf if check.maximum is None else value - check.maximum
+    below = -math.inf if check.minimum is None else check.minimum - value
+    return max(above, below)

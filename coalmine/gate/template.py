@@ -1,0 +1,84 @@
+"""Queries with ``${variables}``, filled strictly.
+
+A name such as ``${canary}`` may stand only inside a string literal of the query and is escaped for
+that kind of literal; only ``${window}``, which Coalmine writes itself, may stand outside of one.
+So no value, however it is written, can change what a query asks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+__all__ = ["VARIABLES", "check_template", "fill_template", "variables_in"]
+
+VARIABLES = ("service", "canary", "stable", "window")
+UNQUOTED = frozenset({"window"})
+TOKEN = re.compile(
+    r"""(?P<escape>\\.)|(?P<quote>["'`])|(?P<comment>\#[^\n]*)|\$\{(?P<name>[^}]*)\}|(?P<open>\$\{)""",
+    re.DOTALL,
+)
+
+
+def variables_in(template: str) -> frozenset[str]:
+    """Name the variables a template uses."""
+    return frozenset(name for _, name, _ in _places(template))
+
+
+def check_template(template: str) -> None:
+    """Check that every variable is known and stands where it may.
+
+    Raises:
+        ValueError: One is not, with the reason in a sentence.
+    """
+    for _, name, quote in _places(template):
+        if name not in VARIABLES:
+            known = ", ".join(f"${{{known}}}" for known in VARIABLES)
+            raise ValueError(f"${{{name}}} is no variable; known are {known}")
+        if name not in UNQUOTED and quote not in {'"', "'"}:
+            raise ValueError(f'${{{name}}} stands outside of quotes; write it as "${{{name}}}"')
+
+
+def fill_template(template: str, values: Mapping[str, str]) -> str:
+    """Put values in a template that was checked.
+
+    Raises:
+        KeyError: A variable has no value.
+    """
+    filled, end = [], 0
+    for match, name, quote in _places(template):
+        filled += [template[end : match.start()], _escape(values[name], quote)]
+        end = match.end()
+    return "".join([*filled, template[end:]])
+
+
+def _places(template: str) -> Iterator[tuple[re.Match[str], str, str]]:
+    """Find each variable with the quote it stands in; an empty quote is outside of literals."""
+    quote, position = "", 0
+    while match := TOKEN.search(template, position):
+        position = match.end()
+        if match["quote"]:
+            quote = _after(quote, match["quote"])
+        elif match["name"] is not None or match["open"]:
+            yield match, match["name"] or "", quote
+        elif _is_skipped(match, quote):
+            position = match.start() + 1
+
+
+def _after(quote: str, mark: str) -> str:
+    if not quote:
+        return mark
+    return "" if quote == mark else quote
+
+
+def _is_skipped(match: re.Match[str], quote: str) -> bool:
+    """Tell whether what looks like an escape or a comment is an ordinary character here."""
+    if match["comment"]:
+        return bool(quote)
+    return quote not in {'"', "'"}
+
+
+def _escape(value: str, quote: str) -> str:
+    if not quote:
+        return value
+    return value.replace("\\", "\\\\").replace("\n", "\\n").replace(quote, "\\" + quote)

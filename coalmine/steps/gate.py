@@ -1,0 +1,135 @@
+"""The step ``gate``: judge the canary, and end with a verdict."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from coalmine._base.errors import InputError
+from coalmine.gate.plan import Plan, make_plan
+from coalmine.gate.record import gate_record, read_record, write_record
+from coalmine.gate.runner import run_gate
+from coalmine.stack.layout import Layout
+from coalmine.steps.contract import Step, Surroundings, given, optional
+
+__all__ = ["STEP", "GateInputs", "GateOutputs", "parse_time"]
+
+logger = logging.getLogger(__name__)
+RELEASE_ID = re.compile(r"[A-Za-z0-9][-._A-Za-z0-9]*")
+
+
+@dataclass(frozen=True, slots=True)
+class GateInputs:
+    """What the step takes."""
+
+    release_id: str = given("The release.")
+    service: str = given("What users call.")
+    canary: str = given("Revision name of the version on trial.")
+    since: str = given("When the canary first had its share of the traffic; RFC 3339.")
+    stable: str = optional("Revision name of the stable version; empty on a first release.")
+    policy: str = optional("Path or file:// URL of a gate policy, or the name of a shipped one.")
+    prometheus_url: str = optional("Base URL of Prometheus; that of the local stack if empty.")
+
+
+@dataclass(frozen=True, slots=True)
+class GateOutputs:
+    """What the step gives."""
+
+    verdict: str = given("File to write the verdict to: promote, rollback or inconclusive.")
+    reason: str = given("File to write the reason to, one sentence.")
+
+
+def parse_time(text: str) -> datetime:
+    """Read an RFC 3339 time.
+
+    Raises:
+        InputError: It is none, or does not say its offset from UTC.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise InputError(
+            f"{text!r} is no RFC 3339 time", field="--since", fix="write 2026-01-31T12:00:00Z"
+        )
+    return moment
+
+
+def run(inputs: GateInputs, surroundings: Surroundings) -> GateOutputs:
+    """Judge the canary until there is a verdict; one that was found before is given again.
+
+    Raises:
+        InputError: The policy, a query or another input is wrong.
+        CoalmineError: No Prometheus was named and no stack runs here.
+    """
+    since, layout = parse_time(inputs.since), Layout(surroundings.state)
+    path = _evidence_file(layout, inputs.release_id)
+    facts = {name: getattr(inputs, name) for name in ("release_id", "service", "canary", "stable")}
+    known = _verdict_before(read_record(path), facts, since)
+    if known:
+        logger.info("the verdict was found before: %s", known.verdict)
+        return known
+    from coalmine.gate.policy import load_policy  # noqa: PLC0415 - keeps `step --help` quick
+
+    plan = make_plan(load_policy(inputs.policy), facts)
+    url = inputs.prometheus_url or layout.read_endpoints().prometheus
+    return _judge(plan, url, since, facts, path)
+
+
+def _judge(
+    plan: Plan, url: str, since: datetime, facts: Mapping[str, str], path: Path
+) -> GateOutputs:
+    from coalmine.metrics.prometheus import PrometheusSource  # noqa: PLC0415 - as above
+
+    with PrometheusSource(url) as source:
+        decision = run_gate(
+            plan,
+            source,
+            since,
+            clock=time.time,
+            sleep=time.sleep,
+            observe=lambda tick: write_record(path, gate_record(plan, tick, since, facts)),
+        )
+    return GateOutputs(verdict=str(decision.verdict), reason=decision.reason)
+
+
+def _evidence_file(layout: Layout, release_id: str) -> Path:
+    if not RELEASE_ID.fullmatch(release_id):
+        raise InputError(
+            f"{release_id!r} is no release id",
+            field="--release-id",
+            fix="give letters, digits, '.', '_' and '-'",
+        )
+    return layout.releases / release_id / "gate.json"
+
+
+def _verdict_before(
+    record: Mapping[str, Any] | None, facts: Mapping[str, str], since: datetime
+) -> GateOutputs | None:
+    """Give the verdict of an evidence file, if it is final and about this very canary."""
+    if not record or not record.get("ended") or any(record.get(k) != v for k, v in facts.items()):
+        return None
+    if datetime.fromisoformat(record["since"]) != _to_milliseconds(since):
+        return None
+    return GateOutputs(verdict=record["verdict"], reason=record["reason"])
+
+
+def _to_milliseconds(moment: datetime) -> datetime:
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+STEP = Step(
+    name="gate",
+    summary="Judge the canary by a policy until there is a verdict.",
+    inputs=GateInputs,
+    outputs=GateOutputs,
+    run=run,
+)
+"""The step."""
