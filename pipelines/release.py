@@ -36,11 +36,11 @@ def _guard(task: dsl.PipelineTask, *, minutes: int, retries: int) -> dsl.Pipelin
     return task
 
 
-@dsl.pipeline(
+@dsl.pipeline(  # type: ignore[untyped-decorator]
     name="release",
     description="Release one bento version into one service behind a canary and a gate.",
 )
-def release(
+def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position too
     release_id: str,
     service: str,
     name: str,
