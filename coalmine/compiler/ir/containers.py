@@ -1,0 +1,126 @@
+"""What a task runs: its component's executor, and what the platform document adds to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from coalmine._base.errors import InputError
+from coalmine.compiler.graph import Piece, Resources, Retry
+from coalmine.compiler.ir.models import (
+    Component,
+    Container,
+    Executor,
+    ExecutorPlatform,
+    TaskSpec,
+    check,
+    unsupported,
+)
+from coalmine.compiler.ir.placeholders import has_placeholder, parse_piece
+from coalmine.compiler.ir.values import seconds
+
+__all__ = ["Executors", "Running", "read_retry"]
+
+GIGABYTE = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """How one container runs; the fields are those of ``Task``."""
+
+    image: str
+    command: tuple[Piece, ...]
+    args: tuple[Piece, ...]
+    env: tuple[tuple[str, str], ...]
+    resources: Resources
+    timeout_seconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Executors:
+    """Every executor of a file, still unread, and the platform's word on each, by label."""
+
+    executors: Mapping[str, Any]
+    platforms: Mapping[str, Any]
+
+    def read(self, component: Component, *, task: str) -> Running:
+        """Read how one task runs.
+
+        Raises:
+            InputError: The executor is missing, is no container, or uses what is not supported.
+        """
+        label = component.executor_label or ""
+        if label not in self.executors:
+            raise InputError(
+                f"task {task!r} needs the executor {label!r}, which the file does not hold",
+                fix="compile the pipeline again",
+            )
+        place = f"deploymentSpec.executors.{label}"
+        container = check(Executor, self.executors[label], place=place, task=task).container
+        texts = [container.image, *(item.value for item in container.env)]
+        if any(has_placeholder(text) for text in texts):
+            raise unsupported(task, "a placeholder in its image or its environment")
+        inputs = component.input_definitions.parameters
+        outputs = component.output_definitions.parameters
+
+        def pieces(texts: list[str]) -> tuple[Piece, ...]:
+            return tuple(
+                parse_piece(text, inputs=inputs, outputs=outputs, task=task) for text in texts
+            )
+
+        return Running(
+            image=container.image,
+            command=pieces(container.command),
+            args=pieces(container.args),
+            env=tuple((item.name, item.value) for item in container.env),
+            resources=_resources(container, task),
+            timeout_seconds=self._timeout(label, task),
+        )
+
+    def _timeout(self, label: str, task: str) -> int | None:
+        place = f"platforms.kubernetes.deploymentSpec.executors.{label}"
+        platform = check(ExecutorPlatform, self.platforms.get(label, {}), place=place, task=task)
+        text = str(platform.active_deadline_seconds)
+        if not text.isdecimal():
+            raise InputError(
+                f"{place}.activeDeadlineSeconds is {text!r} (task {task!r})",
+                fix="give a whole number of seconds",
+            )
+        return int(text) or None
+
+
+def read_retry(spec: TaskSpec, *, task: str) -> Retry | None:
+    """Read how often a task is tried again; None where it is tried once."""
+    policy = spec.retry_policy
+    if policy is None or policy.max_retry_count == 0:
+        return None
+    return Retry(
+        max_retries=policy.max_retry_count,
+        backoff_seconds=seconds(policy.backoff_duration, what="the backoff", task=task),
+        backoff_factor=policy.backoff_factor,
+        backoff_max_seconds=seconds(
+            policy.backoff_max_duration, what="the longest backoff", task=task
+        ),
+    )
+
+
+def _resources(container: Container, task: str) -> Resources:
+    given = container.resources
+    resources = Resources(
+        cpu_request=given.resource_cpu_request or _cores(given.cpu_request),
+        cpu_limit=given.resource_cpu_limit or _cores(given.cpu_limit),
+        memory_request=given.resource_memory_request or _bytes(given.memory_request),
+        memory_limit=given.resource_memory_limit or _bytes(given.memory_limit),
+    )
+    if any(has_placeholder(str(value)) for value in given.model_dump().values()):
+        raise unsupported(task, "resources that depend on a parameter")
+    return resources
+
+
+def _cores(count: float | None) -> str:
+    return f"{round(count * 1000)}m" if count else ""
+
+
+def _bytes(gigabytes: float | None) -> str:
+    return str(round(gigabytes * GIGABYTE)) if gigabytes else ""

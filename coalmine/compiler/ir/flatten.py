@@ -1,0 +1,176 @@
+"""Undo the nesting: walk the groups of a pipeline and collect its container tasks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from coalmine._base.errors import InputError
+from coalmine.compiler.graph import NAME, Constant, Parameter, Task, TaskOutputRef
+from coalmine.compiler.ir.containers import Executors, read_retry
+from coalmine.compiler.ir.models import Component, Dag, TaskSpec, check, unsupported
+from coalmine.compiler.ir.scope import Member, Scope
+from coalmine.compiler.ir.values import parameter
+from coalmine.compiler.order import sort_names
+
+__all__ = ["Flattener"]
+
+CONTROL_FLOW = re.compile(r"(condition|condition-branches|exit-handler)-\d+")
+LONGEST_NAME = 63
+DEEPEST = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Flattener:
+    """Turns the entries of a group into flat tasks.
+
+    Attributes:
+        components: Every component of the file, still unread, by its name.
+        executors: How each is run.
+    """
+
+    components: Mapping[str, Any]
+    executors: Executors
+
+    def group(self, dag: Dag, scope: Scope, *, depth: int = 0) -> Member:
+        """Flatten all entries of a group.
+
+        Args:
+            dag: The group.
+            scope: Where it stands; its ``members`` are filled.
+            depth: How deep it is nested.
+
+        Raises:
+            InputError: Something in it is wrong or unsupported.
+        """
+        if depth > DEEPEST:
+            raise InputError(
+                f"groups are nested more than {DEEPEST} deep; does one hold itself?",
+                fix="compile the pipeline again",
+            )
+        for name in sort_names({name: _needs(spec) for name, spec in dag.tasks.items()}):
+            if name in dag.tasks:
+                scope.members[name] = self.entry(name, dag.tasks[name], scope, depth=depth)
+        outputs = {
+            key: scope.output(
+                output.value_from_parameter.producer_subtask,
+                output.value_from_parameter.output_parameter_key,
+                task=f"{scope.prefix}{key}",
+            )
+            for key, output in dag.outputs.parameters.items()
+        }
+        flat = tuple(task for member in scope.members.values() for task in member.tasks)
+        return Member(tasks=flat, outputs=outputs)
+
+    def entry(self, name: str, spec: TaskSpec, scope: Scope, *, depth: int = 0) -> Member:
+        """Flatten one entry: a container task or a sub-group."""
+        if spec.trigger_policy.strategy not in {"", "ALL_UPSTREAM_TASKS_SUCCEEDED"}:
+            raise unsupported(
+                name,
+                "ignore_upstream_failure, or an exit handler around only a part of the pipeline",
+                fix="put the whole pipeline into one dsl.ExitHandler",
+            )
+        component = self.component(spec, task=name)
+        if (component.dag is None) == (component.executor_label is None):
+            raise InputError(
+                f"task {name!r}: its component is neither a container nor a group",
+                fix="compile the pipeline again",
+            )
+        if component.dag is None:
+            return self._container(name, spec, component, scope)
+        return self._subgroup(name, spec, component, scope, depth)
+
+    def component(self, spec: TaskSpec, *, task: str) -> Component:
+        """Read the component of an entry."""
+        name = spec.component_ref.name
+        if name not in self.components:
+            raise InputError(
+                f"task {task!r} uses the component {name!r}, which the file does not hold",
+                fix="compile the pipeline again",
+            )
+        return check(Component, self.components[name], place=f"components.{name}", task=task)
+
+    def _container(self, name: str, spec: TaskSpec, component: Component, scope: Scope) -> Member:
+        flat = _legal(scope.prefix + name)
+        inputs = _parameters(component, task=name)
+        outputs = tuple(
+            parameter(key, output, task=name)
+            for key, output in component.output_definitions.parameters.items()
+        )
+        arguments = scope.arguments(spec, inputs, task=name)
+        types = {key: value.type for key, value in inputs.items()}
+        running = self.executors.read(component, task=name)
+        task = Task(
+            name=flat,
+            component=spec.component_ref.name.removeprefix("comp-"),
+            image=running.image,
+            command=running.command,
+            args=running.args,
+            inputs=tuple(inputs.values()),
+            arguments=tuple(arguments.items()),
+            outputs=outputs,
+            after=tuple(sorted(scope.waits(spec, task=name))),
+            when=(*scope.when, *scope.conditions(spec, arguments, types, task=name)),
+            retry=read_retry(spec, task=name),
+            timeout_seconds=running.timeout_seconds,
+            env=running.env,
+            resources=running.resources,
+        )
+        _check_values(task)
+        return Member((task,), {item.name: TaskOutputRef(flat, item.name) for item in outputs})
+
+    def _subgroup(
+        self, name: str, spec: TaskSpec, component: Component, scope: Scope, depth: int
+    ) -> Member:
+        if spec.retry_policy is not None and spec.retry_policy.max_retry_count:
+            raise unsupported(name, "a retry of a whole group", fix="set it on each of its tasks")
+        inputs = _parameters(component, task=name)
+        types = {key: value.type for key, value in inputs.items()}
+        given = scope.arguments(spec, inputs, task=name)
+        defaults = {
+            key: Constant(item.default)
+            for key, item in inputs.items()
+            if item.default is not None and key not in given
+        }
+        inner = replace(
+            scope,
+            prefix=scope.prefix if CONTROL_FLOW.fullmatch(name) else f"{scope.prefix}{name}-",
+            inputs={**given, **defaults},
+            types=types,
+            when=(*scope.when, *scope.conditions(spec, given, types, task=name)),
+            after=scope.waits(spec, task=name),
+            members={},
+        )
+        assert component.dag is not None
+        return self.group(component.dag, inner, depth=depth + 1)
+
+
+def _needs(spec: TaskSpec) -> set[str]:
+    outputs = (given.task_output_parameter for given in spec.inputs.parameters.values())
+    return {*spec.dependent_tasks, *(output.producer_task for output in outputs if output)}
+
+
+def _parameters(component: Component, *, task: str) -> dict[str, Parameter]:
+    specs = component.input_definitions.parameters
+    return {name: parameter(name, spec, task=task) for name, spec in specs.items()}
+
+
+def _legal(name: str) -> str:
+    if NAME.fullmatch(name) and len(name) <= LONGEST_NAME:
+        return name
+    raise InputError(
+        f"the task name {name!r} is not legal on every target",
+        fix=f"use at most {LONGEST_NAME} small letters, digits and dashes",
+    )
+
+
+def _check_values(task: Task) -> None:
+    given = {name for name, _ in task.arguments}
+    for item in task.inputs:
+        if item.name not in given and item.default is None:
+            raise InputError(
+                f"task {task.name!r}: the input {item.name!r} has neither a value nor a default",
+                fix="give it a value in the pipeline or a default in its component",
+            )

@@ -1,0 +1,287 @@
+"""The part of KFP IR (schema 2.1.0) that Coalmine can run, and not one field more.
+
+Whatever a file says beyond these models is refused by name: nothing a pipeline asks for is ever
+dropped in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from coalmine._base.errors import InputError
+
+__all__ = [
+    "Component",
+    "Container",
+    "Dag",
+    "Executor",
+    "ExecutorPlatform",
+    "ParameterSpec",
+    "Pipeline",
+    "Platform",
+    "TaskInput",
+    "TaskSpec",
+    "check",
+    "unsupported",
+]
+
+M = TypeVar("M", bound="_Strict")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel)
+
+
+class ParameterSpec(_Strict):
+    """An input or output parameter of a component."""
+
+    parameter_type: str
+    default_value: Any = None
+    is_optional: bool = False
+    description: str = ""
+
+    @property
+    def has_default(self) -> bool:
+        """Tell whether a default is written, be it an empty one."""
+        return "default_value" in self.model_fields_set
+
+
+class _Parameters(_Strict):
+    parameters: Mapping[str, ParameterSpec] = Field(default_factory=dict)
+
+
+class _OutputSelector(_Strict):
+    output_parameter_key: str
+    producer_subtask: str
+
+
+class _DagOutput(_Strict):
+    value_from_parameter: _OutputSelector
+
+
+class _DagOutputs(_Strict):
+    parameters: Mapping[str, _DagOutput] = Field(default_factory=dict)
+
+
+class _TaskOutput(_Strict):
+    output_parameter_key: str
+    producer_task: str
+
+
+class _RuntimeValue(_Strict):
+    constant: Any
+
+
+class TaskInput(_Strict):
+    """Where the value of a task's input comes from: one of three."""
+
+    task_output_parameter: _TaskOutput | None = None
+    runtime_value: _RuntimeValue | None = None
+    component_input_parameter: str | None = None
+
+
+class _TaskInputs(_Strict):
+    parameters: Mapping[str, TaskInput] = Field(default_factory=dict)
+
+
+class _Name(_Strict):
+    name: str
+
+
+class _Caching(_Strict):
+    """Read and left alone: Tekton and Argo have no cache, so nothing is ever taken from one."""
+
+    enable_cache: bool = False
+    cache_key: str = ""
+
+
+class _Trigger(_Strict):
+    condition: str = ""
+    strategy: str = ""
+
+
+class _Retry(_Strict):
+    max_retry_count: int = Field(default=0, ge=0)
+    backoff_duration: str = "0s"
+    backoff_factor: float = Field(default=2.0, gt=0)
+    backoff_max_duration: str = "3600s"
+
+
+class TaskSpec(_Strict):
+    """One use of a component."""
+
+    task_info: _Name | None = None
+    component_ref: _Name
+    inputs: _TaskInputs = Field(default_factory=_TaskInputs)
+    dependent_tasks: list[str] = Field(default_factory=list)
+    caching_options: _Caching = Field(default_factory=_Caching)
+    trigger_policy: _Trigger = Field(default_factory=_Trigger)
+    retry_policy: _Retry | None = None
+
+
+class Dag(_Strict):
+    """Tasks side by side."""
+
+    tasks: Mapping[str, TaskSpec]
+    outputs: _DagOutputs = Field(default_factory=_DagOutputs)
+
+
+class Component(_Strict):
+    """A container, or a group of tasks."""
+
+    input_definitions: _Parameters = Field(default_factory=_Parameters)
+    output_definitions: _Parameters = Field(default_factory=_Parameters)
+    executor_label: str | None = None
+    dag: Dag | None = None
+
+
+class _EnvVar(_Strict):
+    name: str
+    value: str = ""
+
+
+class _Resources(_Strict):
+    cpu_limit: float | None = None
+    cpu_request: float | None = None
+    memory_limit: float | None = None
+    memory_request: float | None = None
+    resource_cpu_limit: str = ""
+    resource_cpu_request: str = ""
+    resource_memory_limit: str = ""
+    resource_memory_request: str = ""
+
+
+class Container(_Strict):
+    """What to run."""
+
+    image: str
+    command: list[str] = Field(default_factory=list)
+    args: list[str] = Field(default_factory=list)
+    env: list[_EnvVar] = Field(default_factory=list)
+    resources: _Resources = Field(default_factory=_Resources)
+
+
+class Executor(_Strict):
+    """How a component is run."""
+
+    container: Container
+
+
+class ExecutorPlatform(_Strict):
+    """What the second document says of one executor; the rest of kfp-kubernetes is refused."""
+
+    active_deadline_seconds: int | str = 0
+
+
+class _Executors(_Strict):
+    executors: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class _PipelineInfo(_Strict):
+    name: str
+    description: str = ""
+    display_name: str = ""
+
+
+class Pipeline(_Strict):
+    """The first document. Components and executors are read when a task uses them."""
+
+    schema_version: str
+    sdk_version: str = ""
+    pipeline_info: _PipelineInfo
+    root: Component
+    components: Mapping[str, Any] = Field(default_factory=dict)
+    deployment_spec: _Executors = Field(default_factory=_Executors)
+
+
+class _Kubernetes(_Strict):
+    deployment_spec: _Executors = Field(default_factory=_Executors)
+
+
+class _Platforms(_Strict):
+    kubernetes: _Kubernetes = Field(default_factory=_Kubernetes)
+
+
+class Platform(_Strict):
+    """The second document, which kfp-kubernetes writes."""
+
+    platforms: _Platforms
+
+
+FEATURES = {
+    "accelerator": "an accelerator (GPU)",
+    "artifactIterator": "a loop (dsl.ParallelFor)",
+    "artifacts": "artifacts",
+    "componentInputArtifact": "artifacts",
+    "configMapAsEnv": "a Kubernetes config map",
+    "configMapAsVolume": "a Kubernetes config map",
+    "customJob": "a custom job",
+    "emptyDirMounts": "a Kubernetes volume",
+    "fieldPathAsEnv": "a pod field as an environment variable",
+    "imagePullSecret": "an image pull secret",
+    "importer": "an importer (dsl.importer)",
+    "iteratorPolicy": "a loop (dsl.ParallelFor)",
+    "lifecycle": "a container lifecycle hook",
+    "literals": "a parameter limited to literals",
+    "nodeSelector": "a Kubernetes node selector",
+    "parameterExpressionSelector": "an expression on a parameter",
+    "parameterIterator": "a loop (dsl.ParallelFor)",
+    "pipelineConfig": "settings of the whole pipeline (dsl.PipelineConfig)",
+    "pvcMount": "a Kubernetes volume",
+    "resolver": "a resolver",
+    "secretAsEnv": "a Kubernetes secret",
+    "secretAsVolume": "a Kubernetes secret",
+    "taskFinalStatus": "the final status of a task (dsl.PipelineTaskFinalStatus)",
+    "taskOutputArtifact": "artifacts",
+    "tolerations": "Kubernetes tolerations",
+    "valueFromOneof": "dsl.OneOf",
+}
+
+
+def unsupported(task: str, feature: str, *, fix: str = "") -> InputError:
+    """Make the error for something that KFP can do and this version of Coalmine cannot."""
+    where = f"task {task!r}" if task else "the pipeline"
+    return InputError(
+        f"{where} uses {feature}, which this version of Coalmine cannot run",
+        fix=fix
+        or "pass values between container components as parameters; "
+        "docs/compile-targets.md lists what is supported",
+    )
+
+
+def check(model: type[M], data: object, *, place: str, task: str = "") -> M:
+    """Read plain data as one of the models.
+
+    Args:
+        model: What it should be.
+        data: As YAML gave it.
+        place: Where in the file it stands, dotted.
+        task: The task it belongs to, if that is known.
+
+    Raises:
+        InputError: A field is unknown, missing or of the wrong type; names the place.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise _explain(error, place, task) from None
+
+
+def _explain(error: ValidationError, place: str, task: str) -> InputError:
+    first = min(error.errors(), key=lambda entry: entry["type"] != "extra_forbidden")
+    steps = [str(step) for step in first["loc"]]
+    if "tasks" in steps[:-1]:
+        task = steps[steps.index("tasks") + 1]
+    path = ".".join(part for part in (place, *steps) if part)
+    if first["type"] == "extra_forbidden":
+        known = next((FEATURES[step] for step in reversed(steps) if step in FEATURES), "")
+        return unsupported(task, f"{known} ({path})" if known else f"the field {path}")
+    of_task = f" (task {task!r})" if task else ""
+    problem = "is missing" if first["type"] == "missing" else f"is wrong: {first['msg']}"
+    return InputError(
+        f"{path} {problem}{of_task}", fix="compile the pipeline again with the KFP SDK"
+    )

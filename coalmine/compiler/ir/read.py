@@ -1,0 +1,191 @@
+"""From a file to the graph."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from coalmine._base.errors import InputError
+from coalmine.compiler.graph import NAME, Graph, Parameter, ParameterRef, Task
+from coalmine.compiler.ir.containers import Executors
+from coalmine.compiler.ir.document import load_documents
+from coalmine.compiler.ir.flatten import Flattener
+from coalmine.compiler.ir.models import Dag, Pipeline, Platform, check, unsupported
+from coalmine.compiler.ir.scope import Scope
+from coalmine.compiler.ir.values import parameter
+from coalmine.compiler.order import sort_tasks
+
+__all__ = ["read_graph", "read_graph_text"]
+
+SCHEMA = "2.1.0"
+COMPLETED = "ALL_UPSTREAM_TASKS_COMPLETED"
+
+
+def read_graph(path: Path) -> Graph:
+    """Read a compiled pipeline from a file.
+
+    Args:
+        path: KFP IR as YAML, with or without the second document of kfp-kubernetes.
+
+    Returns:
+        The flat graph.
+
+    Raises:
+        InputError: The file cannot be read, is no compiled pipeline, or asks for something that
+            this version of Coalmine cannot run; names the file and the place.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"cannot be read: {error}", field=str(path), fix="give a compiled pipeline"
+        ) from None
+    return read_graph_text(text, source=str(path))
+
+
+def read_graph_text(text: str, *, source: str = "pipeline") -> Graph:
+    """Read a compiled pipeline from a text; see ``read_graph``.
+
+    Args:
+        text: KFP IR as YAML.
+        source: What to call it in errors.
+    """
+    try:
+        return _read(load_documents(text))
+    except InputError as error:
+        raise InputError(error.message, field=source, fix=error.fix) from None
+
+
+def _read(documents: list[dict[str, Any]]) -> Graph:
+    first, *others = documents
+    _check_schema(first)
+    pipeline = check(Pipeline, first, place="")
+    if len(others) > 1:
+        raise InputError("holds more than two documents", fix="give one compiled pipeline a file")
+    platform = check(Platform, others[0], place="").platforms.kubernetes if others else None
+    executors = Executors(
+        executors=pipeline.deployment_spec.executors,
+        platforms=platform.deployment_spec.executors if platform else {},
+    )
+    _check_labels(executors)
+    parameters = tuple(
+        _pipeline_parameter(parameter(name, spec, task=""), optional=spec.is_optional)
+        for name, spec in pipeline.root.input_definitions.parameters.items()
+    )
+    tasks, exit_task = _tasks(pipeline, executors, parameters)
+    _check_names(pipeline.pipeline_info.name, (*tasks, *([exit_task] if exit_task else [])))
+    return Graph(
+        name=pipeline.pipeline_info.name,
+        description=pipeline.pipeline_info.description,
+        parameters=parameters,
+        tasks=sort_tasks(tasks),
+        exit_task=exit_task,
+    )
+
+
+def _tasks(
+    pipeline: Pipeline, executors: Executors, parameters: tuple[Parameter, ...]
+) -> tuple[tuple[Task, ...], Task | None]:
+    dag = pipeline.root.dag
+    if dag is None or not dag.tasks:
+        raise InputError("the pipeline has no tasks", fix="compile a pipeline with tasks in it")
+    if pipeline.root.output_definitions.parameters or dag.outputs.parameters:
+        raise unsupported("", "outputs of the whole pipeline", fix="remove its return value")
+    scope = Scope(
+        prefix="",
+        inputs={item.name: ParameterRef(item.name) for item in parameters},
+        types={item.name: item.type for item in parameters},
+    )
+    flattener = Flattener(pipeline.components, executors)
+    name = _exit_name(dag)
+    if name is None:
+        return flattener.group(dag, scope).tasks, None
+    handled = dag.model_copy(
+        update={"tasks": {key: spec for key, spec in dag.tasks.items() if key != name}}
+    )
+    tasks = flattener.group(handled, scope).tasks
+    return tasks, _exit_task(flattener, dag, name, scope)
+
+
+def _exit_name(dag: Dag) -> str | None:
+    """Find the task that runs at the end, which must stand alone beside the one group it ends."""
+    names = [key for key, spec in dag.tasks.items() if spec.trigger_policy.strategy == COMPLETED]
+    if not names:
+        return None
+    name, *more = names
+    others = set(dag.tasks) - {name}
+    if more or len(others) != 1 or set(dag.tasks[name].dependent_tasks) != others:
+        raise unsupported(
+            name,
+            "ignore_upstream_failure, or an exit handler around only a part of the pipeline",
+            fix="put the whole pipeline into one dsl.ExitHandler",
+        )
+    return name
+
+
+def _exit_task(flattener: Flattener, dag: Dag, name: str, scope: Scope) -> Task:
+    spec = dag.tasks[name]
+    handled = spec.dependent_tasks[0]
+    component = flattener.component(dag.tasks[handled], task=handled)
+    plain = spec.model_copy(
+        update={
+            "dependent_tasks": [],
+            "trigger_policy": spec.trigger_policy.model_copy(update={"strategy": ""}),
+        }
+    )
+    if component.dag is None or plain.trigger_policy.condition:
+        raise unsupported(name, "ignore_upstream_failure or a condition on the exit task")
+    alone = Scope(prefix="", inputs=scope.inputs, types=scope.types)
+    tasks = flattener.entry(name, plain, alone).tasks
+    if flattener.component(spec, task=name).dag is not None:
+        raise unsupported(name, "a group as an exit task", fix="use one container component")
+    return tasks[0]
+
+
+def _pipeline_parameter(item: Parameter, *, optional: bool) -> Parameter:
+    if optional and item.default is None:
+        raise unsupported(
+            "",
+            f"the parameter {item.name!r}, which is optional and has no default",
+            fix="give it a default, for example an empty string",
+        )
+    return item
+
+
+def _check_schema(document: dict[str, Any]) -> None:
+    version = document.get("schemaVersion")
+    if version is None:
+        raise InputError(
+            "holds no compiled pipeline: schemaVersion is missing",
+            fix="give a file that the KFP 2 compiler has written, or a .py file",
+        )
+    if version != SCHEMA:
+        raise InputError(
+            f"schemaVersion is {version!r}; this version of Coalmine reads {SCHEMA}",
+            fix="compile the pipeline with kfp 2.17",
+        )
+
+
+def _check_labels(executors: Executors) -> None:
+    if unknown := sorted(set(executors.platforms) - set(executors.executors)):
+        raise InputError(
+            f"the platform document speaks of the executor {unknown[0]!r}, which does not exist",
+            fix="compile the pipeline again",
+        )
+
+
+def _check_names(name: str, tasks: tuple[Task, ...]) -> None:
+    if not NAME.fullmatch(name):
+        raise InputError(
+            f"pipelineInfo.name: the pipeline name {name!r} is not legal on every target",
+            fix="use small letters, digits and dashes",
+        )
+    if not tasks:
+        raise InputError("the pipeline has no tasks", fix="compile a pipeline with tasks in it")
+    counted = Counter(task.name for task in tasks)
+    if twice := sorted(key for key, count in counted.items() if count > 1):
+        raise InputError(
+            f"two tasks come to the same name {twice[0]!r} once groups are flattened",
+            fix="rename one of them with set_display_name or by its component's name",
+        )

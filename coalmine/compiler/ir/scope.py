@@ -1,0 +1,193 @@
+"""What the tasks of one group see: their inputs, resolved, and what guards them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from coalmine._base.errors import InputError
+from coalmine.compiler.graph import (
+    Comparison,
+    Condition,
+    Constant,
+    Operator,
+    Parameter,
+    ParameterType,
+    Task,
+    TaskOutputRef,
+    Value,
+)
+from coalmine.compiler.ir.conditions import InputName, parse_condition
+from coalmine.compiler.ir.models import TaskInput, TaskSpec, unsupported
+from coalmine.compiler.ir.placeholders import has_placeholder
+from coalmine.compiler.ir.values import to_text
+
+__all__ = ["Member", "Scope"]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One entry of a group once it is flat.
+
+    Attributes:
+        tasks: The container tasks in it: one, or those of a whole sub-group.
+        outputs: What others may take from it.
+    """
+
+    tasks: tuple[Task, ...]
+    outputs: Mapping[str, TaskOutputRef]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a group of tasks stands.
+
+    Attributes:
+        prefix: Goes before the names of its tasks.
+        inputs: The group's inputs that have a value.
+        types: The type of each of the group's inputs.
+        when: Conditions that guard all of its tasks.
+        after: Tasks that all of its tasks wait for.
+        members: Its entries that are flat already, by their name within the group.
+    """
+
+    prefix: str
+    inputs: Mapping[str, Value]
+    types: Mapping[str, ParameterType]
+    when: tuple[Condition, ...] = ()
+    after: frozenset[str] = frozenset()
+    members: dict[str, Member] = field(default_factory=dict)
+
+    def arguments(
+        self, spec: TaskSpec, parameters: Mapping[str, Parameter], *, task: str
+    ) -> dict[str, Value]:
+        """Resolve what a task's inputs get; an input left to its default has no entry.
+
+        Raises:
+            InputError: An input is unknown, lacks its value, or gets something unsupported.
+        """
+        if unknown := sorted(set(spec.inputs.parameters) - set(parameters)):
+            raise InputError(
+                f"task {task!r} gives a value to {unknown[0]!r}, which its component does not take",
+                fix="compile the pipeline again",
+            )
+        found: dict[str, Value] = {}
+        for name, parameter in parameters.items():
+            given = spec.inputs.parameters.get(name)
+            value = self._resolve(given, parameter, task) if given else None
+            if value is not None:
+                found[name] = value
+        return found
+
+    def conditions(
+        self,
+        spec: TaskSpec,
+        inputs: Mapping[str, Value],
+        types: Mapping[str, ParameterType],
+        *,
+        task: str,
+    ) -> tuple[Condition, ...]:
+        """Resolve the conditions that guard a task or group, by the inputs it is given."""
+        text = spec.trigger_policy.condition
+        if not text:
+            return ()
+        return tuple(
+            Comparison(
+                left=_operand(raw.left, inputs, types, text, task),
+                operator=Operator(raw.operator),
+                right=_operand(raw.right, inputs, types, text, task),
+            )
+            for raw in parse_condition(text, task=task)
+        )
+
+    def waits(self, spec: TaskSpec, *, task: str) -> frozenset[str]:
+        """Name the tasks behind a task's ``dependentTasks``, those in sub-groups included."""
+        names = set(self.after)
+        for name in spec.dependent_tasks:
+            member = self._member(name, task)
+            _check_one_guard(name, member, task, len(self.when))
+            names |= {other.name for other in member.tasks}
+        return frozenset(names)
+
+    def _resolve(self, given: TaskInput, parameter: Parameter, task: str) -> Value | None:
+        sources = [key for key in type(given).model_fields if getattr(given, key) is not None]
+        if len(sources) != 1:
+            raise InputError(
+                f"task {task!r}: input {parameter.name!r} needs exactly one source of its value",
+                fix="compile the pipeline again",
+            )
+        if given.runtime_value is not None:
+            return _constant(given.runtime_value.constant, parameter, task)
+        if given.task_output_parameter is not None:
+            selector = given.task_output_parameter
+            return self.output(selector.producer_task, selector.output_parameter_key, task=task)
+        return self._own_input(given.component_input_parameter or "", task)
+
+    def _own_input(self, name: str, task: str) -> Value | None:
+        if name not in self.types:
+            raise InputError(
+                f"task {task!r} takes {name!r}, which is no input of the group it stands in",
+                fix="compile the pipeline again",
+            )
+        return self.inputs.get(name)
+
+    def output(self, producer: str, key: str, *, task: str) -> TaskOutputRef:
+        """Find an output of another entry of this group."""
+        member = self._member(producer, task)
+        if key not in member.outputs:
+            raise InputError(
+                f"task {task!r} takes the output {key!r} of {producer!r}, which has no such output",
+                fix=f"use one of: {', '.join(sorted(member.outputs)) or 'it has none'}",
+            )
+        return member.outputs[key]
+
+    def _member(self, name: str, task: str) -> Member:
+        if name not in self.members:
+            raise InputError(
+                f"task {task!r} waits for {name!r}, which does not exist beside it",
+                fix="compile the pipeline again",
+            )
+        return self.members[name]
+
+
+def _constant(value: object, parameter: Parameter, task: str) -> Constant:
+    what = f"the value of {parameter.name!r}"
+    text = to_text(value, parameter.type, what=what, task=task)
+    if has_placeholder(text):
+        raise unsupported(
+            task,
+            f"a text with a placeholder for {parameter.name!r} ({text})",
+            fix="the KFP backend does not fill it in either: "
+            "pass each value as an input of its own",
+        )
+    return Constant(text)
+
+
+def _operand(
+    operand: InputName | str,
+    inputs: Mapping[str, Value],
+    types: Mapping[str, ParameterType],
+    text: str,
+    task: str,
+) -> Value:
+    if isinstance(operand, str):
+        return Constant(operand)
+    if types.get(operand.name) is not ParameterType.STRING or operand.name not in inputs:
+        raise unsupported(
+            task,
+            f"the condition {text}, which compares {operand.name!r} and that is no string with "
+            "a value",
+            fix="compare str parameters and str outputs",
+        )
+    return inputs[operand.name]
+
+
+def _check_one_guard(name: str, member: Member, task: str, outer: int) -> None:
+    guards = {other.when[outer:] for other in member.tasks}
+    if len(guards) > 1:
+        raise unsupported(
+            task,
+            f"a dependency on the group {name!r}, parts of which run under a condition of their "
+            "own",
+            fix="put the task into the branch it belongs to, or make it wait for one task",
+        )
