@@ -1,1 +1,13 @@
 """CloudEvents in, strictly read; events about releases out: the control wing's ground floor."""
+
+from coalmine.events.event import RELEASE_REQUESTED, Event, EventError, new_event
+from coalmine.events.read import MAX_EVENT_BYTES, read_event
+
+__all__ = [
+    "MAX_EVENT_BYTES",
+    "RELEASE_REQUESTED",
+    "Event",
+    "EventError",
+    "new_event",
+    "read_event",
+]

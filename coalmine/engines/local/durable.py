@@ -1,0 +1,127 @@
+"""The one place that knows DBOS: a run is a workflow, a task is a step of it.
+
+A workflow's steps are recorded in SQLite. After a crash the workflow is run again from its start:
+recorded steps give what they gave, the step that was cut off is run again. The application's
+version and the executor's id are pinned, because DBOS resumes only what bears the same ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from dbos import DBOS, DBOSConfig, SetWorkflowID
+from dbos import error as dbos_errors
+from sqlalchemy.exc import SQLAlchemyError
+
+from coalmine._base.errors import CoalmineError
+from coalmine.engines.local.plan import Ended
+from coalmine.engines.local.process import Interrupted
+from coalmine.engines.local.runner import Durably
+from coalmine.engines.protocol import TaskState
+
+__all__ = ["Body", "Durable"]
+
+Body = Callable[[str, Mapping[str, str], Durably], dict[str, Any]]
+"""The work of a run, from its id, its parameters and a way to do a piece of it durably."""
+
+ACTIVE = {"PENDING", "ENQUEUED", "DELAYED"}
+_bodies: list[Body] = []
+"""At most one: DBOS is one a process, and so is the engine."""
+
+
+@DBOS.workflow(name="coalmine.run")
+def _run(run_id: str, parameters: dict[str, str]) -> dict[str, Any]:
+    if not _bodies:
+        raise Interrupted
+    return _bodies[-1](run_id, parameters, _durably)
+
+
+def _durably(name: str, work: Callable[[], Ended]) -> Ended:
+    def step() -> dict[str, Any]:
+        ended = work()
+        return {
+            "state": ended.state.value,
+            "outputs": dict(ended.outputs),
+            "message": ended.message,
+        }
+
+    recorded = DBOS.run_step({"name": name}, step)
+    return Ended(TaskState(recorded["state"]), recorded["outputs"], recorded["message"])
+
+
+class Durable:
+    """Starts runs so that they survive this process.
+
+    Args:
+        database: The SQLite file.
+        body: What a run does.
+    """
+
+    def __init__(self, database: Path, body: Body) -> None:
+        self._database = database
+        self._body = body
+
+    def open(self) -> None:
+        """Resume every run that had not ended, and be ready for more.
+
+        Raises:
+            CoalmineError: The database cannot be used, or this process has an engine already.
+        """
+        if _bodies:
+            raise CoalmineError("this process has a local engine already")
+        log = logging.getLogger("dbos")
+        log.addHandler(logging.NullHandler())  # else DBOS adds its own, and keeps its words from us
+        _bodies.append(self._body)
+        try:
+            with _as_coalmine_error(self._database):
+                DBOS(
+                    config=DBOSConfig(
+                        name="coalmine",
+                        system_database_url=f"sqlite:///{self._database}",
+                        application_version="1",
+                        executor_id="coalmine",
+                        log_level="WARNING",
+                        enable_otlp=False,
+                    )
+                )
+                DBOS.launch()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the database; what has not ended is resumed when it is opened again."""
+        DBOS.destroy()
+        _bodies.clear()
+
+    def start(self, run_id: str, parameters: Mapping[str, str]) -> None:
+        """Start a run, unless there is one of this id."""
+        with _as_coalmine_error(self._database), SetWorkflowID(run_id):
+            DBOS.start_workflow(_run, run_id, dict(parameters))
+
+    def look(self, run_id: str) -> tuple[str, dict[str, Any] | None]:
+        """Tell where a run is: unknown, active, ended (with its result) or broken (with why)."""
+        with _as_coalmine_error(self._database):
+            status = DBOS.get_workflow_status(run_id)
+        if status is None:
+            return "unknown", None
+        if status.status in ACTIVE:
+            return "active", None
+        if status.status == "SUCCESS":
+            return "ended", status.output
+        return "broken", {"message": f"{status.status}: {status.error or 'no reason given'}"}
+
+
+@contextlib.contextmanager
+def _as_coalmine_error(database: Path) -> Iterator[None]:
+    try:
+        yield
+    except (SQLAlchemyError, dbos_errors.DBOSException, OSError) as error:
+        raise CoalmineError(
+            f"the engine's database {database} cannot be used: {error}",
+            fix="see that its folder can be written and its disk is not full",
+        ) from error

@@ -1,0 +1,190 @@
+"""What a run does next: a pure decision over the graph and what has ended so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from coalmine._base.errors import InputError
+from coalmine.compiler.graph import (
+    Condition,
+    Constant,
+    Graph,
+    Operator,
+    Parameter,
+    ParameterRef,
+    ParameterType,
+    Task,
+    Value,
+)
+from coalmine.engines.protocol import RunState, TaskState
+
+__all__ = ["Ended", "Move", "arguments_of", "next_move", "parameters_of", "run_state"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a task came to its end."""
+
+    state: TaskState
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What can be done now.
+
+    Attributes:
+        ready: Tasks that can start, in the graph's order.
+        skipped: Tasks that will never start, and why.
+    """
+
+    ready: tuple[str, ...]
+    skipped: Mapping[str, str]
+
+
+def next_move(graph: Graph, parameters: Mapping[str, str], ended: Mapping[str, Ended]) -> Move:
+    """Decide which tasks can start and which never will.
+
+    Args:
+        graph: The pipeline.
+        parameters: Every parameter's value.
+        ended: The tasks that have ended; the exit task plays no part.
+
+    Returns:
+        A move without anything in it once every task has ended. A task that waits for a skipped
+        one is skipped in the same move.
+    """
+    ready: list[str] = []
+    skipped: dict[str, str] = {}
+    for task in graph.tasks:
+        if task.name in ended:
+            continue
+        reason = _reason_to_skip(task, parameters, ended, skipped)
+        if reason:
+            skipped[task.name] = reason
+        elif task.depends_on() <= ended.keys():
+            ready.append(task.name)
+    return Move(tuple(ready), skipped)
+
+
+def _reason_to_skip(
+    task: Task,
+    parameters: Mapping[str, str],
+    ended: Mapping[str, Ended],
+    skipped: Mapping[str, str],
+) -> str:
+    """Tell why a task will never start; empty while it still may."""
+    for name in sorted(task.depends_on()):
+        if name in skipped:
+            return f"{name}, which it waits for, was skipped"
+        if name in ended and ended[name].state is not TaskState.SUCCEEDED:
+            return f"{name}, which it waits for, {_PAST[ended[name].state]}"
+    if not task.depends_on() <= ended.keys():
+        return ""
+    false = (when for when in task.when if not _is_true(when, parameters, ended))
+    return next((f"its condition is false: {_say(when, parameters, ended)}" for when in false), "")
+
+
+_PAST = {
+    TaskState.FAILED: "failed",
+    TaskState.SKIPPED: "was skipped",
+    TaskState.CANCELLED: "was cancelled",
+}
+
+
+def _is_true(
+    condition: Condition, parameters: Mapping[str, str], ended: Mapping[str, Ended]
+) -> bool:
+    same = _value(condition.left, parameters, ended) == _value(condition.right, parameters, ended)
+    return same is (condition.operator is Operator.EQUAL)
+
+
+def _say(condition: Condition, parameters: Mapping[str, str], ended: Mapping[str, Ended]) -> str:
+    left = _value(condition.left, parameters, ended)
+    return f"{left!r} {condition.operator} {_value(condition.right, parameters, ended)!r}"
+
+
+def _value(value: Value, parameters: Mapping[str, str], ended: Mapping[str, Ended]) -> str:
+    if isinstance(value, Constant):
+        return value.value
+    if isinstance(value, ParameterRef):
+        return parameters[value.name]
+    task = ended.get(value.task)
+    if task is None or value.output not in task.outputs:
+        raise InputError(f"the output {value.output} of task {value.task} was never written")
+    return task.outputs[value.output]
+
+
+def arguments_of(
+    task: Task, parameters: Mapping[str, str], ended: Mapping[str, Ended]
+) -> dict[str, str]:
+    """Give the value of each of a task's inputs.
+
+    Raises:
+        InputError: An input has neither a value nor a default.
+    """
+    given = {name: _value(value, parameters, ended) for name, value in task.arguments}
+    return _with_defaults(task.inputs, given, f"task {task.name}")
+
+
+def parameters_of(graph: Graph, given: Mapping[str, str]) -> dict[str, str]:
+    """Give every pipeline parameter its value, and refuse what the pipeline does not take.
+
+    Raises:
+        InputError: A parameter is unknown, missing, or no value of its type.
+    """
+    known = {parameter.name: parameter for parameter in graph.parameters}
+    unknown = sorted(given.keys() - known.keys())
+    if unknown:
+        raise InputError(
+            f"the pipeline {graph.name} takes no such parameter",
+            field=unknown[0],
+            fix=f"it takes: {', '.join(known)}",
+        )
+    values = _with_defaults(graph.parameters, given, f"the pipeline {graph.name}")
+    for name, value in values.items():
+        _check_type(known[name], value)
+    return values
+
+
+def _with_defaults(
+    declared: Iterable[Parameter], given: Mapping[str, str], owner: str
+) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for parameter in declared:
+        value = given.get(parameter.name, parameter.default)
+        if value is None:
+            raise InputError(f"{owner} needs a value", field=parameter.name, fix="give one")
+        values[parameter.name] = value
+    return values
+
+
+def _check_type(parameter: Parameter, value: str) -> None:
+    try:
+        _READERS[parameter.type](value)
+    except ValueError:
+        raise InputError(f"{value!r} is no {parameter.type}", field=parameter.name) from None
+
+
+def _read_boolean(value: str) -> bool:
+    if value.lower() not in {"true", "false"}:
+        raise ValueError
+    return value.lower() == "true"
+
+
+_READERS: dict[ParameterType, Callable[[str], object]] = {
+    ParameterType.STRING: str,
+    ParameterType.INTEGER: int,
+    ParameterType.DOUBLE: float,
+    ParameterType.BOOLEAN: _read_boolean,
+}
+
+
+def run_state(ended: Iterable[Ended]) -> RunState:
+    """Tell what a run came to once all of its tasks, and its exit task, have ended."""
+    states = {one.state for one in ended}
+    if TaskState.CANCELLED in states:
+        return RunState.CANCELLED
+    return RunState.FAILED if TaskState.FAILED in states else RunState.SUCCEEDED

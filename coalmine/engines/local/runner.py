@@ -1,0 +1,214 @@
+"""Carry one run through: decide, run a task durably, note it, until the exit task has ended."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from coalmine._base.errors import CoalmineError
+from coalmine.compiler.graph import Graph, Retry, Task
+from coalmine.engines.local.command import HostCommand, command_line
+from coalmine.engines.local.journal import Journal
+from coalmine.engines.local.plan import Ended, arguments_of, next_move, run_state
+from coalmine.engines.local.process import Exit, Interrupted, Leash, hold_lock, run_process
+from coalmine.engines.protocol import RunState, TaskState
+
+__all__ = ["Durably", "Run", "backoff", "carry_through", "last_words"]
+
+logger = logging.getLogger(__name__)
+
+EXIT_INPUT_ERROR = 2
+TAIL_BYTES = 65536
+LINE_LIMIT = 300
+
+Durably = Callable[[str, Callable[[], Ended]], Ended]
+"""Runs a named piece of work once; after a crash gives what it gave, or runs it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """All that one run needs.
+
+    Attributes:
+        folder: Its own folder.
+        graph: The pipeline.
+        parameters: Every parameter's value.
+        journal: Where it is noted.
+        leash: How it is ended early.
+        host_command: How a container's command runs here.
+        environ: The environment of its tasks.
+    """
+
+    folder: Path
+    graph: Graph
+    parameters: Mapping[str, str]
+    journal: Journal
+    leash: Leash
+    host_command: HostCommand
+    environ: Mapping[str, str]
+
+
+def carry_through(run: Run, durably: Durably) -> None:
+    """Run every task that shall run, one after the other, and then the exit task.
+
+    Which tasks run depends on nothing but results that were recorded, so a second life of the run
+    takes the same way. That is why a cancelled run still goes through here: each task finds out
+    for itself, and its finding is recorded.
+
+    Raises:
+        Interrupted: The engine closes.
+    """
+    run.journal.run_is(RunState.RUNNING)
+    tasks = {task.name: task for task in run.graph.tasks}
+    ended: dict[str, Ended] = {}
+    while (move := next_move(run.graph, run.parameters, ended)) and (move.ready or move.skipped):
+        for name, reason in move.skipped.items():
+            ended[name] = Ended(TaskState.SKIPPED, message=reason)
+            _note(run, name, ended[name])
+        for name in move.ready[:1]:
+            task = tasks[name]
+            ended[name] = durably(name, lambda task=task: run_task(run, task, dict(ended)))  # type: ignore[misc]
+            _note(run, name, ended[name])
+    if run.graph.exit_task:
+        task = run.graph.exit_task
+        with run.leash.shelter():
+            ended[task.name] = durably(task.name, lambda: run_task(run, task, dict(ended)))
+        _note(run, task.name, ended[task.name])
+    state = run_state(ended.values())
+    run.journal.run_is(state, _why(state, ended))
+
+
+def _note(run: Run, name: str, ended: Ended) -> None:
+    if not run.journal.task(name).state.ended:
+        run.journal.end(name, ended)
+
+
+def _why(state: RunState, ended: Mapping[str, Ended]) -> str:
+    if state is RunState.CANCELLED:
+        return "the run was cancelled"
+    failed = (f"{name}: {one.message}" for name, one in ended.items() if one.state == "failed")
+    return next(failed, "")
+
+
+def run_task(run: Run, task: Task, ended: Mapping[str, Ended]) -> Ended:
+    """Try a task until it is done, fails for good, or is cancelled.
+
+    What the journal says has ended already is not run again.
+    """
+    known = run.journal.task(task.name)
+    if known.state.ended:
+        return Ended(known.state, known.outputs, known.message)
+    result = _try_until_settled(run, task, ended)
+    run.journal.end(task.name, result)
+    return result
+
+
+def _try_until_settled(run: Run, task: Task, ended: Mapping[str, Ended]) -> Ended:
+    while True:
+        if run.leash.pulled:
+            return _pulled(run)
+        attempt = run.journal.begin_try(task.name)
+        result, final = _try_once(run, task, ended, attempt)
+        if result.state is not TaskState.FAILED or final:
+            return result
+        failures = run.journal.fail_try(task.name)
+        if task.retry is None or failures > task.retry.max_retries:
+            return result
+        logger.warning("%s failed and is tried again: %s", task.name, result.message)
+        run.leash.sleep(backoff(task.retry, failures))
+
+
+def backoff(retry: Retry, failures: int) -> float:
+    """Give the seconds to wait before the next try, after so many have failed (from 1 on)."""
+    wait = retry.backoff_seconds * retry.backoff_factor ** (failures - 1)
+    return min(wait, retry.backoff_max_seconds or wait)
+
+
+def _try_once(run: Run, task: Task, ended: Mapping[str, Ended], attempt: int) -> tuple[Ended, bool]:
+    """Try a task once; the second value tells that trying again cannot help."""
+    folder = run.folder / task.name / str(attempt)
+    outputs = {output.name: folder / output.name for output in task.outputs}
+    log = run.folder / f"{task.name}.{attempt}.log"
+    try:
+        arguments = arguments_of(task, run.parameters, ended)
+        argv = run.host_command(task.image, command_line(task, arguments, outputs))
+        folder.mkdir(parents=True, exist_ok=True)
+        with hold_lock(run.folder / "lock", run.leash) as lock:
+            end = run_process(
+                argv,
+                environ={**run.environ, **dict(task.env)},
+                log=log,
+                lock=lock,
+                leash=run.leash,
+                timeout=task.timeout_seconds,
+            )
+    except CoalmineError as error:
+        return Ended(TaskState.FAILED, message=str(error)), error.exit_code == EXIT_INPUT_ERROR
+    except (OSError, ValueError) as error:
+        return Ended(TaskState.FAILED, message=f"it could not be started: {error}"), False
+    return _judge(run, task, end, outputs, log)
+
+
+def _judge(
+    run: Run, task: Task, end: Exit | None, outputs: Mapping[str, Path], log: Path
+) -> tuple[Ended, bool]:
+    if end is None or (end.code != 0 and run.leash.pulled):
+        return _pulled(run), True
+    if end.timed_out:
+        message = f"it took longer than {task.timeout_seconds} s and was ended"
+        return Ended(TaskState.FAILED, message=message), False
+    if end.code != 0:
+        message = last_words(log) or _exit_message(end.code, log)
+        return Ended(TaskState.FAILED, message=message), end.code == EXIT_INPUT_ERROR
+    return _collect(outputs), False
+
+
+def _pulled(run: Run) -> Ended:
+    if run.leash.closing.is_set():
+        raise Interrupted
+    return Ended(TaskState.CANCELLED, message="the run was cancelled")
+
+
+def _exit_message(code: int, log: Path) -> str:
+    how = f"was ended by signal {-code}" if code < 0 else f"exited with {code}"
+    return f"it {how} and said nothing; its log is {log}"
+
+
+def _collect(outputs: Mapping[str, Path]) -> Ended:
+    values = {}
+    for name, path in outputs.items():
+        try:
+            values[name] = path.read_bytes().decode("utf-8")
+        except FileNotFoundError:
+            message = f"it exited with 0 but did not write its output {name}"
+            return Ended(TaskState.FAILED, message=message)
+        except (OSError, UnicodeDecodeError) as error:
+            message = f"its output {name} cannot be read: {error}"
+            return Ended(TaskState.FAILED, message=message)
+    return Ended(TaskState.SUCCEEDED, values)
+
+
+def last_words(log: Path) -> str:
+    """Find what a failed task said last: the message of its final line, else that line itself."""
+    with log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+        lines = file.read().decode("utf-8", "replace").splitlines()
+    for line in reversed(lines):
+        if (said := _final_message(line)) is not None:
+            return said
+    return next((line.strip()[:LINE_LIMIT] for line in reversed(lines) if line.strip()), "")
+
+
+def _final_message(line: str) -> str | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(entry, dict) or entry.get("final") is not True:
+        return None
+    message, fix = str(entry.get("message", "")), str(entry.get("fix") or "")
+    return f"{message} (fix: {fix})" if fix else message

@@ -1,0 +1,111 @@
+"""Send an event to a launcher, and read the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import httpx
+
+from coalmine._base.errors import CoalmineError, InputError
+from coalmine.events.event import Event
+
+__all__ = ["Answer", "Message", "encode_event", "post_message", "send_event"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """The HTTP form of an event: headers and body."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a launcher said to an event it took.
+
+    Attributes:
+        status: 202 for a new release, 200 for one it had already.
+        id: The release's id.
+        url: Where the release can be read.
+        state: Where the release is.
+    """
+
+    status: int
+    id: str
+    url: str
+    state: str
+
+
+def encode_event(event: Event, *, binary: bool = False) -> Message:
+    """Give an event its HTTP form, structured unless told otherwise."""
+    from cloudevents.core.bindings import http  # noqa: PLC0415 - needed only when sending
+    from cloudevents.core.v1.event import CloudEvent  # noqa: PLC0415
+
+    attributes: dict[str, Any] = {**event.attributes()}
+    attributes.pop("time", None)
+    made = CloudEvent(attributes | ({"time": event.time} if event.time else {}), _plain(event.data))
+    message = http.to_binary_event(made) if binary else http.to_structured_event(made)
+    return Message(message.headers, message.body)
+
+
+def send_event(url: str, event: Event, *, binary: bool = False, timeout: float = 10.0) -> Answer:
+    """Send an event and wait until it is stored.
+
+    Args:
+        url: The launcher's base URL.
+        event: The event. Sent again it is the same release, so a failed call can be repeated.
+        binary: Use binary mode instead of structured mode.
+        timeout: Seconds to wait for the launcher.
+
+    Raises:
+        InputError: The launcher refuses the event; the message says why.
+        CoalmineError: The launcher does not answer, or failed; nothing is known of the event.
+    """
+    return post_message(url, encode_event(event, binary=binary), timeout=timeout)
+
+
+def post_message(url: str, message: Message, *, timeout: float = 10.0) -> Answer:
+    """Send an event that is in its HTTP form already; else as `send_event`."""
+    try:
+        answer = httpx.post(
+            url, headers=dict(message.headers), content=message.body, timeout=timeout
+        )
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        raise InputError(
+            f"{url!r} is no URL of a launcher: {error}", fix="give one like http://127.0.0.1:8080"
+        ) from None
+    except httpx.HTTPError as error:
+        raise CoalmineError(
+            f"the launcher at {url} does not answer: {error}",
+            fix="start one with: coalmine up, or name another with --url or --launcher",
+        ) from None
+    return _answer(url, answer)
+
+
+def _answer(url: str, answer: httpx.Response) -> Answer:
+    try:
+        body = answer.json()
+        if answer.is_success:
+            return Answer(answer.status_code, body["id"], body["url"], body["state"])
+        message, fix = str(body["detail"]), str(body.get("fix", ""))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise CoalmineError(
+            f"{url} answered {answer.status_code}, and not as a launcher does",
+            fix="check that the URL is a launcher's",
+        ) from None
+    kind = InputError if answer.is_client_error else CoalmineError
+    raise kind(f"the launcher refused the event: {message}", fix=fix)
+
+
+def _plain(data: object) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(data, Decimal):
+        return float(data)
+    if isinstance(data, Mapping):
+        return {str(name): _plain(value) for name, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_plain(value) for value in data]
+    return data

@@ -1,0 +1,123 @@
+"""A small language for graphs whose tasks are Python one-liners, and an engine that runs them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coalmine._base.errors import InputError
+from coalmine.compiler.graph import (
+    Comparison,
+    Graph,
+    InputRef,
+    Operator,
+    OutputPath,
+    Parameter,
+    Task,
+    Value,
+)
+from coalmine.engines.local import LocalEngine
+from coalmine.engines.protocol import RunRequest, RunStatus
+
+PRELUDE = "import json,os,pathlib,sys,time,signal;"
+
+
+def make_task(
+    name: str,
+    code: str,
+    *,
+    inputs: dict[str, Value] | None = None,
+    outputs: Sequence[str] = (),
+    unless: tuple[Value, Value] | None = None,
+    when: tuple[Value, Value] | None = None,
+    **fields: Any,
+) -> Task:
+    """A task that runs Python code; argv has the inputs' values, then the outputs' paths."""
+    conditions = [Comparison(when[0], Operator.EQUAL, when[1])] if when else []
+    conditions += [Comparison(unless[0], Operator.NOT_EQUAL, unless[1])] if unless else []
+    given = inputs or {}
+    return Task(
+        name=name,
+        component=name,
+        image="host",
+        command=((sys.executable,), ("-c",), (PRELUDE + code,)),
+        args=tuple((InputRef(key),) for key in given)
+        + tuple((OutputPath(key),) for key in outputs),
+        inputs=tuple(Parameter(key) for key in given),
+        arguments=tuple(given.items()),
+        outputs=tuple(Parameter(key) for key in outputs),
+        when=tuple(conditions),
+        **fields,
+    )
+
+
+@pytest.fixture(name="task")
+def task_fixture() -> Callable[..., Task]:
+    return make_task
+
+
+def host(image: str, argv: Sequence[str]) -> list[str]:
+    if image != "host":
+        raise InputError(f"{image} is not run here", fix="run it elsewhere")
+    return list(argv)
+
+
+class Bench:
+    """An engine and the graph it reads, whatever the file says."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.graph = Graph(name="g", parameters=(), tasks=())
+        self.pipeline = state.parent / "pipeline.yaml"
+        self.pipeline.write_text("anything")
+        self.engine = self.make()
+
+    def make(self) -> LocalEngine:
+        return LocalEngine(self.state, lambda _: self.graph, host_command=host)
+
+    def reopen(self) -> None:
+        self.engine.close()
+        self.engine = self.make()
+        self.engine.open()
+
+    def use(
+        self, *tasks: Task, exit_task: Task | None = None, parameters: Sequence[str] = ()
+    ) -> None:
+        self.graph = Graph(
+            name="g",
+            parameters=tuple(Parameter(name) for name in parameters),
+            tasks=tasks,
+            exit_task=exit_task,
+        )
+
+    def submit(self, run_id: str = "r1", **parameters: str) -> None:
+        self.engine.submit(RunRequest(run_id, self.pipeline, parameters))
+
+    def wait(
+        self, run_id: str = "r1", until: Callable[[RunStatus], bool] | None = None
+    ) -> RunStatus:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            status = self.engine.status(run_id)
+            if status and (until(status) if until else status.state.ended):
+                return status
+            time.sleep(0.02)
+        raise AssertionError(f"still waiting: {self.engine.status(run_id)}")
+
+    def run(self, *tasks: Task, exit_task: Task | None = None) -> RunStatus:
+        self.use(*tasks, exit_task=exit_task)
+        self.submit()
+        return self.wait()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path / "state")
+    made.engine.open()
+    yield made
+    made.engine.close()

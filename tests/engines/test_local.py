@@ -1,0 +1,205 @@
+"""Real processes through the real engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from coalmine._base.errors import InputError
+from coalmine.compiler.graph import Constant, ParameterRef, Retry, Task, TaskOutputRef
+from coalmine.engines.protocol import RunState, RunStatus, TaskState
+
+MakeTask = Callable[..., Task]
+WRITE = "pathlib.Path(sys.argv[-1]).write_text({!r})"
+
+
+def states(status: RunStatus) -> dict[str, str]:
+    return {task.name: task.state.value for task in status.tasks}
+
+
+def alive(pid: int) -> bool:
+    """A zombie is not: nobody may be there to reap an orphan."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_values_travel_from_task_to_task(bench: Any, task: MakeTask) -> None:
+    bench.use(
+        task(
+            "a",
+            "pathlib.Path(sys.argv[2]).write_bytes((sys.argv[1]+' é\\n').encode())",
+            inputs={"x": ParameterRef("p")},
+            outputs=["o"],
+        ),
+        task(
+            "b",
+            "pathlib.Path(sys.argv[2]).write_bytes(sys.argv[1].encode())",
+            inputs={"x": TaskOutputRef("a", "o")},
+            outputs=["o"],
+        ),
+        parameters=["p"],
+    )
+    bench.submit(p="$HOME 'q' \"{{x}}\"")
+    status = bench.wait()
+    assert status.state is RunState.SUCCEEDED
+    assert status.tasks[1].outputs == {"o": "$HOME 'q' \"{{x}}\" é\n"}
+    assert status.tasks[0].attempts == 1
+    assert status.tasks[0].started <= status.tasks[0].ended <= status.tasks[1].started
+
+
+def test_conditions_skip_and_skips_spread(bench: Any, task: MakeTask) -> None:
+    verdict, promote = TaskOutputRef("gate", "v"), Constant("promote")
+    status = bench.run(
+        task("gate", WRITE.format("promote"), outputs=["v"]),
+        task("promote", "pass", when=(verdict, promote)),
+        task("rollback", "pass", unless=(verdict, promote)),
+        task("behind", "pass", after=("rollback",)),
+        exit_task=task("finalize", WRITE.format("promoted"), outputs=["outcome"]),
+    )
+    assert status.state is RunState.SUCCEEDED
+    assert states(status) == {
+        "gate": "succeeded",
+        "promote": "succeeded",
+        "rollback": "skipped",
+        "behind": "skipped",
+        "finalize": "succeeded",
+    }
+    assert "condition is false" in status.tasks[2].message
+
+
+def test_the_exit_task_runs_after_a_failure(bench: Any, task: MakeTask) -> None:
+    status = bench.run(
+        task(
+            "a",
+            "print(json.dumps({'message': 'broken', 'fix': 'mend it', 'final': True}),"
+            "file=sys.stderr); print('noise'); sys.exit(1)",
+        ),
+        task("b", "pass", after=("a",)),
+        exit_task=task("z", "pass"),
+    )
+    assert status.state is RunState.FAILED
+    assert states(status) == {"a": "failed", "b": "skipped", "z": "succeeded"}
+    assert status.message == "a: broken (fix: mend it)"
+
+
+def test_retries_until_it_works(bench: Any, task: MakeTask, tmp_path: Path) -> None:
+    count = f"p=pathlib.Path({str(tmp_path / 'n')!r}); p.open('a').write('x'); sys.exit({{}})"
+    retry = Retry(max_retries=3, backoff_seconds=0.01)
+    status = bench.run(
+        task("a", count.format("p.stat().st_size < 3"), retry=retry),
+        task("b", "sys.exit(1)", retry=Retry(max_retries=1, backoff_seconds=0.01)),
+        task("c", "sys.exit(2)", retry=retry),
+    )
+    assert [(t.state.value, t.attempts) for t in status.tasks] == [
+        ("succeeded", 3),
+        ("failed", 2),
+        ("failed", 1),
+    ]
+    assert "exited with 1" in status.tasks[1].message
+    assert (bench.state / "runs" / "r1" / "a.3.log").is_file()
+
+
+def test_a_timeout_ends_the_whole_group(bench: Any, task: MakeTask, tmp_path: Path) -> None:
+    pids = tmp_path / "pid"
+    code = (
+        "import subprocess; c = subprocess.Popen(['sleep', '60']);"
+        f"pathlib.Path({str(pids)!r}).write_text(str(c.pid)); c.wait()"
+    )
+    status = bench.run(task("a", code, timeout_seconds=1))
+    assert status.tasks[0].message == "it took longer than 1 s and was ended"
+    assert not alive(int(pids.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("pass", "did not write its output o"),
+        ("pathlib.Path(sys.argv[-1]).write_bytes(b'\\xff')", "cannot be read"),
+        ("os.kill(os.getpid(), 9)", "signal 9"),
+        ("raise SystemExit('sorry')", "sorry"),
+    ],
+)
+def test_failures_say_why(bench: Any, task: MakeTask, code: str, message: str) -> None:
+    status = bench.run(task("a", code, outputs=["o"]))
+    assert status.tasks[0].state is TaskState.FAILED
+    assert message in status.tasks[0].message
+
+
+def test_a_value_no_process_can_take(bench: Any, task: MakeTask) -> None:
+    status = bench.run(
+        task("a", "pathlib.Path(sys.argv[-1]).write_bytes(b'\\0')", outputs=["o"]),
+        task("b", "pass", inputs={"x": TaskOutputRef("a", "o")}),
+    )
+    assert "could not be started" in status.tasks[1].message
+
+
+def test_tasks_know_the_state_folder(bench: Any, task: MakeTask) -> None:
+    code = "pathlib.Path(sys.argv[1]).write_text(os.environ['COALMINE_STATE'] + os.environ['E'])"
+    status = bench.run(task("a", code, outputs=["o"], env=(("E", "!"),)))
+    assert status.tasks[0].outputs == {"o": f"{bench.state}!"}
+
+
+def test_wrong_input_begins_nothing(bench: Any, task: MakeTask) -> None:
+    bench.use(task("a", "pass"), parameters=["p"])
+    with pytest.raises(InputError, match="p: "):
+        bench.submit()
+    with pytest.raises(InputError, match="unknown"):
+        bench.submit(p="1", unknown="2")
+    bench.use(Task(name="a", component="a", image="nginx"))
+    with pytest.raises(InputError, match="task a: nginx"):
+        bench.submit()
+    assert bench.engine.status("r1") is None
+    assert not (bench.state / "runs").exists()
+
+
+def test_the_same_id_is_the_same_run(bench: Any, task: MakeTask, tmp_path: Path) -> None:
+    code = f"pathlib.Path({str(tmp_path / 'n')!r}).open('a').write('x')"
+    bench.run(task("a", code))
+    bench.submit()
+    bench.reopen()
+    bench.submit()
+    assert bench.wait().state is RunState.SUCCEEDED
+    assert (tmp_path / "n").read_text() == "x"
+
+
+def test_a_running_task_shows_and_can_be_cancelled(bench: Any, task: MakeTask) -> None:
+    bench.use(
+        task("a", "time.sleep(60)", retry=Retry(max_retries=5)),
+        task("b", "pass"),
+        exit_task=task("z", "pass"),
+    )
+    bench.submit()
+    status = bench.wait(until=lambda s: s.tasks[0].state is TaskState.RUNNING)
+    assert status.state is RunState.RUNNING
+    assert status.tasks[0].started is not None
+    bench.engine.cancel("r1")
+    status = bench.wait()
+    assert status.state is RunState.CANCELLED
+    assert states(status) == {"a": "cancelled", "b": "cancelled", "z": "succeeded"}
+    bench.engine.cancel("r1")
+    bench.engine.cancel("nobody")
+    assert bench.engine.status("nobody") is None
+
+
+def test_closing_ends_the_process_and_the_run_goes_on(
+    bench: Any, task: MakeTask, tmp_path: Path
+) -> None:
+    done = tmp_path / "done"
+    code = (
+        f"p=pathlib.Path({str(tmp_path / 'begun')!r}); first=not p.exists(); p.write_text('');"
+        f"time.sleep(60 if first else 0); pathlib.Path({str(done)!r}).open('a').write('x')"
+    )
+    bench.use(task("before", f"pathlib.Path({str(done)!r}).open('a').write('b')"), task("a", code))
+    bench.submit()
+    bench.wait(until=lambda _: (tmp_path / "begun").exists())
+    bench.reopen()
+    status = bench.wait()
+    assert status.state is RunState.SUCCEEDED
+    assert [t.attempts for t in status.tasks] == [1, 2]
+    assert done.read_text() == "bx"
