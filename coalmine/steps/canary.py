@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from coalmine.serving.protocol import ServingBackend
+from coalmine.stack.layout import Layout
 from coalmine.steps.contract import Step, Surroundings, given, optional
 from coalmine.steps.wiring import log_routed, serving_backend
 
@@ -39,8 +41,8 @@ class Outputs:
 
 def run(inputs: Inputs, surroundings: Surroundings) -> Outputs:
     """Start the canary, wait until it answers, and see that it has its share."""
-    # The gate's preflight (policy and Prometheus) belongs here, before anything is started.
     backend = serving_backend(inputs.serving, surroundings)
+    _see_that_it_can_be_judged(inputs, surroundings, backend)
     record = backend.apply_canary(
         service=inputs.service,
         image=inputs.image,
@@ -50,6 +52,24 @@ def run(inputs: Inputs, surroundings: Surroundings) -> Outputs:
     )
     log_routed(backend, inputs.service)
     return Outputs(record.canary, record.stable, _rfc3339(record.canary_since))
+
+
+def _see_that_it_can_be_judged(
+    inputs: Inputs, surroundings: Surroundings, backend: ServingBackend
+) -> None:
+    """Refuse a policy that the gate could not judge by, before anything is started for it."""
+    from coalmine.gate.policy import load_policy  # noqa: PLC0415 - keeps `step --help` quick
+    from coalmine.gate.preflight import preflight  # noqa: PLC0415
+    from coalmine.metrics.prometheus import PrometheusSource  # noqa: PLC0415
+
+    policy = load_policy(inputs.policy)
+    canary = f"{inputs.service}-{inputs.release_id}"
+    revisions = [share.revision for share in backend.observe(inputs.service).shares]
+    stable = next((revision for revision in revisions if revision != canary), "")
+    names = {"service": inputs.service, "canary": canary, "stable": stable}
+    url = inputs.prometheus_url or Layout(surroundings.state).read_endpoints().prometheus
+    with PrometheusSource(url) as source:
+        preflight(policy, source, names)
 
 
 def _rfc3339(moment: datetime | None) -> str:
