@@ -83,7 +83,9 @@ def _sweep(contexts: Path) -> None:
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
-    for item in os.scandir(folder):
+    with os.scandir(folder) as items:
+        found = tuple(items)
+    for item in found:
         yield prefix + item.name, Path(item.path)
         if item.is_dir(follow_symlinks=False):
             yield from _walk(Path(item.path), f"{prefix}{item.name}/")

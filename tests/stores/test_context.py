@@ -55,13 +55,18 @@ def test_digest_depends_on_every_file(tree: Tree, data: st.DataObject) -> None:
         assert digest_of_folder(Path(one)) != digest_of_folder(Path(two))
 
 
+def _write_program(folder: Path) -> None:
+    (folder / "a").write_text("b")
+    (folder / "a").chmod(0o755)
+
+
 def test_digest_tells_names_contents_and_kinds_apart(tmp_path: Path) -> None:
     makers: list[Callable[[Path], object]] = [
         lambda p: (p / "a").write_text("b"),
         lambda p: (p / "ab").write_text(""),
         lambda p: (p / "a").mkdir(),
         lambda p: (p / "a").symlink_to("b"),
-        lambda p: ((p / "a").write_text("b"), (p / "a").chmod(0o755)),
+        _write_program,
         lambda p: None,
     ]
     digests = set()
