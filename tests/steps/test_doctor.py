@@ -75,7 +75,7 @@ def test_it_works_where_only_the_core_is_installed(tmp_path: Path) -> None:
         "import sys\n"
         "class Hide:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name.partition('.')[0] in {'bentoml', 'dbos', 'kfp', 'filelock', 'psutil'}:\n"
+        "        if name.partition('.')[0] in {'bentoml', 'dbos', 'kfp', 'psutil'}:\n"
         "            raise ModuleNotFoundError(name)\n"
         "sys.meta_path.insert(0, Hide())\n"
         "from coalmine.cli.doctor import command\n"
@@ -83,7 +83,7 @@ def test_it_works_where_only_the_core_is_installed(tmp_path: Path) -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", hide, str(tmp_path)],
-        env=os.environ | {"COALMINE_PROMETHEUS_BIN": "/nowhere"},
+        env=os.environ | {"COALMINE_PROMETHEUS_BIN": "/nowhere", "PATH": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,

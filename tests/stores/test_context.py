@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coalmine._base.errors import CoalmineError
 from coalmine.stores.context import digest_of_folder, keep_context
 
 names = st.text("abcXYZ.-_ é", min_size=1, max_size=6).filter(lambda name: name not in {".", ".."})
@@ -99,7 +100,7 @@ def test_a_failed_fetch_leaves_nothing(tmp_path: Path) -> None:
         _fetch("x")(into)
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(CoalmineError, match="No space left on device"):
         keep_context(tmp_path / "c", fail)
     assert [item.name for item in (tmp_path / "c").iterdir()] == [".lock"]
 
