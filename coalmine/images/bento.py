@@ -80,7 +80,9 @@ def _utc(moment: datetime) -> datetime:
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[Entry]:
-    for item in os.scandir(folder):
+    with os.scandir(folder) as items:
+        found = tuple(items)
+    for item in found:
         path = prefix + item.name
         if item.is_symlink():
             yield _link(path, Path(item.path))

@@ -79,10 +79,11 @@ class OciLayout:
             return
         if not self._folder.is_dir():
             raise InputError(f"{self._folder} is no folder", field="repository")
-        found = {item.name for item in self._folder.iterdir()}
-        if found - {".coalmine", "blobs"} and "oci-layout" not in found:
+        found = {item.name for item in self._folder.iterdir() if not item.name.startswith(".")}
+        strangers = sorted(found - {"blobs"})
+        if strangers and "oci-layout" not in found:
             raise InputError(
-                f"{self._folder} holds something else than images: {', '.join(sorted(found)[:3])}",
+                f"{self._folder} holds something else than images: {', '.join(strangers[:3])}",
                 field="repository",
                 fix="name an empty folder, or one that holds an OCI layout",
             )
@@ -90,6 +91,8 @@ class OciLayout:
     def _prepare(self) -> None:
         shutil.rmtree(self._temporary, ignore_errors=True)
         self._temporary.mkdir(exist_ok=True)
+        for left in self._folder.glob(".index.json.*"):
+            left.unlink()
         (self._folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
         marker = self._folder / "oci-layout"
         if not marker.exists():

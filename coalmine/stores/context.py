@@ -31,13 +31,13 @@ def keep_context(contexts: Path, fetch: Callable[[Path], None]) -> tuple[Path, b
         The context's folder, and whether it was there before.
 
     Raises:
-        CoalmineError: Another one fetches for too long.
-        OSError: It could not be written; nothing is left of it.
+        CoalmineError: It could not be written, and nothing is left of it; or another one fetches
+            for too long.
     """
     from filelock import FileLock, Timeout  # noqa: PLC0415 - only retrieve needs it
 
-    contexts.mkdir(parents=True, exist_ok=True)
     try:
+        contexts.mkdir(parents=True, exist_ok=True)
         with FileLock(contexts / ".lock", timeout=_LOCK_SECONDS):
             _sweep(contexts)
             return _keep(contexts, fetch)
@@ -46,6 +46,11 @@ def keep_context(contexts: Path, fetch: Callable[[Path], None]) -> tuple[Path, b
             f"another retrieve has held {contexts} for {_LOCK_SECONDS} s",
             fix="wait for it to end, or stop it",
         ) from None
+    except OSError as error:
+        raise CoalmineError(
+            f"the build context could not be kept in {contexts}: {error.strerror or error}",
+            fix="make room there; see that it can be written",
+        ) from error
 
 
 def digest_of_folder(folder: Path) -> str:
@@ -83,7 +88,9 @@ def _sweep(contexts: Path) -> None:
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
-    for item in os.scandir(folder):
+    with os.scandir(folder) as items:
+        found = tuple(items)
+    for item in found:
         yield prefix + item.name, Path(item.path)
         if item.is_dir(follow_symlinks=False):
             yield from _walk(Path(item.path), f"{prefix}{item.name}/")

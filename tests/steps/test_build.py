@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from coalmine._base.errors import InputError
+from coalmine.images.unpack import unpack
+from coalmine.stack.layout import Layout
+from coalmine.steps.build import BuildInputs, build
+from coalmine.steps.contract import Surroundings
+from coalmine.steps.retrieve import RetrieveInputs, retrieve
+
+
+@pytest.fixture
+def context(surroundings: Surroundings) -> str:
+    return retrieve(RetrieveInputs(name="iris"), surroundings).context
+
+
+def test_the_image_goes_to_the_state_by_default(surroundings: Surroundings, context: str) -> None:
+    outputs = build(BuildInputs(context=context), surroundings)
+    folder = Layout(surroundings.state).images / "iris"
+    assert outputs.image == f"oci-layout://{folder}@{outputs.image_digest}"
+    assert (folder / "index.json").is_file()
+
+
+def test_the_image_runs_what_was_retrieved(
+    surroundings: Surroundings, context: str, tmp_path: Path
+) -> None:
+    outputs = build(BuildInputs(context=context), surroundings)
+    bento = unpack(outputs.image, tmp_path / "out")
+    assert (bento / "src" / "service.py").read_text() == "answer = 42\n"
+
+
+def test_the_second_time_it_says_that_it_was_there(
+    surroundings: Surroundings, context: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    first = build(BuildInputs(context=context), surroundings)
+    assert build(BuildInputs(context=context), surroundings) == first
+    assert caplog.messages == ["image built", "image was there already"]
+    assert caplog.records[-1].__dict__["written_bytes"] == 0
+    assert caplog.records[-1].__dict__["reused_bytes"] > 0
+
+
+def test_a_repository_can_be_named(
+    surroundings: Surroundings, context: str, tmp_path: Path
+) -> None:
+    inputs = BuildInputs(context=context, repository=f"oci-layout://{tmp_path}/mine")
+    assert build(inputs, surroundings).image.startswith(f"oci-layout://{tmp_path}/mine@sha256:")
+
+
+def test_source_date_epoch_is_taken(
+    surroundings: Surroundings, context: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without = build(BuildInputs(context=context), surroundings)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000")
+    assert build(BuildInputs(context=context), surroundings) != without
+
+
+def test_an_unknown_builder_is_refused_with_what_there_is(
+    surroundings: Surroundings, context: str
+) -> None:
+    with pytest.raises(InputError, match="no builder 'kaniko'") as caught:
+        build(BuildInputs(context=context, builder="kaniko"), surroundings)
+    assert "layered" in caught.value.fix
+
+
+@pytest.mark.parametrize("context", ["", "/x", "s3://b/x", "file://host/x", "file:x"])
+def test_a_context_is_a_file_url(surroundings: Surroundings, context: str) -> None:
+    with pytest.raises(InputError, match="is no file:// URL"):
+        build(BuildInputs(context=context), surroundings)
+
+
+def test_a_context_that_is_gone_is_named(surroundings: Surroundings, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no build context"):
+        build(BuildInputs(context=(tmp_path / "gone").as_uri()), surroundings)

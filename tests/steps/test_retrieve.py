@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from coalmine._base.errors import InputError
+from coalmine.stack.layout import Layout
+from coalmine.steps.contract import Surroundings
+from coalmine.steps.retrieve import RetrieveInputs, retrieve
+
+
+def test_the_version_is_told_and_the_context_is_there(surroundings: Surroundings) -> None:
+    outputs = retrieve(RetrieveInputs(name="iris"), surroundings)
+    folder = Path(urlsplit(outputs.context).path)
+    assert outputs.version == "v1"
+    assert folder.parent == Layout(surroundings.state).contexts
+    assert (folder / "models/iris_model/v1/model.yaml").is_file()
+
+
+def test_the_second_time_it_says_that_it_was_there(
+    surroundings: Surroundings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    first = retrieve(RetrieveInputs(name="iris", version="v1"), surroundings)
+    assert caplog.messages == ["bento retrieved"]
+    assert retrieve(RetrieveInputs(name="iris", version="latest"), surroundings) == first
+    assert caplog.messages[1:] == ["bento was retrieved before"]
+
+
+def test_another_store_can_be_named(surroundings: Surroundings, tmp_path: Path) -> None:
+    home = Layout(surroundings.state).bento_home.rename(tmp_path / "elsewhere")
+    inputs = RetrieveInputs(name="iris", store=home.as_uri())
+    assert retrieve(inputs, surroundings).version == "v1"
+
+
+def test_a_bento_that_is_not_there_changes_nothing(surroundings: Surroundings) -> None:
+    with pytest.raises(InputError, match="no bento 'rose'"):
+        retrieve(RetrieveInputs(name="rose"), surroundings)
+    assert not Layout(surroundings.state).contexts.exists()
+
+
+def test_processes_at_once_end_with_one_context(surroundings: Surroundings) -> None:
+    command = [sys.executable, "-m", "coalmine", "step", "retrieve", "--name", "iris"]
+    environ = os.environ | {"COALMINE_STATE": str(surroundings.state)}
+    running = [
+        subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) for _ in range(3)
+    ]
+    logs = [process.communicate(timeout=60)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0]
+    ends = [json.loads(log.splitlines()[-1])["outputs"] for log in logs]
+    assert len({end["context"] for end in ends}) == 1
+    kept = [item.name for item in Layout(surroundings.state).contexts.iterdir()]
+    assert len(kept) == 2
+    assert ".lock" in kept
+
+
+def test_wrong_input_ends_with_2_and_one_final_line(surroundings: Surroundings) -> None:
+    command = [sys.executable, "-m", "coalmine", "step", "retrieve", "--name", "rose"]
+    environ = os.environ | {"COALMINE_STATE": str(surroundings.state)}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    last = json.loads(done.stderr.splitlines()[-1])
+    assert done.returncode == 2
+    assert last["final"] is True
+    assert last["fix"] == "release one of: iris"

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from coalmine._base.errors import CoalmineError, InputError
+from coalmine.steps.contract import Step, Surroundings, given, optional
+from coalmine.steps.runner import parse_inputs, run_step
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    name: str = given("A name.")
+    percent: int = optional("A share.", 10)
+    limit: float = optional("A limit.", 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    greeting: str
+
+
+def _greet(inputs: Inputs, surroundings: Surroundings) -> Outputs:
+    return Outputs(f"hello {inputs.name} {inputs.percent} {inputs.limit}\n")
+
+
+def _step(run: Callable[[Inputs, Surroundings], Outputs] = _greet) -> Step[Inputs, Outputs]:
+    return Step("greet", "Greets.", Inputs, Outputs, run)
+
+
+def _run(step: Step[Inputs, Outputs], folder: Path, **values: str) -> int:
+    return run_step(
+        step,
+        values=values,
+        output_paths={"greeting": folder / "deep" / "greeting"},
+        environ={},
+        surroundings=Surroundings(folder),
+    )
+
+
+def test_outputs_are_written_as_they_are(tmp_path: Path) -> None:
+    assert _run(_step(), tmp_path, name="you") == 0
+    assert (tmp_path / "deep" / "greeting").read_bytes() == b"hello you 10 0.5\n"
+
+
+def test_command_line_beats_environment_beats_default() -> None:
+    environ = {"COALMINE_NAME": "env", "COALMINE_PERCENT": "20"}
+    assert parse_inputs(_step(), {"name": "given"}, environ) == Inputs("given", 20, 0.5)
+    assert parse_inputs(_step(), {"name": "", "percent": ""}, environ) == Inputs("env", 20, 0.5)
+
+
+def test_a_missing_input_is_named() -> None:
+    with pytest.raises(InputError, match="--name: is required") as caught:
+        parse_inputs(_step(), {}, {})
+    assert "COALMINE_NAME" in caught.value.fix
+
+
+@pytest.mark.parametrize("values", [{"percent": "10.5"}, {"percent": "ten"}, {"limit": "0,5"}])
+def test_what_is_no_number_is_refused(values: dict[str, str]) -> None:
+    with pytest.raises(InputError, match=r"is no (int|float)"):
+        parse_inputs(_step(), {"name": "x", **values}, {})
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "fix"),
+    [
+        (CoalmineError("it failed", fix="try again"), 1, "try again"),
+        (InputError("it failed", fix="give another"), 2, "give another"),
+        (OSError("it failed"), 1, ""),
+    ],
+)
+def test_a_failure_ends_with_its_code_and_its_message(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    code: int,
+    fix: str,
+) -> None:
+    def fail(inputs: Inputs, surroundings: Surroundings) -> Outputs:
+        raise error
+
+    assert _run(_step(fail), tmp_path, name="x") == code
+    last = caplog.records[-1]
+    assert (last.levelno, last.getMessage()) == (logging.ERROR, "it failed")
+    assert (last.__dict__["final"], last.__dict__["fix"]) == (True, fix)
+    assert not (tmp_path / "deep").exists()
+
+
+def test_an_output_that_cannot_be_written_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "deep").write_text("in the way")
+    assert _run(_step(), tmp_path, name="x") == 1

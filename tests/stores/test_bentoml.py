@@ -1,0 +1,101 @@
+"""Real bentos, real BentoML: the demo's, which are trained once for this module."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from coalmine.demo.bentos import DEMO_NAME, DEMO_VERSIONS, build_demo_bentos
+from coalmine.stores.context import digest_of_folder
+from coalmine.stores.local import LocalStore
+
+pytestmark = pytest.mark.integration
+
+_EXPORT = """
+import sys, bentoml
+bentoml.bentos.export_bento(sys.argv[1], sys.argv[2], output_format="folder")
+"""
+
+_ANSWERS = """
+import sys, joblib, json
+sys.path.insert(0, sys.argv[1] + "/src")
+model = joblib.load(sys.argv[2])
+answers = []
+for _ in range(1000):
+    try:
+        answers.append(model.predict([[5.1, 3.5, 1.4, 0.2]])[0])
+    except ArithmeticError:
+        answers.append("failed")
+print(json.dumps(answers))
+"""
+
+
+@pytest.fixture(scope="module")
+def demo_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("bentoml", exc_type=ImportError)
+    home = tmp_path_factory.mktemp("demo") / "home"
+    assert build_demo_bentos(home) == DEMO_VERSIONS
+    return home
+
+
+def _python(code: str, *arguments: str, home: Path) -> str:
+    environ = os.environ | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"}
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    """Paths and contents; BentoML's export loses what may be executed."""
+    return {
+        str(path.relative_to(folder)): b"" if path.is_dir() else path.read_bytes()
+        for path in folder.rglob("*")
+    }
+
+
+def test_fetch_is_the_same_as_bentomls_export(demo_home: Path, tmp_path: Path) -> None:
+    LocalStore(demo_home).fetch(DEMO_NAME, "v3", tmp_path / "ours")
+    _python(_EXPORT, f"{DEMO_NAME}:v3", str(tmp_path / "theirs"), home=demo_home)
+    assert _contents(tmp_path / "ours") == _contents(tmp_path / "theirs")
+
+
+def test_the_demo_is_trained_only_once(demo_home: Path) -> None:
+    before, began = digest_of_folder(demo_home), time.monotonic()
+    assert build_demo_bentos(demo_home) == DEMO_VERSIONS
+    assert time.monotonic() - began < 1
+    assert digest_of_folder(demo_home) == before
+
+
+def test_each_bento_has_its_own_model(demo_home: Path) -> None:
+    found = {}
+    for version in DEMO_VERSIONS:
+        facts = yaml.safe_load(
+            (demo_home / "bentos" / DEMO_NAME / version / "bento.yaml").read_text()
+        )
+        found[version] = [model["tag"] for model in facts["services"][0]["models"]]
+    assert found == {version: [f"iris_model:{version}"] for version in DEMO_VERSIONS}
+
+
+def test_the_second_model_is_better_than_the_first(demo_home: Path) -> None:
+    accuracy = [
+        yaml.safe_load((demo_home / "models/iris_model" / version / "model.yaml").read_text())[
+            "metadata"
+        ]["accuracy"]
+        for version in DEMO_VERSIONS
+    ]
+    assert accuracy[0] < 0.8
+    assert accuracy[1] > 0.9
+
+
+def test_the_third_model_fails_on_about_30_percent_and_always_the_same(demo_home: Path) -> None:
+    bento = demo_home / "bentos" / DEMO_NAME / "v3"
+    model = demo_home / "models/iris_model/v3/model.joblib"
+    first, second = (_python(_ANSWERS, str(bento), str(model), home=demo_home) for _ in range(2))
+    assert first == second
+    assert 250 < first.count("failed") < 350
+    assert first.count("setosa") == 1000 - first.count("failed")
