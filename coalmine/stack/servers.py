@@ -127,7 +127,7 @@ class Servers:
         ports = {}
         for program in self._supervisor.declared():
             revision = program.removeprefix(PREFIX)
-            if program == revision:
+            if program == revision or not (self.folder(revision) / "server.json").exists():
                 continue
             ports[revision], bento = self._entry(revision)
             if not is_free(ports[revision]):
