@@ -105,6 +105,8 @@ class Proxy:
     def _await(
         self, seen: Callable[[], bool], what: str, instead: Callable[[], str] = lambda: ""
     ) -> None:
+        self._layout.read_endpoints()  # Where the stack is down there is nothing to wait for.
+
         def look() -> bool:
             # It may be on its way back after a crash.
             with contextlib.suppress(CoalmineError):

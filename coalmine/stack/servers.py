@@ -27,6 +27,8 @@ ServerCommand = Callable[[Path, int], tuple[str, ...]]
 
 PREFIX = "server-"
 READY_SECONDS = 120.0
+GIVEN_UP = "Application startup failed"
+"""What uvicorn says when the service cannot be made; BentoML then tries again for ever."""
 
 
 def bentoml_command(bento: Path, port: int) -> tuple[str, ...]:
@@ -72,6 +74,7 @@ class Servers:
         state = self.state(revision)
         if state is None or not state.alive:
             self._write_entry(revision, bento, self._new_port(revision))
+            (self._layout.logs / f"{PREFIX}{revision}.log").unlink(missing_ok=True)
         port, _ = self._entry(revision)
         self._supervisor.supervise(self._program(revision, keep=False))
         return port
@@ -86,9 +89,7 @@ class Servers:
         ended: list[str] = []
 
         def look() -> bool:
-            state = self.state(revision)
-            if state is None or not state.alive:
-                ended.append(f"ended before it was ready ({state.detail if state else 'gone'})")
+            ended.extend(self._ended(revision))
             return bool(ended) or answers(url)
 
         seen = wait_for(look, seconds=self._ready_seconds, every=0.1)
@@ -126,7 +127,7 @@ class Servers:
         ports = {}
         for program in self._supervisor.declared():
             revision = program.removeprefix(PREFIX)
-            if program == revision:
+            if program == revision or not (self.folder(revision) / "server.json").exists():
                 continue
             ports[revision], bento = self._entry(revision)
             if not is_free(ports[revision]):
@@ -168,6 +169,14 @@ class Servers:
         except FileNotFoundError:
             raise CoalmineError(f"there is no server for the revision {revision}") from None
         return entry["port"], Path(entry["bento"])
+
+    def _ended(self, revision: str) -> list[str]:
+        state = self.state(revision)
+        if state is None or not state.alive:
+            return [f"ended before it was ready ({state.detail if state else 'it is gone'})"]
+        if GIVEN_UP in self._supervisor.log_tail(PREFIX + revision, lines=100):
+            return ["cannot start its service"]
+        return []
 
     def _failure(self, revision: str, what: str) -> str:
         tail = self._supervisor.log_tail(PREFIX + revision) or "(its log is empty)"

@@ -4,10 +4,16 @@ import json
 import os
 import shutil
 import sys
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import pytest
+from hypothesis import settings
 
 from coalmine.serving.local import LocalServing
 from coalmine.serving.records import Records
@@ -15,7 +21,41 @@ from coalmine.stack.proxy import Proxy
 from coalmine.stack.servers import Servers
 from coalmine.stack.stack import Stack
 
+settings.register_profile("shared-machine", deadline=None)
+settings.load_profile("shared-machine")
+
 FAKE = Path(__file__).with_name("fake_server.py")
+
+
+@dataclass
+class Load:
+    """Calls one URL over 16 kept connections until it is stopped; counts who answered what."""
+
+    url: str
+    answers: Counter[tuple[str, int]] = field(default_factory=Counter)
+    errors: list[str] = field(default_factory=list)
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        with httpx.Client(trust_env=False, timeout=10) as client:
+            while not self.ended.wait(0.01):
+                try:
+                    answer = client.get(self.url)
+                except httpx.HTTPError as error:
+                    self.errors.append(repr(error))
+                else:
+                    revision = answer.headers.get("x-coalmine-revision", "")
+                    self.answers[revision, answer.status_code] += 1
+
+    def failed(self) -> dict[str, int]:
+        """Count the answers that were no 200, by revision."""
+        counts: Counter[str] = Counter()
+        for (revision, status), count in self.answers.items():
+            counts[revision] += count if status != 200 else 0
+        return dict(+counts)
+
+    def total(self, revision: str = "") -> int:
+        return sum(count for (who, _), count in self.answers.items() if revision in ("", who))
 
 
 def fake_command(bento: Path, port: int) -> tuple[str, ...]:
@@ -67,3 +107,22 @@ def backend(stack: Stack) -> LocalServing:
 def make_backend() -> Callable[..., LocalServing]:
     """Make a backend over fake model servers, with some of its parts replaced."""
     return _fake_backend
+
+
+@pytest.fixture
+def load() -> Iterator[Callable[[str], Load]]:
+    """Start a load on a URL; it ends with the test."""
+    started: list[Load] = []
+    with ThreadPoolExecutor(64) as pool:
+
+        def start(url: str) -> Load:
+            started.append(Load(url))
+            for _ in range(16):
+                pool.submit(started[-1].run)
+            return started[-1]
+
+        try:
+            yield start
+        finally:
+            for each in started:
+                each.ended.set()
