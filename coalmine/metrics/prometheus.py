@@ -50,7 +50,8 @@ class PrometheusSource:
         self._client = PrometheusConnect(
             url=self._url,
             session=session,
-            retry=Retry(0),
+            # With read=False a read that takes too long is told as that.
+            retry=Retry(0, read=False),
             timeout=timeout,  # type: ignore[arg-type,unused-ignore]
         )
 
@@ -88,6 +89,7 @@ class PrometheusSource:
     def _check(self, response: requests.Response, *_: object, **__: object) -> None:
         if response.is_redirect:
             place = response.headers.get("location", "")
+            response.close()
             raise MetricsUnavailableError(
                 f"Prometheus at {self._host} redirects to {place}",
                 fix="give the URL at which Prometheus itself answers",
@@ -97,8 +99,9 @@ class PrometheusSource:
             self._refuse(response, body)
         for warning in [*(body.get("warnings") or ()), *(body.get("infos") or ())]:
             logger.warning("Prometheus warns: %s", warning)
-        if not isinstance(body.get("data"), dict):
-            raise self._improper("an answer without data")
+        data = body.get("data")
+        if not isinstance(data, dict) or not isinstance(data.get("result"), list):
+            raise self._improper("an answer without a result")
 
     def _body(self, response: requests.Response) -> dict[str, Any]:
         kind = response.headers.get("content-type", "no content type")

@@ -98,7 +98,7 @@ def prometheus(tmp_path: Path) -> Iterator[Callable[[str], str]]:
         source, data, config = tmp_path / "in.txt", tmp_path / "data", tmp_path / "prometheus.yml"
         source.write_text(text + "# EOF\n")
         config.write_text("{}\n")
-        create = [promtool, "tsdb", "create-blocks-from", "openmetrics", source, data]
+        create = [promtool, "tsdb", "create-blocks-from", "openmetrics", str(source), str(data)]
         subprocess.run(create, check=True, capture_output=True, timeout=60)
         url = f"http://127.0.0.1:{_free_port()}"
         command = [program, f"--config.file={config}", f"--storage.tsdb.path={data}"]

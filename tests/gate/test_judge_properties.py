@@ -39,15 +39,15 @@ def test_a_promotion_has_a_window_full_of_good_samples(
         assert moment >= 10
 
 
-@given(VALUES, LIMITS, NO_DATA, MOMENT, st.floats(0, 35))
+@given(VALUES, LIMITS, NO_DATA, st.tuples(MOMENT, MOMENT))
 def test_a_rollback_stays_a_rollback(
     make: Any,
     values: list[float | None],
     limits: FailAfter,
     no_data: NoData,
-    moment: float,
-    later: float,
+    moments: tuple[float, float],
 ) -> None:
+    moment, later = moments
     policy = make.policy(make.check(fail_after=limits, no_data=no_data))
     evidence = make.evidence(values)
     if judge(policy, evidence, make.since + moment).verdict is Verdict.ROLLBACK:
@@ -79,14 +79,13 @@ def test_the_order_of_series_means_nothing(
 
 
 @settings(max_examples=200)
-@given(VALUES, LIMITS, NO_DATA, st.floats(0, 40), st.floats(0, 40))
+@given(VALUES, LIMITS, NO_DATA, st.tuples(st.floats(0, 40), st.floats(0, 40)))
 def test_a_gate_that_was_killed_comes_to_the_same_verdict(
     make: Any,
     values: list[float | None],
     limits: FailAfter,
     no_data: NoData,
-    killed: float,
-    away: float,
+    absence: tuple[float, float],
 ) -> None:
     policy = make.policy(make.check(fail_after=limits, no_data=no_data))
 
@@ -100,7 +99,7 @@ def test_a_gate_that_was_killed_comes_to_the_same_verdict(
             moment = sum(pause) if moment + 1 > pause[0] > moment else moment + 1
 
     verdict, _ = run((math.inf, 0.0))
-    again, ended = run((killed, away))
+    again, ended = run(absence)
     if verdict is Verdict.PROMOTE and again is Verdict.ROLLBACK:
         # Then, and only then, the canary failed while nobody looked, after the window.
         seen = make.evidence(values[: math.floor(ended) + 1])
