@@ -1,0 +1,106 @@
+"""From a pipeline, source or compiled, to what a target is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from coalmine._base.errors import InputError
+from coalmine.compiler import argo, tekton
+from coalmine.compiler.graph import Graph
+from coalmine.compiler.ir import read_graph_text
+from coalmine.compiler.ir.document import load_documents
+from coalmine.compiler.manifest import Manifest
+from coalmine.compiler.source import compile_source
+
+__all__ = ["Compiled", "Target", "compile_pipeline"]
+
+
+class Target(StrEnum):
+    """What a pipeline compiles to."""
+
+    KFP = "kfp"
+    TEKTON = "tekton"
+    ARGO = "argo"
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """The result.
+
+    Attributes:
+        text: YAML, ready to be written to a file.
+        notes: What the target cannot say or its user has to see to, a sentence each.
+    """
+
+    text: str
+    notes: tuple[str, ...] = ()
+
+
+LOWER = {Target.TEKTON: tekton.lower, Target.ARGO: argo.lower}
+
+
+def compile_pipeline(path: Path, target: Target, *, pipeline: str = "") -> Compiled:
+    """Compile a pipeline for a target.
+
+    The same pipeline gives the same bytes on every machine: no time and no absolute path is in
+    the result.
+
+    Args:
+        path: A .py source, or KFP IR as .yaml, .yml or .json.
+        target: What to compile to.
+        pipeline: Which pipeline of a source, where it has several.
+
+    Raises:
+        InputError: The pipeline is wrong, or asks for something the target cannot do.
+    """
+    text = _ir(path, pipeline)
+    if target is Target.KFP:
+        return Compiled(text)
+    graph = read_graph_text(text, source=str(path))
+    manifest = _lowered(graph, target, path)
+    header = (f"Made by: coalmine compile {_shown(path)} --target {target}", "Do not edit.")
+    return Compiled(manifest.to_yaml(header=header), manifest.notes)
+
+
+def _ir(path: Path, pipeline: str) -> str:
+    if path.suffix == ".py":
+        return compile_source(path, pipeline=pipeline)
+    if path.suffix not in {".yaml", ".yml", ".json"}:
+        raise InputError(
+            "is neither a pipeline source nor a compiled pipeline",
+            field=str(path),
+            fix="give a .py file, or KFP IR as .yaml",
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+        first = load_documents(text)[0]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"cannot be read: {error}", field=str(path), fix="give a compiled pipeline"
+        ) from None
+    except InputError as error:
+        raise InputError(error.message, field=str(path), fix=error.fix) from None
+    if "pipelineInfo" not in first:
+        raise InputError(
+            "holds no compiled pipeline: pipelineInfo is missing",
+            field=str(path),
+            fix="give a file that the KFP 2 compiler has written, or a .py file",
+        )
+    return text
+
+
+def _lowered(graph: Graph, target: Target, path: Path) -> Manifest:
+    try:
+        return LOWER[target](graph)
+    except InputError as error:
+        raise InputError(error.message, field=str(path), fix=error.fix) from None
+
+
+def _shown(path: Path) -> str:
+    """Show a path as it is seen from here, never the absolute one."""
+    try:
+        return path.resolve().relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return path.name

@@ -1,0 +1,223 @@
+"""The graph as a Tekton ``v1`` Pipeline.
+
+What Tekton does that shapes this (measured on Tekton 1.15): a task that only follows a skipped
+one by ``runAfter`` runs all the same, so each task repeats the conditions of everything it waits
+for. ``$(...)`` in a value is expanded again, so literals that look like Tekton's variables are
+refused. There is no wait between retries.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from coalmine._base.errors import InputError
+from coalmine.compiler.graph import (
+    Condition,
+    Constant,
+    Graph,
+    InputRef,
+    Operator,
+    OutputPath,
+    Parameter,
+    ParameterRef,
+    Piece,
+    Task,
+    TaskOutputRef,
+    Value,
+)
+from coalmine.compiler.manifest import Manifest, Place
+from coalmine.compiler.order import ancestors, inherited_conditions, waits_for
+from coalmine.compiler.pod import SIMPLE_NAME, pod_text, resources
+
+__all__ = ["lower"]
+
+TARGET = "tekton"
+VARIABLE = re.compile(
+    r"\$\((params|results|tasks|context|workspaces|steps?|inputs|outputs|finally|artifacts"
+    r"|credentials|resources|sidecars)\b"
+)
+DEFAULT_RUN_TIMEOUT = 3600
+
+
+def lower(graph: Graph) -> Manifest:
+    """Write a graph as a Tekton Pipeline.
+
+    Raises:
+        InputError: A value or a name cannot be said in Tekton; names the task and the value.
+    """
+    above = ancestors(graph.tasks)
+    conditions = inherited_conditions(graph.tasks)
+    spec: dict[str, Any] = {}
+    if graph.description:
+        spec["description"] = graph.description
+    spec["params"] = [_parameter(item) for item in graph.parameters]
+    spec["tasks"] = [
+        _task(task, conditions[task.name], waits_for(task, above)) for task in graph.tasks
+    ]
+    if graph.exit_task is not None:
+        spec["finally"] = [_task(graph.exit_task, (), [])]
+    document = {
+        "apiVersion": "tekton.dev/v1",
+        "kind": "Pipeline",
+        "metadata": {"name": graph.name},
+        "spec": {key: value for key, value in spec.items() if value},
+    }
+    return Manifest(document, _notes(graph))
+
+
+def _parameter(item: Parameter) -> dict[str, str]:
+    where = Place("", f"parameter {item.name!r}", TARGET)
+    written = {"name": _name(item.name, where), "type": "string"}
+    if item.description:
+        written["description"] = item.description
+    if item.default is not None:
+        written["default"] = _exact(item.default, where)
+    return written
+
+
+def _task(task: Task, conditions: tuple[Condition, ...], after: list[str]) -> dict[str, Any]:
+    arguments = _arguments(task)
+    used = {value.task for _, value in task.arguments if isinstance(value, TaskOutputRef)}
+    used |= {
+        side.task
+        for item in conditions
+        for side in (item.left, item.right)
+        if isinstance(side, TaskOutputRef)
+    }
+    written: dict[str, Any] = {"name": task.name}
+    written["params"] = [{"name": name, "value": value} for name, value in arguments.items()]
+    written["when"] = [_when(item, task.name) for item in conditions]
+    written["runAfter"] = [name for name in after if name not in used]
+    written["retries"] = task.retry.max_retries if task.retry else 0
+    written["timeout"] = f"{task.timeout_seconds}s" if task.timeout_seconds else ""
+    written["taskSpec"] = _task_spec(task, arguments)
+    return {key: value for key, value in written.items() if value}
+
+
+def _arguments(task: Task) -> dict[str, str]:
+    """Give every input its value, its default where the pipeline gives none."""
+    given = dict(task.arguments)
+    found: dict[str, str] = {}
+    for item in task.inputs:
+        where = Place(task.name, f"argument {item.name!r}", TARGET)
+        value = given.get(item.name, Constant(item.default or ""))
+        found[_name(item.name, where)] = _value(value, where)
+    return found
+
+
+def _value(value: Value, where: Place) -> str:
+    match value:
+        case Constant(text):
+            return pod_text(_plain(text, where))
+        case _:
+            return _reference(value)
+
+
+def _reference(value: ParameterRef | TaskOutputRef) -> str:
+    match value:
+        case ParameterRef(name):
+            return f"$(params.{name})"
+        case TaskOutputRef(task, output):
+            return f"$(tasks.{task}.results.{output})"
+
+
+def _when(condition: Condition, task: str) -> dict[str, Any]:
+    left, right = condition.left, condition.right
+    if isinstance(left, Constant):
+        left, right = right, left
+    where = Place(task, "condition", TARGET)
+    operator = "in" if condition.operator is Operator.EQUAL else "notin"
+    return {
+        "input": _side(left, where),
+        "operator": operator,
+        "values": [_side(right, where)],
+    }
+
+
+def _side(value: Value, where: Place) -> str:
+    return _plain(value.value, where) if isinstance(value, Constant) else _reference(value)
+
+
+def _task_spec(task: Task, arguments: dict[str, str]) -> dict[str, Any]:
+    results = [
+        {"name": _name(item.name, Place(task.name, f"output {item.name!r}", TARGET))}
+        for item in task.outputs
+    ]
+    step: dict[str, Any] = {
+        "name": "main",
+        "image": _exact(task.image, Place(task.name, "image", TARGET)),
+    }
+    step["command"] = [_piece(piece, task.name) for piece in task.command]
+    step["args"] = [_piece(piece, task.name) for piece in task.args]
+    step["env"] = [
+        {"name": name, "value": pod_text(_plain(text, Place(task.name, f"env {name!r}", TARGET)))}
+        for name, text in task.env
+    ]
+    step["computeResources"] = resources(task.resources)
+    spec = {
+        "params": [{"name": name, "type": "string"} for name in arguments],
+        "results": [{**result, "type": "string"} for result in results],
+        "steps": [{key: value for key, value in step.items() if value}],
+    }
+    return {key: value for key, value in spec.items() if value}
+
+
+def _piece(piece: Piece, task: str) -> str:
+    where = Place(task, "command line", TARGET)
+    # A value may end in a dollar sign; with the text behind it that must make no variable.
+    _plain("".join(part if isinstance(part, str) else "$" for part in piece), where)
+    return "".join(_part(part) for part in piece)
+
+
+def _part(part: str | InputRef | OutputPath) -> str:
+    match part:
+        case InputRef(name):
+            return f"$(params.{name})"
+        case OutputPath(name):
+            return f"$(results.{name}.path)"
+        case _:
+            return pod_text(part)
+
+
+def _plain(text: str, where: Place) -> str:
+    if match := VARIABLE.search(text):
+        raise InputError(
+            f"{where}: the text {match[0]}... would be replaced by Tekton",
+            fix="pass it in a file or by another name; Tekton cannot quote it",
+        )
+    return text
+
+
+def _exact(text: str, where: Place) -> str:
+    """Take a text only if it means itself wherever it ends up: on a command line or compared."""
+    if "$$" in text or "$(" in text:
+        raise InputError(
+            f"{where}: {text!r} holds $$ or $(, which Tekton and Kubernetes replace",
+            fix="use a value without them",
+        )
+    return text
+
+
+def _name(name: str, where: Place) -> str:
+    if SIMPLE_NAME.fullmatch(name):
+        return name
+    raise InputError(
+        f"{where}: the name is not legal", fix="use letters, digits, dashes and underscores"
+    )
+
+
+def _notes(graph: Graph) -> tuple[str, ...]:
+    tasks = (*graph.tasks, *([graph.exit_task] if graph.exit_task else []))
+    notes = []
+    waiting = [task.name for task in tasks if task.retry and task.retry.backoff_seconds]
+    if waiting:
+        notes.append(
+            f"Tekton retries at once; the wait between tries is left out for {', '.join(waiting)}."
+        )
+    if sum(task.timeout_seconds or 0 for task in graph.tasks) >= DEFAULT_RUN_TIMEOUT:
+        notes.append(
+            "A PipelineRun ends after one hour unless it says more: set spec.timeouts.pipeline "
+            'to "0" or to what the tasks may take together.'
+        )
+    return tuple(notes)
