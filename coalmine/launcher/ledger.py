@@ -111,7 +111,7 @@ class Ledger:
         state: ReleaseState = ReleaseState.RUNNING,
     ) -> None:
         """Note how a running release goes, or its end; an ended release is left as it is."""
-        known = {name: value for name, value in asdict(facts).items() if value}
+        known = {name: value for name, value in asdict(facts).items() if value or name == "reason"}
         ended_at = {"ended_at": self._moment()} if state.ended else {}
         change = (
             update(RELEASES)

@@ -77,9 +77,9 @@ def serve(settings: Settings) -> None:
     def find(name: str) -> Path:
         return find_pipeline(name, folders)
 
-    check_bindings(bindings, [LocalEngine.name], find, settings.read_graph)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listen(settings.host, settings.port))
+        check_bindings(bindings, [LocalEngine.name], find, settings.read_graph)
         stack.enter_context(_own(settings.state))
         ledger = stack.enter_context(
             contextlib.closing(Ledger(settings.database or ledger_url(settings.state)))
@@ -96,6 +96,7 @@ def serve(settings: Settings) -> None:
             uvicorn.Config(
                 app,
                 log_config=None,
+                log_level=logging.WARNING,
                 access_log=False,
                 lifespan="off",
                 timeout_graceful_shutdown=DRAIN_SECONDS,

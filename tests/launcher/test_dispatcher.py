@@ -174,6 +174,7 @@ def test_an_engine_that_fails_is_asked_again_later(bench: Bench) -> None:
     bench.now = 0.6
     bench.dispatcher.tick()
     assert len(bench.engine.submitted) == 1
+    assert read_release(bench.state, "r1")["reason"] == ""
 
 
 def test_what_an_engine_refuses_has_failed(bench: Bench) -> None:
