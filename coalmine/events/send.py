@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -45,11 +46,18 @@ def encode_event(event: Event, *, binary: bool = False) -> Message:
     from cloudevents.core.bindings import http  # noqa: PLC0415 - needed only when sending
     from cloudevents.core.v1.event import CloudEvent  # noqa: PLC0415
 
-    attributes: dict[str, Any] = {**event.attributes()}
-    attributes.pop("time", None)
-    made = CloudEvent(attributes | ({"time": event.time} if event.time else {}), _plain(event.data))
-    message = http.to_binary_event(made) if binary else http.to_structured_event(made)
+    attributes: dict[str, Any] = {"datacontenttype": "application/json", **event.attributes()}
+    if event.time:
+        attributes["time"] = event.time
+    if not binary:
+        message = http.to_structured_event(CloudEvent(attributes, _plain(event.data)))
+    else:  # given anything but a mapping, the library would send Python's words for it
+        message = http.to_binary_event(CloudEvent(attributes, _body(event.data)))
     return Message(message.headers, message.body)
+
+
+def _body(data: object) -> bytes | None:
+    return None if data is None else json.dumps(_plain(data)).encode()
 
 
 def send_event(url: str, event: Event, *, binary: bool = False, timeout: float = 10.0) -> Answer:

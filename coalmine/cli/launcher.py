@@ -1,0 +1,50 @@
+"""``coalmine launcher``: receive events and run releases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from coalmine.cli.options import state_option
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address.")
+@click.option("--port", default=8080, show_default=True, help="0 means any free port.")
+@state_option
+@click.option(
+    "--bindings",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML file that says which events start which pipeline; else the one in the package.",
+)
+@click.option(
+    "--pipelines",
+    type=click.Path(exists=True, file_okay=False, path_type=Path, resolve_path=True),
+    help="Folder of compiled pipelines; else those in the package.",
+)
+def command(
+    host: str, port: int, state: Path, bindings: Path | None, pipelines: Path | None
+) -> None:
+    """Receive CloudEvents over HTTP and run a release for each, one at a time per service.
+
+    An event is on disk before it is answered. SIGTERM ends the launcher with exit code 0; what was
+    running goes on at its next start with the same state folder. One JSON object a line on stderr.
+    """
+    from coalmine._base.log import log_json_lines  # noqa: PLC0415 - `--help` stays quick
+    from coalmine.compiler.ir import read_graph  # noqa: PLC0415
+    from coalmine.launcher.server import Settings, serve  # noqa: PLC0415
+
+    log_json_lines()
+    serve(
+        Settings(
+            state=state,
+            read_graph=read_graph,
+            host=host,
+            port=port,
+            bindings=bindings,
+            pipelines=pipelines,
+        )
+    )

@@ -1,0 +1,55 @@
+"""``coalmine release NAME[:VERSION]``: ask for a release of a bento version."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from coalmine.cli.options import output_option, state_option
+
+__all__ = ["command"]
+
+SOURCE = "/coalmine/cli"
+
+
+@click.command()
+@click.argument("bento", metavar="NAME[:VERSION]")
+@click.option("--service", help="What users call; else the bento's name.")
+@click.option("--percent", type=click.IntRange(1, 99), help="The canary's share of the traffic.")
+@click.option("--watch", is_flag=True, help="Follow the release until it ends.")
+@click.option("--id", "event_id", help="The event's id; the same id again is the same release.")
+@click.option("--launcher", "url", help="Base URL; else the launcher with this state folder.")
+@state_option
+@output_option
+def command(
+    *,
+    bento: str,
+    service: str | None,
+    percent: int | None,
+    watch: bool,
+    event_id: str | None,
+    url: str | None,
+    state: Path,
+    output: str,
+) -> None:
+    """Ask for a release of the bento NAME, in its newest version unless one is given.
+
+    With --watch the exit code tells the end: 0 promoted, 1 otherwise.
+    """
+    from coalmine.cli.send import find_launcher, print_answer  # noqa: PLC0415
+    from coalmine.events import new_event  # noqa: PLC0415 - `--help` stays quick
+    from coalmine.events.send import send_event  # noqa: PLC0415
+
+    name, _, version = bento.partition(":")
+    asked = {"name": name, "version": version, "service": service, "percent": percent}
+    data: dict[str, object] = {key: value for key, value in asked.items() if value}
+    event = new_event(data=data, source=SOURCE, id=event_id or "")
+    answer = send_event(url or find_launcher(state), event)
+    if output == "text" or not watch:
+        print_answer(answer, output)
+    if watch:
+        from coalmine.cli.watch import follow  # noqa: PLC0415
+
+        sys.exit(follow(state, answer.id, output))

@@ -1,0 +1,182 @@
+"""Sees to it that an accepted release becomes exactly one run, and follows the run to its end."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from coalmine._base.errors import CoalmineError, InputError
+from coalmine.engines.protocol import Engine, RunRequest, RunStatus, TaskStatus
+from coalmine.launcher.facts import Facts, final_facts, final_state, read_facts
+from coalmine.launcher.ledger import Ledger
+from coalmine.launcher.release import OpenRelease, ReleaseState
+
+__all__ = ["Dispatcher", "next_releases", "wait_after"]
+
+logger = logging.getLogger(__name__)
+
+ACTIVE_SECONDS = 0.2
+IDLE_SECONDS = 2.0
+FIRST_WAIT = 0.5
+LONGEST_WAIT = 30.0
+
+
+def next_releases(releases: Iterable[OpenRelease]) -> tuple[str, ...]:
+    """Decide which accepted releases can begin: the oldest of each service that has none running.
+
+    Returns:
+        Their ids, the oldest first.
+    """
+    ordered = sorted(releases, key=lambda release: release.order)
+    busy = {one.service for one in ordered if one.state is ReleaseState.RUNNING}
+    begun = []
+    for release in ordered:
+        if release.service not in busy:
+            busy.add(release.service)
+            begun.append(release.id)
+    return tuple(begun)
+
+
+def wait_after(failures: int) -> float:
+    """Give the seconds to wait when an engine has failed so many times in a row (from 1 on)."""
+    return float(min(FIRST_WAIT * 2 ** min(failures - 1, 16), LONGEST_WAIT))
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    failures: int
+    until: float
+
+
+class Dispatcher:
+    """Drives every open release; one thread, so that no two hands touch one release.
+
+    Args:
+        ledger: Where releases stand.
+        engines: By their words.
+        find_pipeline: From a pipeline's name to its file.
+        monotonic: Seconds that only grow.
+        on_trouble: Called when an engine or the ledger failed.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        engines: Mapping[str, Engine],
+        find_pipeline: Callable[[str], Path],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        on_trouble: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._ledger = ledger
+        self._engines = engines
+        self._find_pipeline = find_pipeline
+        self._monotonic = monotonic
+        self._on_trouble = on_trouble
+        self._trouble: dict[str, _Trouble] = {}
+        self._recorded: dict[str, RunStatus] = {}
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="dispatcher", daemon=True)
+
+    def start(self) -> None:
+        """Begin; whatever the ledger has open is taken up again."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the current round; what is open is taken up at the next start."""
+        self._stop.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def wake(self) -> None:
+        """Tell that there may be something new."""
+        self._wake.set()
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether the thread works."""
+        return self._thread.is_alive() and not self._stop.is_set()
+
+    def tick(self) -> bool:
+        """Do one round; tells whether anything is open."""
+        for release in self._ledger.open_releases():
+            if release.state is ReleaseState.RUNNING:
+                self._drive(release)
+        waiting = self._ledger.open_releases()
+        by_id = {release.id: release for release in waiting}
+        for release_id in next_releases(waiting):
+            if self._ledger.begin(release_id):
+                logger.info("release %s begins", release_id)
+                self._drive(by_id[release_id])
+        return bool(waiting)
+
+    def _loop(self) -> None:
+        while not self._stop.is_set():
+            self._wake.clear()
+            try:
+                active = self.tick()
+            except CoalmineError as error:
+                logger.error(error.message, extra={"fix": error.fix})  # noqa: TRY400
+                self._on_trouble()
+                active = False
+            self._wake.wait(ACTIVE_SECONDS if active else IDLE_SECONDS)
+
+    def _drive(self, release: OpenRelease) -> None:
+        trouble = self._trouble.get(release.id)
+        if trouble and self._monotonic() < trouble.until:
+            return
+        try:
+            self._follow(release, self._status(release))
+            self._trouble.pop(release.id, None)
+        except InputError as error:
+            self._end(release, (), Facts(reason=str(error)), ReleaseState.FAILED)
+        except (CoalmineError, OSError) as error:
+            self._put_off(release, trouble, error)
+
+    def _status(self, release: OpenRelease) -> RunStatus | None:
+        engine = self._engines.get(release.engine)
+        if engine is None:
+            raise InputError(f"there is no engine {release.engine}")
+        status = engine.status(release.id)
+        if status is None:
+            pipeline = self._find_pipeline(release.pipeline)
+            engine.submit(RunRequest(release.id, pipeline, release.parameters or {}))
+            status = engine.status(release.id)
+        return status
+
+    def _follow(self, release: OpenRelease, run: RunStatus | None) -> None:
+        if run is None or self._recorded.get(release.id) == run:
+            return
+        facts = read_facts(run.tasks)
+        if run.state.ended:
+            self._end(release, run.tasks, final_facts(run, facts), final_state(run, facts))
+        else:
+            self._ledger.record(release.id, run.tasks, facts)
+            self._recorded[release.id] = run
+
+    def _end(
+        self,
+        release: OpenRelease,
+        tasks: tuple[TaskStatus, ...],
+        facts: Facts,
+        state: ReleaseState,
+    ) -> None:
+        self._ledger.record(release.id, tasks, facts, state)
+        self._recorded.pop(release.id, None)
+        self._trouble.pop(release.id, None)
+        self._wake.set()
+        logger.info("release %s: %s", release.id, state, extra={"reason": facts.reason})
+
+    def _put_off(self, release: OpenRelease, trouble: _Trouble | None, error: Exception) -> None:
+        failures = (trouble.failures if trouble else 0) + 1
+        wait = wait_after(failures)
+        self._trouble[release.id] = _Trouble(failures, self._monotonic() + wait)
+        self._on_trouble()
+        logger.warning("release %s waits %.1f s: %s", release.id, wait, error)
+        self._ledger.record(release.id, (), Facts(reason=f"is tried again: {error}"))

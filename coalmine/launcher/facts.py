@@ -1,0 +1,59 @@
+"""What a run tells of its release: read from its tasks' outputs by name, no task known by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+
+from coalmine.engines.protocol import RunState, RunStatus, TaskStatus
+from coalmine.launcher.release import ReleaseState
+
+__all__ = ["Facts", "final_facts", "final_state", "read_facts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a release; empty while it is not.
+
+    Attributes:
+        version: The bento's version, once it is resolved.
+        image_digest: Of the image that was built.
+        verdict: The gate's.
+        reason: Why, in one sentence for the user.
+        outcome: What the release came to with its service.
+    """
+
+    version: str = ""
+    image_digest: str = ""
+    verdict: str = ""
+    reason: str = ""
+    outcome: str = ""
+
+
+def read_facts(tasks: Iterable[TaskStatus]) -> Facts:
+    """Collect the outputs that bear a fact's name; the last task that has one wins."""
+    names = {spec.name for spec in fields(Facts)}
+    found = Facts()
+    for task in tasks:
+        said = {name: text for name, text in task.outputs.items() if name in names and text}
+        found = replace(found, **said)
+    return found
+
+
+def final_state(run: RunStatus, facts: Facts) -> ReleaseState:
+    """Decide what a release came to when its run has ended."""
+    if facts.outcome == "promoted" and run.state is RunState.SUCCEEDED:
+        return ReleaseState.PROMOTED
+    if run.state is RunState.CANCELLED:
+        return ReleaseState.CANCELLED
+    return ReleaseState.ROLLED_BACK if facts.outcome == "rolled_back" else ReleaseState.FAILED
+
+
+def final_facts(run: RunStatus, facts: Facts) -> Facts:
+    """Say why a release ended as it did: a task's failure weighs more than the gate's reason."""
+    if run.message:
+        return replace(facts, reason=run.message)
+    if final_state(run, facts) is ReleaseState.FAILED:
+        outcome = f" but {facts.outcome!r}" if facts.outcome else ""
+        return replace(facts, reason=f"the run ended without promoted or rolled_back{outcome}")
+    return facts

@@ -1,0 +1,71 @@
+"""From a pipeline's name to its compiled file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import coalmine
+from coalmine._base.errors import InputError
+from coalmine.compiler.graph import Graph
+from coalmine.launcher.bindings import Binding
+
+__all__ = ["ALWAYS_GIVEN", "check_bindings", "find_pipeline", "pipeline_folders"]
+
+ALWAYS_GIVEN = ("release_id", "service")
+
+
+def pipeline_folders(chosen: Path | None = None) -> tuple[Path, ...]:
+    """List where pipelines may stand: the chosen folder, or the package's and the checkout's."""
+    package = Path(coalmine.__file__).parent
+    return (chosen,) if chosen else (package / "_pipelines", package.parent / "compiled" / "kfp")
+
+
+def find_pipeline(name: str, folders: Iterable[Path]) -> Path:
+    """Find a pipeline's KFP IR file.
+
+    Raises:
+        InputError: There is none; the message says where one was looked for.
+    """
+    tried = [folder / f"{name}.yaml" for folder in folders]
+    for path in tried:
+        if "/" not in name and path.is_file():
+            return path
+    raise InputError(
+        f"there is no compiled pipeline {name} at {' or '.join(map(str, tried))}",
+        fix="compile it with make compile, or name its folder with --pipelines",
+    )
+
+
+def check_bindings(
+    bindings: Iterable[Binding],
+    engines: Iterable[str],
+    find: Callable[[str], Path],
+    read_graph: Callable[[Path], Graph],
+) -> None:
+    """See that every binding names an engine and a pipeline, and gives the pipeline what it takes.
+
+    Raises:
+        InputError: One does not; better now than at the first event.
+    """
+    known = sorted(engines)
+    for binding in bindings:
+        if binding.engine not in known:
+            raise InputError(
+                f"there is no engine {binding.engine}",
+                field=f"binding {binding.name}",
+                fix=f"use one of: {', '.join(known)}",
+            )
+        _check_parameters(binding, read_graph(find(binding.pipeline)))
+
+
+def _check_parameters(binding: Binding, graph: Graph) -> None:
+    given = {*ALWAYS_GIVEN, *(parameter.name for parameter in binding.parameters)}
+    taken = {parameter.name for parameter in graph.parameters}
+    required = {one.name for one in graph.parameters if one.default is None}
+    for names, what in ((given - taken, "does not take"), (required - given, "also needs")):
+        if names:
+            raise InputError(
+                f"the pipeline {graph.name} {what}: {', '.join(sorted(names))}",
+                field=f"binding {binding.name}",
+            )

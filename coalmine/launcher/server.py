@@ -1,0 +1,189 @@
+"""The launcher as one process: HTTP, ledger, dispatcher and the local engine."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import ipaddress
+import logging
+import os
+import signal
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uvicorn
+
+from coalmine._base.errors import CoalmineError, InputError
+from coalmine.engines.local import LocalEngine
+from coalmine.engines.local.command import HostCommand, own_command
+from coalmine.engines.local.engine import GraphReader
+from coalmine.launcher.announce import announced
+from coalmine.launcher.bindings_file import load_bindings
+from coalmine.launcher.dispatcher import Dispatcher
+from coalmine.launcher.http import make_app
+from coalmine.launcher.intake import Intake
+from coalmine.launcher.ledger import Ledger, ledger_url
+from coalmine.launcher.pipelines import check_bindings, find_pipeline, pipeline_folders
+from coalmine.launcher.telemetry import Telemetry
+
+__all__ = ["Settings", "serve"]
+
+logger = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a launcher runs.
+
+    Attributes:
+        state: The state folder, absolute.
+        read_graph: Reads a pipeline file.
+        host: A loopback address.
+        port: 0 for any free one.
+        bindings: The bindings file; None for the default.
+        pipelines: The folder of compiled pipelines; None for the package's.
+        database: URL of the ledger; empty for a file in the state folder.
+        host_command: How a container's command runs here.
+        environ: The environment of the tasks; this process's unless told.
+    """
+
+    state: Path
+    read_graph: GraphReader
+    host: str = "127.0.0.1"
+    port: int = 0
+    bindings: Path | None = None
+    pipelines: Path | None = None
+    database: str = ""
+    host_command: HostCommand = own_command
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+
+def serve(settings: Settings) -> None:
+    """Run a launcher until SIGTERM or SIGINT; then drain and let go.
+
+    A step that runs is ended, and run again at the next start with the same state folder.
+
+    Raises:
+        InputError: A setting is wrong; nothing was begun.
+        CoalmineError: The state cannot be used.
+    """
+    bindings = load_bindings(settings.bindings)
+    folders = pipeline_folders(settings.pipelines)
+
+    def find(name: str) -> Path:
+        return find_pipeline(name, folders)
+
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(_listen(settings.host, settings.port))
+        check_bindings(bindings, [LocalEngine.name], find, settings.read_graph)
+        stack.enter_context(_own(settings.state))
+        ledger = stack.enter_context(
+            contextlib.closing(Ledger(settings.database or ledger_url(settings.state)))
+        )
+        engine = stack.enter_context(_opened_engine(settings))
+        telemetry = Telemetry(ledger.count_by_state)
+        dispatcher = Dispatcher(ledger, {engine.name: engine}, find, on_trouble=telemetry.troubled)
+        stack.callback(dispatcher.stop)
+        dispatcher.start()
+        intake = Intake(bindings, ledger, dispatcher.wake)
+        app = make_app(intake, ledger, telemetry, lambda: dispatcher.alive)
+        stack.enter_context(announced(settings.state, _url(listener)))
+        _run_http(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                log_level=logging.WARNING,
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=DRAIN_SECONDS,
+            ),
+            listener,
+        )
+        logger.info("stopping")
+
+
+def _run_http(config: uvicorn.Config, listener: socket.socket) -> None:
+    # Uvicorn hands a signal on once it has drained: SIGTERM is then an end like any other.
+    with contextlib.suppress(ValueError):  # only the main thread may do this
+        signal.signal(signal.SIGTERM, lambda *_: None)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    address = _loopback(host)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((address, port))
+        listener.listen(128)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise InputError(
+            f"cannot listen on {address}, port {port}: {error}",
+            fix="give a free port with --port, or 0 for any",
+        ) from None
+    return listener
+
+
+def _loopback(host: str) -> str:
+    address = "127.0.0.1" if host == "localhost" else host
+    try:
+        if ipaddress.ip_address(address).is_loopback:
+            return address
+    except ValueError:
+        pass
+    raise InputError(
+        f"{host} is beyond loopback, and the launcher cannot tell yet who may ask for a release",
+        field="--host",
+        fix="listen on 127.0.0.1 and put a proxy that authenticates in front",
+    )
+
+
+@contextlib.contextmanager
+def _own(state: Path) -> Iterator[None]:
+    """Hold the state folder for this process alone."""
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(state / "launcher.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise InputError(f"the state folder {state} cannot be used: {error}") from None
+    try:
+        _lock(descriptor, state)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, state: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise CoalmineError(
+            f"another launcher runs with its state in {state}",
+            fix="stop it, or give this one another folder with --state",
+        ) from None
+
+
+@contextlib.contextmanager
+def _opened_engine(settings: Settings) -> Iterator[LocalEngine]:
+    engine = LocalEngine(
+        settings.state,
+        settings.read_graph,
+        host_command=settings.host_command,
+        environ=settings.environ,
+    )
+    engine.open()
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

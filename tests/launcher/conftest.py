@@ -1,0 +1,116 @@
+"""A real launcher in a process of its own, over real HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from coalmine.launcher.announce import read_announced
+
+HARNESS = Path(__file__).with_name("harness.py")
+
+
+class Launched:
+    """One state folder, and the launcher that runs with it now."""
+
+    def __init__(self, folder: Path, pipeline: dict[str, Any]) -> None:
+        self.folder = folder
+        self.state = folder / "state"
+        self.pipelines = folder / "pipelines"
+        self.pipelines.mkdir(parents=True)
+        (self.pipelines / "release.yaml").write_text(json.dumps(pipeline))
+        self.log = folder / "launcher.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, str(HARNESS), str(self.state), str(self.pipelines), "0"],
+                stderr=log,
+                env={**os.environ, "PYTHONPATH": str(HARNESS.parents[2])},
+            )
+        self.wait_for(self.answers)
+
+    def answers(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise AssertionError(self.log.read_text())
+        try:
+            announced = json.loads((self.state / "launcher.json").read_text())
+            return bool(
+                announced["pid"] == self.process.pid
+                and httpx.get(f"{announced['url']}/readyz").status_code == 200
+            )
+        except (httpx.HTTPError, OSError):
+            return False
+
+    @property
+    def url(self) -> str:
+        return read_announced(self.state)
+
+    def end(self, number: int) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+    def post(self, *, id: str = "1", type: str = "", **data: object) -> httpx.Response:  # noqa: A002
+        event = {
+            "specversion": "1.0",
+            "id": id,
+            "source": "/test",
+            "type": type or "dev.coalmine.release.requested.v1",
+            "data": data,
+        }
+        headers = {"content-type": "application/cloudevents+json"}
+        return httpx.post(self.url, content=json.dumps(event), headers=headers)
+
+    def releases(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = httpx.get(f"{self.url}/releases").json()
+        return found
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 40
+        while not condition():
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.05)
+
+    def wait_ended(self) -> list[dict[str, Any]]:
+        self.wait_for(lambda: all(one["ended_at"] for one in self.releases()))
+        return self.releases()
+
+    def stop(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+@pytest.fixture
+def launched(tmp_path: Path) -> Iterator[Callable[[dict[str, Any]], Launched]]:
+    made: list[Launched] = []
+
+    def make(pipeline: dict[str, Any]) -> Launched:
+        made.append(Launched(tmp_path / f"launched-{len(made)}", pipeline))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
+    """A launcher that no test of a module changes."""
+    made = Launched(tmp_path_factory.mktemp("quiet"), {"tasks": []})
+    made.start()
+    yield made
+    made.stop()

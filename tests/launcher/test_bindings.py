@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coalmine._base.errors import InputError
+from coalmine.events import RELEASE_REQUESTED, Event
+from coalmine.launcher.bindings import (
+    Binding,
+    BoundParameter,
+    NotTakenError,
+    RefusedError,
+    bind,
+    find_binding,
+)
+from coalmine.launcher.bindings_file import load_bindings
+from coalmine.launcher.intake import release_of
+from coalmine.launcher.release import release_id_of
+
+
+def event(data: object = None, *, type: str = RELEASE_REQUESTED, source: str = "/ci") -> Event:  # noqa: A002
+    return Event(id="7", source=source, type=type, data=data, extensions={"team": "a"})
+
+
+def bound(value: str, data: object, default: str | None = None) -> str:
+    binding = Binding("b", ("t",), "p", (BoundParameter("x", value, default),))
+    return bind(binding, event(data))["x"]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("$(body.name)", "iris"),
+        ("$(body.a.b)", "deep"),
+        ("v$(body.n)-$(body.name)", "v10-iris"),
+        ("$(body.fraction)", "2.50"),
+        ("$(body.odd)", "$(body.name)"),
+        ("$(header.ce-type)", RELEASE_REQUESTED),
+        ("$(header.Ce-Source)", "/ci"),
+        ("$(header.ce-team)", "a"),
+        ("fixed", "fixed"),
+        ("", ""),
+    ],
+)
+def test_references(value: str, expected: str) -> None:
+    data = {
+        "name": "iris",
+        "a": {"b": "deep"},
+        "n": 10,
+        "fraction": Decimal("2.50"),
+        "odd": "$(body.name)",
+    }
+    assert bound(value, data) == expected
+
+
+@pytest.mark.parametrize("data", [None, {}, {"name": None}, [], "text", {"x": 1}])
+def test_a_missing_field_is_named_or_defaulted(data: object) -> None:
+    with pytest.raises(RefusedError, match="name: is required") as caught:
+        bound("$(body.name)", data)
+    assert caught.value.field == "name"
+    assert bound("$(body.name)", data, "d") == "d"
+    assert bound("$(body.name)", data, "$(header.ce-id)") == "7"
+    with pytest.raises(RefusedError, match="other: is required"):
+        bound("$(body.name)", data, "$(body.other)")
+
+
+@pytest.mark.parametrize("value", [True, {}, {"a": 1}, [], ["a"]])
+def test_objects_are_refused(value: object) -> None:
+    with pytest.raises(RefusedError, match="not text or a number"):
+        bound("$(body.name)", {"name": value}, "default")
+
+
+def test_the_first_binding_that_takes_it() -> None:
+    some = Binding("some", ("t",), "p", (), sources=("/a",))
+    rest = Binding("rest", ("t", "u"), "p", ())
+    assert find_binding([some, rest], event(type="t", source="/a")) is some
+    assert find_binding([some, rest], event(type="t", source="/b")) is rest
+    with pytest.raises(NotTakenError, match="send one of: t, u"):
+        find_binding([some, rest], event(type="v"))
+    with pytest.raises(NotTakenError, match="from one of: /a"):
+        find_binding([some], event(type="t", source="/b"))
+
+
+def test_the_default_binding() -> None:
+    release = release_of(load_bindings(), event({"name": "iris"}))
+    assert release.id == release_id_of("/ci", "7")
+    assert (release.service, release.name, release.version) == ("iris", "iris", "")
+    assert release.parameters == {
+        "service": "iris",
+        "name": "iris",
+        "version": "",
+        "percent": "10",
+        "release_id": release.id,
+    }
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", ""),
+        ("name", "Iris"),
+        ("name", "-iris"),
+        ("name", "i" * 64),
+        ("name", "iris\n"),
+        ("service", "a b"),
+        ("service", "s" * 47),
+        ("service", "../x"),
+        ("version", "1 2"),
+        ("version", "$(rm)"),
+        ("percent", 0),
+        ("percent", 100),
+        ("percent", -1),
+        ("percent", Decimal("10.5")),
+        ("percent", "ten"),
+        ("percent", "²"),
+        ("percent", True),
+    ],
+)
+def test_wrong_values_are_named(field: str, value: object) -> None:
+    with pytest.raises(RefusedError) as caught:
+        release_of(load_bindings(), event({"name": "iris", field: value}))
+    assert caught.value.field == field
+
+
+@given(st.text(), st.text(), st.text(), st.text())
+def test_ids_follow_from_source_and_id(source: str, event_id: str, source2: str, id2: str) -> None:
+    try:
+        one, two = release_id_of(source, event_id), release_id_of(source2, id2)
+    except UnicodeEncodeError:
+        return
+    assert (one == two) == ((source, event_id) == (source2, id2))
+    assert len(one) == 16
+    assert one.startswith("r")
+    assert one.isalnum()
+    assert one == one.lower()
+
+
+GOOD = """
+bindings:
+  - name: b
+    types: [t]
+    sources: [/a]
+    pipeline: p
+    engine: local
+    parameters:
+      - {name: service, value: $(body.s)}
+"""
+
+
+def test_a_bindings_file(tmp_path: Path) -> None:
+    path = tmp_path / "b.yaml"
+    path.write_text(GOOD)
+    assert load_bindings(path) == (
+        Binding("b", ("t",), "p", (BoundParameter("service", "$(body.s)"),), ("/a",)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ("types: [t]", "types: []", "bindings.0.types"),
+        ("types: [t]", "types: [1]", "bindings.0.types.0"),
+        ("engine: local", "engnie: local", "bindings.0.engnie"),
+        ("pipeline: p", "", "bindings.0.pipeline"),
+        ("$(body.s)", "$(boddy.s)", "service"),
+        ("$(body.s)", "$(body.s[0])", "service"),
+        ("$(body.s)", "$(body)", "service"),
+        ("name: service", "name: other", "there is no service"),
+        ("bindings:", "binding:", "binding"),
+        ("bindings:", "bindings: [", "YAML"),
+        (GOOD, "", "the file"),
+    ],
+)
+def test_a_wrong_bindings_file_says_where(tmp_path: Path, old: str, new: str, place: str) -> None:
+    path = tmp_path / "b.yaml"
+    path.write_text(GOOD.replace(old, new))
+    with pytest.raises(InputError) as caught:
+        load_bindings(path)
+    assert place in str(caught.value)
+    assert str(path) in str(caught.value)

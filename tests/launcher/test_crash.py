@@ -1,0 +1,109 @@
+"""A launcher that is killed or stopped in the middle of any task ends where it would have."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coalmine.launcher.read import read_releases
+
+WORK = """
+import os, pathlib, sys, time
+folder = pathlib.Path({folder!r})
+first = not (folder / 'begun-{name}').exists()
+(folder / 'begun-{name}').touch()
+time.sleep({seconds} if first else 0)
+with (folder / 'effects').open('a') as file:
+    file.write('{name}\\n')
+if {output!r}:
+    pathlib.Path(sys.argv[-1]).write_text({output!r})
+"""
+SLOW = 1.5
+
+
+def pipeline(folder: Path, slow: str = "") -> dict[str, Any]:
+    def code(name: str, output: str = "") -> str:
+        seconds = SLOW if name == slow else 0
+        return WORK.format(folder=str(folder), name=name, output=output, seconds=seconds)
+
+    return {
+        "tasks": [
+            {"name": "build", "code": code("build", "sha256:1"), "output": "image_digest"},
+            {
+                "name": "gate",
+                "code": code("gate", "promote"),
+                "output": "verdict",
+                "after": "build",
+            },
+            {"name": "promote", "code": code("promote"), "when": "gate.verdict=promote"},
+            {"name": "rollback", "code": code("rollback"), "when": "gate.verdict=rollback"},
+        ],
+        "exit": {"name": "finalize", "code": code("finalize", "promoted"), "output": "outcome"},
+    }
+
+
+def effects(folder: Path) -> list[str]:
+    path = folder / "effects"
+    return path.read_text().split() if path.exists() else []
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("slow", ["build", "gate", "promote", "finalize"])
+def test_kill_9_in_the_middle_of_a_task(
+    launched: Callable[[dict[str, Any]], Any], tmp_path: Path, slow: str
+) -> None:
+    launcher = launched(pipeline(tmp_path, slow))
+    assert launcher.post(name="iris").status_code == 202
+    launcher.wait_for((tmp_path / f"begun-{slow}").exists)
+    launcher.end(signal.SIGKILL)
+    assert slow not in effects(tmp_path)
+    assert read_releases(launcher.state)[0]["state"] == "running"
+    launcher.start()
+    [release] = launcher.wait_ended()
+    assert release["state"] == "promoted", release
+    assert effects(tmp_path) == ["build", "gate", "promote", "finalize"]
+    attempts = {step["name"]: step["attempts"] for step in release["steps"]}
+    assert attempts[slow] == 2
+    assert sum(attempts.values()) == 5
+    assert release["image_digest"] == "sha256:1"
+
+
+@pytest.mark.integration
+def test_sigterm_loses_nothing(launched: Callable[[dict[str, Any]], Any], tmp_path: Path) -> None:
+    launcher = launched(pipeline(tmp_path, "gate"))
+    first = launcher.post(name="iris").json()["id"]
+    launcher.wait_for((tmp_path / "begun-gate").exists)
+    second = launcher.post(id="2", name="iris").json()["id"]
+    assert launcher.end(signal.SIGTERM) == 0
+    assert effects(tmp_path) == ["build"]
+    assert launcher.url == ""
+    states = [(one["id"], one["state"]) for one in read_releases(launcher.state)]
+    assert states == [(first, "running"), (second, "accepted")]
+    launcher.start()
+    one, two = launcher.wait_ended()
+    assert (one["state"], two["state"]) == ("promoted", "promoted")
+    assert effects(tmp_path) == ["build", "gate", "promote", "finalize"] * 2
+    assert one["ended_at"] <= two["started_at"]
+
+
+@pytest.mark.integration
+def test_events_over_http(launched: Callable[[dict[str, Any]], Any], tmp_path: Path) -> None:
+    launcher = launched(pipeline(tmp_path))
+    first = launcher.post(name="iris", version="v1")
+    again = launcher.post(name="iris", version="v1")
+    other = launcher.post(id="2", name="iris", service="other")
+    assert [first.status_code, again.status_code, other.status_code] == [202, 200, 202]
+    assert first.json()["id"] == again.json()["id"] != other.json()["id"]
+    assert first.headers["location"] == first.json()["url"]
+    releases = launcher.wait_ended()
+    assert [one["state"] for one in releases] == ["promoted", "promoted"]
+    assert len(effects(tmp_path)) == 8
+    assert releases == read_releases(launcher.state)
+    assert releases[0]["version"] == "v1"
+    steps = {step["name"]: step["state"] for step in releases[0]["steps"]}
+    assert steps["rollback"] == "skipped"
+    assert steps["finalize"] == "succeeded"

@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coalmine._base.errors import CoalmineError, InputError
+from coalmine.engines.protocol import RunRequest, RunState, RunStatus, TaskState, TaskStatus
+from coalmine.launcher.dispatcher import Dispatcher, next_releases, wait_after
+from coalmine.launcher.facts import Facts, final_facts, final_state, read_facts
+from coalmine.launcher.ledger import Ledger, ledger_url
+from coalmine.launcher.read import read_release, read_releases
+from coalmine.launcher.release import NewRelease, OpenRelease, ReleaseState
+
+OPEN = st.sampled_from([ReleaseState.ACCEPTED, ReleaseState.RUNNING])
+RELEASES = st.lists(st.tuples(st.sampled_from("abc"), OPEN), max_size=8).map(
+    lambda pairs: [
+        OpenRelease(id=f"r{number}", service=service, state=state, order=number)
+        for number, (service, state) in enumerate(pairs)
+    ]
+)
+
+
+@given(RELEASES, st.randoms())
+def test_the_oldest_of_each_service_that_is_free(
+    releases: list[OpenRelease], random: object
+) -> None:
+    begun = next_releases(releases)
+    assert begun == next_releases(reversed(releases))
+    by_service = {
+        service: [one for one in releases if one.service == service]
+        for service in {one.service for one in releases}
+    }
+    for ones in by_service.values():
+        expected = [] if any(one.state == "running" for one in ones) else [ones[0].id]
+        assert [one.id for one in ones if one.id in begun] == expected
+
+
+def test_waits_grow_to_a_limit() -> None:
+    waits = [wait_after(failures) for failures in range(1, 100)]
+    assert waits[:4] == [0.5, 1, 2, 4]
+    assert waits == sorted(waits)
+    assert waits[-1] == 30
+
+
+class PretendEngine:
+    """An engine that does what its test says."""
+
+    name = "local"
+
+    def __init__(self) -> None:
+        self.submitted: list[RunRequest] = []
+        self.runs: dict[str, RunStatus] = {}
+        self.error: Exception | None = None
+        self.seen = threading.Event()
+
+    def submit(self, request: RunRequest) -> None:
+        if self.error:
+            raise self.error
+        self.submitted.append(request)
+        self.seen.set()
+        self.runs.setdefault(request.run_id, RunStatus(request.run_id, RunState.PENDING))
+
+    def status(self, run_id: str) -> RunStatus | None:
+        return self.runs.get(run_id)
+
+    def cancel(self, run_id: str) -> None:
+        self.runs[run_id] = replace(self.runs[run_id], state=RunState.CANCELLED)
+
+    def say(self, run_id: str, state: RunState, message: str = "", **outputs: str) -> None:
+        task = TaskStatus("some-task", TaskState.SUCCEEDED, 1, outputs=outputs)
+        self.runs[run_id] = RunStatus(run_id, state, (task,), message)
+
+
+class Bench:
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.engine = PretendEngine()
+        self.ledger = Ledger(ledger_url(state))
+        self.now = 0.0
+        self.dispatcher = self.make()
+
+    def make(self) -> Dispatcher:
+        return Dispatcher(self.ledger, {"local": self.engine}, Path, monotonic=lambda: self.now)
+
+    def accept(self, release_id: str, service: str = "iris") -> bool:
+        release = NewRelease(
+            release_id,
+            service,
+            "iris",
+            "",
+            "/ci",
+            release_id,
+            "t",
+            "b",
+            "release",
+            "local",
+            {"release_id": release_id},
+        )
+        return self.ledger.accept(release)[1]
+
+    def states(self) -> dict[object, object]:
+        return {one["id"]: one["state"] for one in read_releases(self.state)}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.ledger.close()
+
+
+def test_one_service_at_a_time(bench: Bench) -> None:
+    assert [bench.accept("r1"), bench.accept("r2"), bench.accept("r3", "other")] == [True] * 3
+    bench.dispatcher.tick()
+    assert bench.states() == {"r1": "running", "r2": "accepted", "r3": "running"}
+    bench.engine.say("r1", RunState.SUCCEEDED, outcome="promoted")
+    bench.dispatcher.tick()
+    assert bench.states() == {"r1": "promoted", "r2": "running", "r3": "running"}
+    assert [one.run_id for one in bench.engine.submitted] == ["r1", "r3", "r2"]
+    assert bench.engine.submitted[0].parameters == {"release_id": "r1"}
+
+
+def test_the_ledger_itself_allows_one_running_release_a_service(bench: Bench) -> None:
+    bench.accept("r1")
+    bench.accept("r2")
+    assert bench.ledger.begin("r1")
+    assert not bench.ledger.begin("r2")
+    assert not bench.ledger.begin("r1")
+
+
+def test_the_same_event_again_is_the_same_release(bench: Bench) -> None:
+    assert bench.accept("r1")
+    assert not bench.accept("r1", "elsewhere")
+    assert [(one["id"], one["service"]) for one in read_releases(bench.state)] == [("r1", "iris")]
+
+
+def test_facts_are_read_by_output_name(bench: Bench) -> None:
+    bench.accept("r1")
+    bench.dispatcher.tick()
+    bench.engine.say("r1", RunState.RUNNING, version="v1", image_digest="sha256:1")
+    bench.dispatcher.tick()
+    running = read_release(bench.state, "r1")
+    assert (running["version"], running["state"], running["ended_at"]) == ("v1", "running", None)
+    bench.engine.say(
+        "r1", RunState.SUCCEEDED, verdict="rollback", reason="errors", outcome="rolled_back"
+    )
+    bench.dispatcher.tick()
+    ended = read_release(bench.state, "r")
+    assert (ended["version"], ended["image_digest"]) == ("v1", "sha256:1")
+    assert (ended["state"], ended["verdict"], ended["reason"]) == (
+        "rolled_back",
+        "rollback",
+        "errors",
+    )
+    assert ended["ended_at"]
+    assert ended["event"] == {"source": "/ci", "id": "r1", "type": "t"}
+
+
+def test_an_engine_that_fails_is_asked_again_later(bench: Bench) -> None:
+    bench.accept("r1")
+    bench.engine.error = CoalmineError("no disk")
+    bench.dispatcher.tick()
+    assert bench.states() == {"r1": "running"}
+    assert "no disk" in str(read_release(bench.state, "r1")["reason"])
+    bench.engine.error = None
+    bench.dispatcher.tick()
+    assert not bench.engine.submitted
+    bench.now = 0.6
+    bench.dispatcher.tick()
+    assert len(bench.engine.submitted) == 1
+    assert read_release(bench.state, "r1")["reason"] == ""
+
+
+def test_what_an_engine_refuses_has_failed(bench: Bench) -> None:
+    bench.accept("r1")
+    bench.accept("r2")
+    bench.engine.error = InputError("no such parameter")
+    bench.dispatcher.tick()
+    assert bench.states()["r1"] == "failed"
+    assert read_release(bench.state, "r1")["reason"] == "no such parameter"
+
+
+def test_after_a_restart_a_run_the_engine_never_got_is_submitted(bench: Bench) -> None:
+    bench.accept("r1")
+    bench.ledger.begin("r1")
+    bench.make().tick()
+    assert [one.run_id for one in bench.engine.submitted] == ["r1"]
+
+
+def test_the_thread_wakes_and_stops(bench: Bench) -> None:
+    bench.dispatcher.start()
+    assert bench.dispatcher.alive
+    bench.accept("r1")
+    bench.dispatcher.wake()
+    assert bench.engine.seen.wait(10)
+    bench.dispatcher.stop()
+    assert not bench.dispatcher.alive
+
+
+def test_no_ledger_no_releases(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no releases in"):
+        read_releases(tmp_path)
+    Ledger(ledger_url(tmp_path)).close()
+    assert read_releases(tmp_path) == []
+    with pytest.raises(InputError, match="no release with the id r1"):
+        read_release(tmp_path, "r1")
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome", "expected"),
+    [
+        (RunState.SUCCEEDED, "promoted", "promoted"),
+        (RunState.FAILED, "promoted", "failed"),
+        (RunState.CANCELLED, "promoted", "cancelled"),
+        (RunState.SUCCEEDED, "rolled_back", "rolled_back"),
+        (RunState.FAILED, "rolled_back", "rolled_back"),
+        (RunState.CANCELLED, "rolled_back", "cancelled"),
+        (RunState.FAILED, "removed", "failed"),
+        (RunState.SUCCEEDED, "unchanged", "failed"),
+        (RunState.SUCCEEDED, "", "failed"),
+    ],
+)
+def test_what_a_release_came_to(state: RunState, outcome: str, expected: str) -> None:
+    run = RunStatus("r1", state)
+    facts = Facts(outcome=outcome)
+    assert final_state(run, facts) == expected
+    assert expected != "failed" or final_facts(run, facts).reason
+
+
+def test_the_last_task_has_the_last_word() -> None:
+    tasks = [
+        TaskStatus("a", outputs={"outcome": "rolled_back", "reason": "r", "other": "x"}),
+        TaskStatus("b", outputs={"outcome": "promoted", "reason": ""}),
+    ]
+    assert read_facts(tasks) == Facts(outcome="promoted", reason="r")
+    run = RunStatus("r1", RunState.FAILED, message="b: broke")
+    assert final_facts(run, Facts(reason="r")).reason == "b: broke"

@@ -1,0 +1,105 @@
+"""Over real HTTP: what is taken, what is refused, and that a refusal stores nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+CE = {"content-type": "application/cloudevents+json"}
+EVENT = {
+    "specversion": "1.0",
+    "id": "1",
+    "source": "/s",
+    "type": "dev.coalmine.release.requested.v1",
+    "data": {"name": "iris"},
+}
+
+
+def body(**changes: object) -> str:
+    return json.dumps(EVENT | changes)
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "status", "says"),
+    [
+        (body(data={}), CE, 400, "name"),
+        (body(data={"name": "Iris"}), CE, 400, "name"),
+        (body(data={"name": "iris", "percent": 100}), CE, 400, "percent"),
+        (body(data={"name": {"x": 1}}), CE, 400, "name"),
+        (body(data={"name": "iris", "version": "a\u0000b"}), CE, 400, "version"),
+        (body(type="other"), CE, 422, "dev.coalmine.release.requested.v1"),
+        (body(specversion="0.3"), CE, 400, "0.3"),
+        ("{", CE, 400, "JSON"),
+        (body(), {"content-type": "application/json"}, 415, "CloudEvent"),
+        ("[]", {"content-type": "application/cloudevents-batch+json"}, 415, "batch"),
+        ("{}", {"ce-id": "1", "content-type": "application/json"}, 400, "specversion"),
+        (" " * (1 << 20) + body(), CE, 413, "bytes"),
+    ],
+)
+def test_refusals(
+    quiet: Any, content: str, headers: dict[str, str], status: int, says: str
+) -> None:
+    answer = httpx.post(f"{quiet.url}/events", content=content, headers=headers)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["status"] == status
+    assert says in problem["detail"] + problem["fix"]
+    assert problem["fix"]
+    assert quiet.releases() == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 405),
+        ("PUT", "/events", 405),
+        ("POST", "/releases", 405),
+        ("GET", "/nothing", 404),
+        ("GET", "/releases/r1", 404),
+        ("GET", "/healthz", 200),
+        ("GET", "/readyz", 200),
+        ("GET", "/releases", 200),
+    ],
+)
+def test_paths_and_methods(quiet: Any, method: str, path: str, status: int) -> None:
+    answer = httpx.request(method, quiet.url + path)
+    assert answer.status_code == status
+    if status >= 400:
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_metrics(quiet: Any) -> None:
+    httpx.post(quiet.url, content="{", headers=CE)
+    text = httpx.get(f"{quiet.url}/metrics").text
+    assert 'coalmine_releases{state="running"} 0.0' in text
+    assert 'coalmine_events_total{status="400"}' in text
+
+
+def test_a_second_launcher_with_the_same_state(quiet: Any) -> None:
+    harness = [sys.executable, str(Path(__file__).with_name("harness.py"))]
+    second = subprocess.run(
+        [*harness, str(quiet.state), str(quiet.pipelines), "0"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert second.returncode == 1
+    assert "another launcher runs" in second.stderr
+    port = quiet.url.rpartition(":")[2]
+    third = subprocess.run(
+        [*harness, str(quiet.folder / "other"), str(quiet.pipelines), port],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert third.returncode == 1
+    assert port in third.stderr
+    assert "fix: give a free port" in third.stderr
+    assert quiet.answers()
