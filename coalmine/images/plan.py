@@ -1,7 +1,7 @@
 """Which file goes into which layer. Pure: a list of files in, a list of layers out.
 
-Layers go from what changes least to what changes most: each model by itself, then the code and the
-bento's description. A base and a dependency layer will slot in beneath them.
+Layers go from what changes least to what changes most: the code, each model by itself, and the
+bento's description, which names the version. A base and a dependency layer will slot in beneath.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Layer:
     """One layer of the image.
 
     Attributes:
-        title: What it holds, for people: ``model iris:v1`` or ``bento``.
+        title: What it holds, for people: ``code``, ``model iris:v1`` or ``bento``.
         entries: Sorted by path; every entry's folders are among them and come before it.
     """
 
@@ -66,8 +66,7 @@ def plan_layers(entries: Iterable[Entry]) -> tuple[Layer, ...]:
     parts: dict[str, set[Entry]] = {}
     for entry in entries:
         parts.setdefault(_title(entry), set()).add(_as_in_image(entry))
-    code = parts.pop("bento", set())
-    titled = [*sorted(parts.items()), ("bento", code)]
+    titled = sorted(parts.items(), key=_rank)
     return tuple(Layer(title, _with_folders(part)) for title, part in titled)
 
 
@@ -89,7 +88,14 @@ def stays_inside(path: str, target: str) -> bool:
 def _title(entry: Entry) -> str:
     parts = PurePosixPath(entry.path).parts
     deep = len(parts) > _MODEL_DEPTH or (len(parts) == _MODEL_DEPTH and entry.kind is Kind.FOLDER)
-    return f"model {parts[1]}:{parts[2]}" if deep and parts[0] == "models" else "bento"
+    if deep and parts[0] == "models":
+        return f"model {parts[1]}:{parts[2]}"
+    return "code" if parts[0] == "src" else "bento"
+
+
+def _rank(titled: tuple[str, set[Entry]]) -> tuple[int, str]:
+    title, _ = titled
+    return ({"code": 0, "bento": 2}.get(title, 1), title)
 
 
 def _as_in_image(entry: Entry) -> Entry:

@@ -116,8 +116,9 @@ def test_layers_hold_what_their_titles_say(context: Path, tmp_path: Path) -> Non
         blob = tmp_path / "images/blobs" / layer["digest"].replace(":", "/")
         with tarfile.open(blob) as archive:
             found[layer["annotations"]["dev.coalmine.layer"]] = archive.getmembers()
-    assert list(found) == ["model iris_model:v1", "bento"]
-    modes = {member.name.rpartition("/")[2]: member.mode for member in found["bento"]}
+    assert list(found) == ["code", "model iris_model:v1", "bento"]
+    described = found["code"] + found["bento"]
+    modes = {member.name.rpartition("/")[2]: member.mode for member in described}
     assert (modes["entrypoint.sh"], modes["service.py"], modes["src"]) == (0o755, 0o644, 0o755)
     assert {m.mtime for members in found.values() for m in members} == {0}
     assert {m.uid for m in found["bento"] if m.name != "home"} == {1034}
@@ -331,7 +332,7 @@ def test_skopeo_reads_the_image(context: Path, tmp_path: Path) -> None:
     )
     facts = json.loads(shown.stdout)
     assert facts["Digest"] == built.digest
-    assert len(facts["Layers"]) == 2
+    assert len(facts["Layers"]) == 3
     subprocess.run(
         [skopeo, "copy", f"oci:{tmp_path}/images:v1", f"dir:{tmp_path}/copy", "--insecure-policy"],
         capture_output=True,

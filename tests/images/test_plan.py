@@ -37,16 +37,18 @@ def test_folders_come_before_what_is_in_them(bento: list[Entry]) -> None:
             assert all(order.index(parent) <= order.index(path) for parent in above)
 
 
-def test_each_model_has_a_layer_and_code_comes_last() -> None:
+def test_code_and_each_model_have_layers_and_the_version_comes_last() -> None:
     layers = plan_layers(
         [
+            Entry("bento.yaml"),
             Entry("src/service.py"),
             Entry("models/iris/latest"),
             Entry("models/iris/v2/model.bin"),
             Entry("models/iris/v1", Kind.FOLDER),
         ]
     )
-    assert [layer.title for layer in layers] == ["model iris:v1", "model iris:v2", "bento"]
+    titles = [layer.title for layer in layers]
+    assert titles == ["code", "model iris:v1", "model iris:v2", "bento"]
     assert Entry("models/iris/latest") in layers[-1].entries
 
 
