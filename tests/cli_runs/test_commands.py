@@ -152,3 +152,22 @@ def test_release_and_watch(live: Path) -> None:
         call("release", "iris", "--id", "j", "--watch", "--state", live, "-o", "json").output
     )
     assert done["state"] == "promoted"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--host", "0.0.0.0"], "beyond loopback"),
+        (["--host", "example.org"], "beyond loopback"),
+        (["--port", "99999"], "99999"),
+        (["--pipelines", "."], "no compiled pipeline release"),
+    ],
+)
+def test_a_launcher_that_cannot_start(tmp_path: Path, options: list[str], says: str) -> None:
+    pytest.importorskip("coalmine.compiler.ir", reason="the compiler is not here yet")
+    runner = CliRunner()
+    with runner.isolated_filesystem(tmp_path):
+        error = runner.invoke(cli, ["launcher", "--port", "0", "--state", "s", *options]).exception
+    assert isinstance(error, InputError)
+    assert says in str(error)
+    assert error.fix
