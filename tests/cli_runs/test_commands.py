@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -165,9 +168,15 @@ def test_release_and_watch(live: Path) -> None:
 )
 def test_a_launcher_that_cannot_start(tmp_path: Path, options: list[str], says: str) -> None:
     pytest.importorskip("coalmine.compiler.ir", reason="the compiler is not here yet")
-    runner = CliRunner()
-    with runner.isolated_filesystem(tmp_path):
-        error = runner.invoke(cli, ["launcher", "--port", "0", "--state", "s", *options]).exception
-    assert isinstance(error, InputError)
-    assert says in str(error)
-    assert error.fix
+    ended = subprocess.run(
+        [sys.executable, "-m", "coalmine", "launcher", "--port", "0", "--state", "s", *options],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert says in ended.stderr
+    assert "fix:" in ended.stderr
+    assert not (tmp_path / "s").exists()
