@@ -48,8 +48,11 @@ def follow(state: Path, release_id: str, output: str = "text") -> int:
 
 def _readings(state: Path, release_id: str) -> Iterator[dict[str, Any]]:
     """Read a release again and again; the last reading is of its end."""
-    from coalmine.launcher.read import read_release  # noqa: PLC0415 - `--help` stays quick
+    from coalmine.launcher.announce import read_announced  # noqa: PLC0415 - `--help` stays quick
+    from coalmine.launcher.read import read_release  # noqa: PLC0415
 
+    if read_release(state, release_id)["state"] in OPEN and not read_announced(state):
+        click.echo(f"no launcher runs with its state in {state}: waiting for one", err=True)
     while True:
         release: dict[str, Any] = read_release(state, release_id)
         yield release

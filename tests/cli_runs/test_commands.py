@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -152,3 +155,28 @@ def test_release_and_watch(live: Path) -> None:
         call("release", "iris", "--id", "j", "--watch", "--state", live, "-o", "json").output
     )
     assert done["state"] == "promoted"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--host", "0.0.0.0"], "beyond loopback"),
+        (["--host", "example.org"], "beyond loopback"),
+        (["--port", "99999"], "99999"),
+        (["--pipelines", "."], "no compiled pipeline release"),
+    ],
+)
+def test_a_launcher_that_cannot_start(tmp_path: Path, options: list[str], says: str) -> None:
+    pytest.importorskip("coalmine.compiler.ir", reason="the compiler is not here yet")
+    ended = subprocess.run(
+        [sys.executable, "-m", "coalmine", "launcher", "--port", "0", "--state", "s", *options],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert says in ended.stderr
+    assert "fix:" in ended.stderr
+    assert not (tmp_path / "s").exists()

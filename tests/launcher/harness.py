@@ -75,3 +75,5 @@ if __name__ == "__main__":
         )
     except CoalmineError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +108,29 @@ def test_events_over_http(launched: Callable[[dict[str, Any]], Any], tmp_path: P
     steps = {step["name"]: step["state"] for step in releases[0]["steps"]}
     assert steps["rollback"] == "skipped"
     assert steps["finalize"] == "succeeded"
+
+
+@pytest.mark.integration
+def test_one_event_sent_by_many_at_once(
+    launched: Callable[[dict[str, Any]], Any], tmp_path: Path
+) -> None:
+    launcher = launched(pipeline(tmp_path))
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: launcher.post(id=str(n % 3), name="iris"), range(24)))
+    assert sorted(answer.status_code for answer in answers) == [200] * 21 + [202] * 3
+    assert len({answer.json()["id"] for answer in answers}) == 3
+    releases = launcher.wait_ended()
+    assert [one["state"] for one in releases] == ["promoted"] * 3
+    assert effects(tmp_path) == ["build", "gate", "promote", "finalize"] * 3
+    starts = [one["started_at"] for one in releases]
+    ends = [one["ended_at"] for one in releases]
+    assert all(end <= start for end, start in zip(ends, starts[1:], strict=False))
+
+
+@pytest.mark.integration
+def test_ctrl_c_ends_it_with_130(launched: Callable[[dict[str, Any]], Any], tmp_path: Path) -> None:
+    launcher = launched(pipeline(tmp_path, "gate"))
+    launcher.post(name="iris")
+    launcher.wait_for((tmp_path / "begun-gate").exists)
+    assert launcher.end(signal.SIGINT) == 130
+    assert effects(tmp_path) == ["build"]

@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import select
 import shutil
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -176,15 +177,27 @@ def run_process(
 def _wait(process: subprocess.Popen[bytes], leash: Leash, timeout: float | None) -> int:
     """Wait for the end; once the leash is pulled, for the grace time at most."""
     deadline = None if timeout is None else time.monotonic() + timeout
-    while True:
-        left = 1.0 if deadline is None else deadline - time.monotonic()
-        try:
-            return process.wait(min(max(left, 0), 1.0))
-        except subprocess.TimeoutExpired:
+    with _watched(process) as ended_within:
+        while True:
+            left = 1.0 if deadline is None else deadline - time.monotonic()
+            if ended_within(min(max(left, 0), 1.0)):
+                return process.wait()
             if leash.pulled:
                 return _end_group(process)
             if left <= 0:
-                raise
+                raise subprocess.TimeoutExpired(process.args, timeout or 0)
+
+
+@contextlib.contextmanager
+def _watched(process: subprocess.Popen[bytes]) -> Iterator[Callable[[float], bool]]:
+    """Give a way to wait for a process that wakes at once; Popen.wait looks every 50 ms only."""
+    descriptor = os.pidfd_open(process.pid)
+    end = select.poll()
+    end.register(descriptor, select.POLLIN)
+    try:
+        yield lambda seconds: bool(end.poll(seconds * 1000))
+    finally:
+        os.close(descriptor)
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> int:
