@@ -45,7 +45,7 @@ def command(
     from coalmine.serving.local import LocalServing  # noqa: PLC0415 - keeps `--help` quick
     from coalmine.stack.stack import LauncherSettings, Ports, Stack  # noqa: PLC0415
 
-    settings = LauncherSettings(policy=_absolute(policy), store=store, bindings=bindings)
+    settings = LauncherSettings(_absolute(policy), _absolute(store), bindings)
     endpoints = Stack(state).start(
         ports=Ports(proxy=proxy_port, launcher=launcher_port, prometheus=prometheus_port),
         launcher=settings if launcher else None,
@@ -58,6 +58,6 @@ def command(
     click.echo(f"state       {state}")
 
 
-def _absolute(policy: str) -> str:
-    path = Path(policy)
-    return str(path.absolute()) if policy and path.is_file() else policy
+def _absolute(given: str) -> str:
+    # The launcher has another working folder.
+    return str(Path(given).absolute()) if given and Path(given).exists() else given

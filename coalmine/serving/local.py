@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -129,7 +129,7 @@ class LocalServing:
             service=service,
             url=f"{self._proxy.url}/{service}" if shares else "",
             shares=tuple(
-                Share(revision, _version(record, revision), percent, answers(hosts[revision]))
+                Share(revision, _version(record, revision), percent, _ready(hosts, revision))
                 for revision, percent in shares.items()
             ),
             record=record,
@@ -205,3 +205,7 @@ def _version(record: ReleaseRecord | None, revision: str) -> str:
         return ""
     known = {record.stable: record.stable_version, record.canary: record.canary_version}
     return known.get(revision, "")
+
+
+def _ready(hosts: Mapping[str, str], revision: str) -> bool:
+    return revision in hosts and answers(hosts[revision])

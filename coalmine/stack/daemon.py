@@ -72,6 +72,8 @@ def stop_supervisor(layout: Layout, process: subprocess.Popen[bytes] | None = No
         pid = supervisor.shutdown()
         wait_for(lambda: _is_gone(supervisor, pid, process), seconds=STOP_SECONDS)
     sweep(layout.state)
+    if process:
+        process.wait(timeout=STOP_SECONDS)
     _remove_socket(supervisor.socket, layout)
 
 

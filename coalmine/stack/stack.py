@@ -66,7 +66,7 @@ class Stack:
 
         Raises:
             InputError: A port is in use.
-            CoalmineError: A part did not start; then nothing is left running that was not before.
+            CoalmineError: A part did not start; a stack that was down before is down again.
         """
         binary = prometheus or ensure(default_cache())
         self.layout.supervisor.mkdir(parents=True, exist_ok=True)

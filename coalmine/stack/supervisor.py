@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from xmlrpc.client import Fault, ProtocolError, ServerProxy
 
+from filelock import FileLock
+
 from coalmine._base.errors import CoalmineError
 from coalmine._base.files import write_atomic
 from coalmine.stack.layout import Layout
@@ -105,22 +107,26 @@ class Supervisor:
 
     def supervise(self, program: Program) -> None:
         """Have a program running as it is described now; restarted only if that has changed."""
-        changed = self.declare(program)
+        with self._files_held():
+            changed = self.declare(program)
         state = self.states().get(program.name)
         if state and state.alive and not changed:
             return
         self._take_out(program.name)
-        self._call("supervisor.reloadConfig")
+        with self._files_held():
+            self._call("supervisor.reloadConfig")
         self._call("supervisor.addProcessGroup", program.name, allow=("ALREADY_ADDED",))
 
     def keep(self, program: Program) -> None:
         """Have a running program started again whenever it ends, without touching it now."""
-        self.declare(replace(program, keep=True))
+        with self._files_held():
+            self.declare(replace(program, keep=True))
         self._call("coalmine.keep", program.name)
 
     def dismiss(self, name: str) -> None:
         """Stop a program for good, with all its children; does nothing if there is none."""
-        self.withdraw(name)
+        with self._files_held():
+            self.withdraw(name)
         self._take_out(name)
 
     def log_tail(self, name: str, lines: int = 12) -> str:
@@ -134,6 +140,10 @@ class Supervisor:
         wait_for(lambda: self._is_down(name), seconds=STOP_SECONDS)
         self._call("supervisor.removeProcessGroup", name, allow=("BAD_NAME",))
         sweep(self.layout.state, name, patience=1.0)
+
+    def _files_held(self) -> FileLock:
+        # A file that comes or goes while the supervisor reads them all would fail its reading.
+        return FileLock(self.layout.supervisor / "files.lock")
 
     def _is_down(self, name: str) -> bool:
         state = self.states().get(name)

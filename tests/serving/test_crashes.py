@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from coalmine.serving.protocol import Phase
 from coalmine.serving.records import Records
 from coalmine.stack.proxy import Proxy
 from coalmine.stack.stack import Stack
+from coalmine.stack.waiting import wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -153,3 +155,18 @@ def test_a_decision_is_carried_out_when_the_stack_is_back(
     backend.resume()
     assert {s.revision: s.percent for s in backend.observe("iris").shares} == {"iris-r1": 100}
     assert "server-iris-r2" not in stack.supervisor.states()
+
+
+def test_a_port_that_was_taken_meanwhile_is_changed(
+    stack: Stack, backend: LocalServing, prometheus_bin: Path
+) -> None:
+    backend.apply_canary(service="iris", image="v1:ok", version="v1", percent=10, release_id="r1")
+    backend.promote(service="iris", release_id="r1")
+    port = int(backend._servers.url("iris-r1").rpartition(":")[2])
+    stack.stop()
+    with socket.create_server(("127.0.0.1", port), reuse_port=False):
+        # The stack's own servers know how the stand-in is started.
+        backend._servers.replace_taken_ports()
+        stack.start(prometheus=prometheus_bin)
+        assert wait_for(lambda: backend.observe("iris").shares[0].ready, seconds=15)
+    assert backend._servers.url("iris-r1") != f"http://127.0.0.1:{port}"

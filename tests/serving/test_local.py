@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -99,3 +100,15 @@ def test_two_releases_for_one_service(backend: LocalServing) -> None:
     with pytest.raises(CoalmineError, match="does not own"):
         backend.promote(service="iris", release_id="r3")
     assert shares(backend) == {"iris-r1": 90, "iris-r2": 10}
+
+
+def test_of_two_releases_at_once_one_gets_the_service(backend: LocalServing) -> None:
+    first(backend)
+    with ThreadPoolExecutor(3) as pool:
+        tries = [pool.submit(canary, backend, f"r{number}", "v:ok") for number in (2, 3)]
+        other = pool.submit(canary, backend, "o1", "v1:ok", service="other")
+    failures = [str(each.exception()) for each in tries if each.exception()]
+    assert len(failures) == 1
+    assert "is owned by the release r" in failures[0]
+    assert sorted(shares(backend).values()) == [10, 90]
+    assert other.result().canary == "other-o1"

@@ -14,7 +14,7 @@ from coalmine.stack.waiting import wait_for
 
 pytestmark = pytest.mark.integration
 
-ENOUGH = 600
+ENOUGH = 400
 
 
 def answered(load: Any, count: int) -> None:
