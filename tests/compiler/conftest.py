@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ from coalmine.compiler.graph import (
 from coalmine.compiler.manifest import Manifest
 
 ROOT = Path(__file__).parent.parent.parent
-Commands = dict[str, tuple[list[str], dict[str, str]]]
-"""What runs: the argument list and the environment of each task that was not skipped."""
+Command = tuple[list[str], dict[str, str]]
+"""An argument list and an environment."""
+Commands = dict[str, Command]
+"""What runs: the command of each task that was not skipped."""
 Outputs = Mapping[tuple[str, str], str]
 
 
@@ -66,67 +69,64 @@ def output_of(outputs: Outputs, task: str, name: str) -> str:
     return outputs.get((task, name), f"<{task}.{name}>")
 
 
-@pytest.fixture
-def run_graph() -> Callable[[Graph, Mapping[str, str], Outputs], Commands]:
-    """What the graph itself says runs: the yardstick."""
+@dataclass(frozen=True)
+class GraphRun:
+    """What the graph itself says: the yardstick."""
 
-    def run(graph: Graph, parameters: Mapping[str, str], outputs: Outputs) -> Commands:
-        values = {item.name: item.default or "" for item in graph.parameters} | dict(parameters)
+    graph: Graph
+    parameters: Mapping[str, str]
+    outputs: Outputs
 
-        def value(of: Value) -> str:
-            match of:
-                case Constant(text):
-                    return text
-                case ParameterRef(name):
-                    return values[name]
-                case _:
-                    return output_of(outputs, of.task, of.output)
-
-        def holds(item: Comparison) -> bool:
-            equal = value(item.left) == value(item.right)
-            return equal is (item.operator is Operator.EQUAL)
-
-        def command(task: Task) -> tuple[list[str], dict[str, str]]:
-            given = {item.name: item.default or "" for item in task.inputs}
-            given |= {name: value(of) for name, of in task.arguments}
-            texts = [
-                "".join(
-                    given[part.name]
-                    if isinstance(part, InputRef)
-                    else f"<path {part.name}>"
-                    if isinstance(part, OutputPath)
-                    else part
-                    for part in piece
-                )
-                for piece in (*task.command, *task.args)
-            ]
-            return texts, dict(task.env)
-
+    def commands(self) -> Commands:
         ran: Commands = {}
-        for task in graph.tasks:
-            if task.depends_on() <= set(ran) and all(holds(item) for item in task.when):
-                ran[task.name] = command(task)
-        if graph.exit_task:
-            ran[graph.exit_task.name] = command(graph.exit_task)
+        for task in self.graph.tasks:
+            if task.depends_on() <= set(ran) and all(self.holds(item) for item in task.when):
+                ran[task.name] = self.command(task)
+        if self.graph.exit_task:
+            ran[self.graph.exit_task.name] = self.command(self.graph.exit_task)
         return ran
 
-    return run
+    def value(self, of: Value) -> str:
+        match of:
+            case Constant(text):
+                return text
+            case ParameterRef(name):
+                defaults = {item.name: item.default or "" for item in self.graph.parameters}
+                return (defaults | dict(self.parameters))[name]
+            case _:
+                return output_of(self.outputs, of.task, of.output)
+
+    def holds(self, item: Comparison) -> bool:
+        equal = self.value(item.left) == self.value(item.right)
+        return equal is (item.operator is Operator.EQUAL)
+
+    def command(self, task: Task) -> Command:
+        given = {item.name: item.default or "" for item in task.inputs}
+        given |= {name: self.value(of) for name, of in task.arguments}
+
+        def text(part: str | InputRef | OutputPath) -> str:
+            match part:
+                case InputRef(name):
+                    return given[name]
+                case OutputPath(name):
+                    return f"<path {name}>"
+                case _:
+                    return part
+
+        pieces = (*task.command, *task.args)
+        return ["".join(text(part) for part in piece) for piece in pieces], dict(task.env)
 
 
 def kubelet(text: str, env: Mapping[str, str]) -> str:
     """Expand a text as the kubelet does: ``$(NAME)`` and ``$$``."""
 
     def one(match: re.Match[str]) -> str:
-        if match[0] == "$$":
-            return "$"
-        return env.get(match[1], match[0])
+        return "$" if match[0] == "$$" else env.get(match[1], match[0])
 
     return re.sub(r"\$\$|\$\(([^)]*)\)", one, text)
 
 
-def container(
-    spec: Mapping[str, Any], fill: Callable[[str], str]
-) -> tuple[list[str], dict[str, str]]:
+def container(spec: Mapping[str, Any], fill: Callable[[str], str]) -> Command:
     env: dict[str, str] = {}
     for item in spec.get("env", []):
         env[item["name"]] = kubelet(fill(item["value"]), env)
@@ -134,117 +134,148 @@ def container(
     return [kubelet(fill(text), env) for text in texts], env
 
 
-@pytest.fixture
-def run_tekton() -> Callable[[Manifest, Mapping[str, str], Outputs], Commands]:
+@dataclass(frozen=True)
+class TektonRun:
     """What Tekton would run: it expands twice, and a ``runAfter`` lives through a skip."""
 
-    def run(manifest: Manifest, parameters: Mapping[str, str], outputs: Outputs) -> Commands:
-        spec = yaml.safe_load(manifest.to_yaml())["spec"]
-        values = {item["name"]: item.get("default") for item in spec.get("params", [])}
-        values |= dict(parameters)
+    spec: Mapping[str, Any]
+    parameters: Mapping[str, str]
+    outputs: Outputs
+
+    def commands(self) -> Commands:
         ran: Commands = {}
+        for task in self.spec["tasks"]:
+            if self.runs(task, set(ran)):
+                ran[task["name"]] = self.command(task)
+        return ran | {task["name"]: self.command(task) for task in self.spec.get("finally", [])}
 
-        def pipeline(text: str) -> str:
-            for name, value in values.items():
-                text = text.replace(f"$(params.{name})", value or "")
-            return re.sub(
-                r"\$\(tasks\.([a-z0-9-]+)\.results\.([\w-]+)\)",
-                lambda match: output_of(outputs, match[1], match[2]),
-                text,
-            )
+    def fill(self, text: str) -> str:
+        values = {item["name"]: item.get("default", "") for item in self.spec.get("params", [])}
+        for name, value in (values | dict(self.parameters)).items():
+            text = text.replace(f"$(params.{name})", value)
+        return re.sub(
+            r"\$\(tasks\.([a-z0-9-]+)\.results\.([\w-]+)\)",
+            lambda match: output_of(self.outputs, match[1], match[2]),
+            text,
+        )
 
-        def runs(task: Mapping[str, Any]) -> bool:
-            text = str(task.get("params", "")) + str(task.get("when", ""))
-            used = set(re.findall(r"\$\(tasks\.([a-z0-9-]+)\.results", text))
-            return used <= set(ran) and all(
-                (pipeline(item["input"]) in [pipeline(one) for one in item["values"]])
-                is (item["operator"] == "in")
-                for item in task.get("when", [])
-            )
+    def runs(self, task: Mapping[str, Any], ran: set[str]) -> bool:
+        text = str(task.get("params", "")) + str(task.get("when", ""))
+        used = set(re.findall(r"\$\(tasks\.([a-z0-9-]+)\.results", text))
+        return used <= ran and all(self.holds(item) for item in task.get("when", []))
 
-        def command(task: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:
-            given = {item["name"]: pipeline(item["value"]) for item in task.get("params", [])}
-            declared = {item["name"] for item in task["taskSpec"].get("params", [])}
-            assert declared == set(given)
+    def holds(self, item: Mapping[str, Any]) -> bool:
+        found = self.fill(item["input"]) in [self.fill(one) for one in item["values"]]
+        return found is (item["operator"] == "in")
 
-            def fill(text: str) -> str:
-                for _ in range(2):
-                    for name, value in given.items():
-                        text = text.replace(f"$(params.{name})", value)
-                return re.sub(r"\$\(results\.([\w-]+)\.path\)", r"<path \1>", text)
+    def command(self, task: Mapping[str, Any]) -> Command:
+        given = {item["name"]: self.fill(item["value"]) for item in task.get("params", [])}
+        assert {item["name"] for item in task["taskSpec"].get("params", [])} == set(given)
 
-            return container(task["taskSpec"]["steps"][0], fill)
+        def fill(text: str) -> str:
+            for name, value in [*given.items(), *given.items()]:
+                text = text.replace(f"$(params.{name})", value)
+            return re.sub(r"\$\(results\.([\w-]+)\.path\)", r"<path \1>", text)
 
-        for task in spec["tasks"]:
-            if runs(task):
-                ran[task["name"]] = command(task)
-        for task in spec.get("finally", []):
-            ran[task["name"]] = command(task)
+        return container(task["taskSpec"]["steps"][0], fill)
+
+
+QUOTED = r"'[^']*'"
+OPERAND = (
+    rf"({QUOTED}|inputs\.parameters\[{QUOTED}\]"
+    rf"|tasks\[{QUOTED}\]\.outputs\.parameters\[{QUOTED}\])"
+)
+
+
+@dataclass(frozen=True)
+class ArgoRun:
+    """What Argo would run: tags are filled twice, ``when`` is an expression."""
+
+    spec: Mapping[str, Any]
+    parameters: Mapping[str, str]
+    outputs: Outputs
+
+    def commands(self) -> Commands:
+        ran: Commands = {}
+        for task in self.template(self.spec["entrypoint"])["dag"]["tasks"]:
+            if self.runs(task, set(ran)):
+                ran[task["name"]] = self.command(task["template"], parameters_of(task, "arguments"))
+        if "onExit" in self.spec:
+            name = self.spec["onExit"]
+            ran[name] = self.command(name, parameters_of(self.template(name), "inputs"))
         return ran
 
-    return run
+    def template(self, name: str) -> Mapping[str, Any]:
+        (found,) = [item for item in self.spec["templates"] if item["name"] == name]
+        return dict(found)
+
+    def values(self) -> dict[str, str]:
+        given = {
+            item["name"]: item.get("value", "") for item in parameters_of(self.spec, "arguments")
+        }
+        return given | dict(self.parameters)
+
+    def tag(self, name: str, inputs: Mapping[str, str]) -> str:
+        kind, *rest = name.strip().split(".")
+        if kind == "tasks":
+            return output_of(self.outputs, rest[0], rest[-1])
+        return (self.values() if kind == "workflow" else inputs)[rest[-1]]
+
+    def fill(self, text: str, inputs: Mapping[str, str]) -> str:
+        for _ in range(2):
+            text = re.sub(r"\{\{(.*?)\}\}", lambda match: self.tag(match[1], inputs), text)
+        return text
+
+    def runs(self, task: Mapping[str, Any], ran: set[str]) -> bool:
+        needed = [name.strip() for name in task.get("depends", "").split("&&") if name]
+        assert all(name.endswith(".Succeeded") for name in needed)
+        ready = {name.removesuffix(".Succeeded") for name in needed} <= ran
+        return ready and ("when" not in task or self.holds(task["when"]))
+
+    def holds(self, text: str) -> bool:
+        expression = text.removeprefix("{{= ").removesuffix(" }}")
+        found = re.findall(rf"{OPERAND} (==|!=) {OPERAND}", expression)
+        assert " && ".join(" ".join(one) for one in found) == expression
+        return all((self.operand(a) == self.operand(b)) is (op == "==") for a, op, b in found)
+
+    def operand(self, text: str) -> str:
+        if text.startswith("'"):
+            return text[1:-1]
+        names = re.findall(r"'([^']*)'", text)
+        return self.values()[names[0]] if len(names) == 1 else output_of(self.outputs, *names)
+
+    def command(self, name: str, given: list[dict[str, str]]) -> Command:
+        inputs = {item["name"]: self.fill(item["value"], {}) for item in given}
+        template = self.template(name)
+        assert {item["name"] for item in parameters_of(template, "inputs")} == set(inputs)
+        texts, env = container(template["container"], lambda text: self.fill(text, inputs))
+        paths = {
+            item["valueFrom"]["path"]: item["name"] for item in parameters_of(template, "outputs")
+        }
+        for path in sorted(paths, key=len, reverse=True):
+            texts = [text.replace(path, f"<path {paths[path]}>") for text in texts]
+        return texts, env
+
+
+def parameters_of(part: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    return list(part.get(key, {}).get("parameters", []))
+
+
+@pytest.fixture
+def run_graph() -> Callable[[Graph, Mapping[str, str], Outputs], Commands]:
+    return lambda graph, parameters, outputs: GraphRun(graph, parameters, outputs).commands()
+
+
+def spec_of(manifest: Manifest) -> Mapping[str, Any]:
+    """Take the manifest the long way, through its YAML."""
+    return dict(yaml.safe_load(manifest.to_yaml())["spec"])
+
+
+@pytest.fixture
+def run_tekton() -> Callable[[Manifest, Mapping[str, str], Outputs], Commands]:
+    return lambda manifest, given, outputs: TektonRun(spec_of(manifest), given, outputs).commands()
 
 
 @pytest.fixture
 def run_argo() -> Callable[[Manifest, Mapping[str, str], Outputs], Commands]:
-    """What Argo would run: tags are filled twice, ``when`` is an expression."""
-
-    def run(manifest: Manifest, parameters: Mapping[str, str], outputs: Outputs) -> Commands:
-        spec = yaml.safe_load(manifest.to_yaml())["spec"]
-        given = spec.get("arguments", {}).get("parameters", [])
-        values = {item["name"]: item.get("value", "") for item in given} | dict(parameters)
-        templates = {item["name"]: item for item in spec["templates"]}
-        ran: Commands = {}
-
-        def tag(name: str, inputs: Mapping[str, str]) -> str:
-            kind, *rest = name.strip().split(".")
-            match kind:
-                case "workflow":
-                    return values[rest[-1]]
-                case "tasks":
-                    return output_of(outputs, rest[0], rest[-1])
-                case _:
-                    return inputs[rest[-1]]
-
-        def fill(text: str, inputs: Mapping[str, str]) -> str:
-            for _ in range(2):
-                text = re.sub(r"\{\{(.*?)\}\}", lambda match: tag(match[1], inputs), text)
-            return text
-
-        def operand(text: str) -> str:
-            if text.startswith("'"):
-                return text[1:-1]
-            parts = re.findall(r"'([^']*)'", text)
-            return values[parts[0]] if len(parts) == 1 else output_of(outputs, parts[0], parts[1])
-
-        def holds(text: str) -> bool:
-            expression = text.removeprefix("{{= ").removesuffix(" }}")
-            side = r"('[^']*'|inputs\.parameters\['[^']*'\]|tasks\['[^']*'\]\.outputs\.parameters\['[^']*'\])"
-            found = re.findall(rf"{side} (==|!=) {side}", expression)
-            assert " && ".join(" ".join(one) for one in found) == expression
-            return all((operand(a) == operand(b)) is (op == "==") for a, op, b in found)
-
-        def command(template: str, given: list[dict[str, str]]) -> tuple[list[str], dict[str, str]]:
-            inputs = {item["name"]: fill(item["value"], {}) for item in given}
-            wanted = templates[template].get("inputs", {}).get("parameters", [])
-            assert {item["name"] for item in wanted} == set(inputs)
-            texts, env = container(
-                templates[template]["container"], lambda text: fill(text, inputs)
-            )
-            pattern = r"/tmp/coalmine-output-([\w-]+)"
-            return [re.sub(pattern, r"<path \1>", text) for text in texts], env
-
-        for task in templates[spec["entrypoint"]]["dag"]["tasks"]:
-            needed = [name.strip() for name in task.get("depends", "").split("&&") if name]
-            assert all(name.endswith(".Succeeded") for name in needed)
-            if {name.removesuffix(".Succeeded") for name in needed} <= set(ran) and (
-                "when" not in task or holds(task["when"])
-            ):
-                arguments = task.get("arguments", {}).get("parameters", [])
-                ran[task["name"]] = command(task["template"], arguments)
-        if "onExit" in spec:
-            end = templates[spec["onExit"]]
-            ran[end["name"]] = command(end["name"], end.get("inputs", {}).get("parameters", []))
-        return ran
-
-    return run
+    return lambda manifest, given, outputs: ArgoRun(spec_of(manifest), given, outputs).commands()

@@ -3,6 +3,9 @@
 No ``from __future__ import annotations`` here: kfp reads the annotations as types.
 """
 
+# ruff: noqa: ANN201, UP045
+# mypy: ignore-errors
+
 import sys
 import warnings
 from pathlib import Path
@@ -20,7 +23,9 @@ def corpus(function: Any) -> Any:
 
 
 @dsl.container_component
-def say(text: str, out: dsl.OutputPath(str), count: int = 3, ratio: float = 0.05, loud: bool = True):
+def say(
+    text: str, out: dsl.OutputPath(str), count: int = 3, ratio: float = 0.05, loud: bool = True
+):
     return dsl.ContainerSpec(
         image="registry.example.com/say:1",
         command=["say", "--text", text],
@@ -103,7 +108,7 @@ def branches(mode: str, other: str = "b"):
 
 
 @corpus
-def settings(text: str = "it's an \"odd\" {value}"):
+def settings(text: str = 'it\'s an "odd" {value}'):
     task = say(text="$HOME $$ $(date) it's\n\ttwo lines ").set_retry(
         3, backoff_duration="5s", backoff_factor=3.0, backoff_max_duration="20s"
     )
@@ -263,7 +268,6 @@ def no_optional(text: Optional[str] = None):
 @corpus
 def no_job_name():
     say(text=dsl.PIPELINE_JOB_NAME_PLACEHOLDER)
-
 
 
 def main(folder: Path) -> None:

@@ -244,7 +244,7 @@ def test_a_damaged_file_names_the_place(
 
 def test_an_unknown_platform_is_refused(corpus: Path) -> None:
     text = broken(corpus, "settings", lambda ir: ir["platforms"].update(vertex={}), document=1)
-    with pytest.raises(InputError, match="the field platforms.vertex"):
+    with pytest.raises(InputError, match=r"the field platforms\.vertex"):
         read_graph_text(text)
 
 
