@@ -19,7 +19,7 @@ def pod_text(text: str) -> str:
     The kubelet reads ``$(NAME)`` as a variable and ``$$`` as one dollar sign. A dollar sign at
     the end is escaped too, because something else may follow it in the same argument.
     """
-    return re.sub(r"\$(?=[$(]|\Z)", "$$$$", text)
+    return re.sub(r"\$(?=[$(]|\Z)", "$$", text)
 
 
 def resources(wanted: Resources) -> dict[str, Any]:

@@ -66,17 +66,17 @@ class Scope:
         Raises:
             InputError: An input is unknown, lacks its value, or gets something unsupported.
         """
-        if unknown := sorted(set(spec.inputs.parameters) - set(parameters)):
-            raise InputError(
-                f"task {task!r} gives a value to {unknown[0]!r}, which its component does not take",
-                fix="compile the pipeline again",
-            )
         found: dict[str, Value] = {}
         for name, parameter in parameters.items():
             given = spec.inputs.parameters.get(name)
             value = self._resolve(given, parameter, task) if given else None
             if value is not None:
                 found[name] = value
+        if unknown := sorted(set(spec.inputs.parameters) - set(parameters)):
+            raise InputError(
+                f"task {task!r} gives a value to {unknown[0]!r}, which its component does not take",
+                fix="compile the pipeline again",
+            )
         return found
 
     def conditions(

@@ -1,0 +1,281 @@
+"""A corpus compiled by the real SDK, and evaluators that read manifests as their engines do."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from coalmine.compiler.graph import (
+    Comparison,
+    Constant,
+    Graph,
+    InputRef,
+    Operator,
+    OutputPath,
+    ParameterRef,
+    Task,
+    Value,
+)
+from coalmine.compiler.manifest import Manifest
+
+ROOT = Path(__file__).parent.parent.parent
+Command = tuple[list[str], dict[str, str]]
+"""An argument list and an environment."""
+Commands = dict[str, Command]
+"""What runs: the command of each task that was not skipped."""
+Outputs = Mapping[tuple[str, str], str]
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one compiled pipeline a file."""
+    folder = tmp_path_factory.mktemp("corpus")
+    source = Path(__file__).parent / "corpus.py"
+    subprocess.run([sys.executable, source, folder], check=True, timeout=120, cwd=ROOT)
+    return folder
+
+
+@pytest.fixture
+def check_manifest(tmp_path: Path) -> Callable[[str], None]:
+    """Hold a manifest against the published schemas."""
+    places = [os.environ.get("COALMINE_SHARED", ""), str(ROOT.parent / "shared")]
+    found = [Path(place, "bin", "check-manifests") for place in places if place]
+    checker = next((path for path in found if path.is_file()), None)
+    if checker is None:
+        pytest.skip("no ../shared/bin/check-manifests; set COALMINE_SHARED")
+
+    def check(text: str) -> None:
+        file = tmp_path / "manifest.yaml"
+        file.write_text(text)
+        done = subprocess.run(
+            [sys.executable, checker, file], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert ": ok" in done.stdout
+
+    return check
+
+
+def output_of(outputs: Outputs, task: str, name: str) -> str:
+    return outputs.get((task, name), f"<{task}.{name}>")
+
+
+@dataclass(frozen=True)
+class GraphRun:
+    """What the graph itself says: the yardstick."""
+
+    graph: Graph
+    parameters: Mapping[str, str]
+    outputs: Outputs
+
+    def commands(self) -> Commands:
+        ran: Commands = {}
+        for task in self.graph.tasks:
+            if task.depends_on() <= set(ran) and all(self.holds(item) for item in task.when):
+                ran[task.name] = self.command(task)
+        if self.graph.exit_task:
+            ran[self.graph.exit_task.name] = self.command(self.graph.exit_task)
+        return ran
+
+    def value(self, of: Value) -> str:
+        match of:
+            case Constant(text):
+                return text
+            case ParameterRef(name):
+                defaults = {item.name: item.default or "" for item in self.graph.parameters}
+                return (defaults | dict(self.parameters))[name]
+            case _:
+                return output_of(self.outputs, of.task, of.output)
+
+    def holds(self, item: Comparison) -> bool:
+        equal = self.value(item.left) == self.value(item.right)
+        return equal is (item.operator is Operator.EQUAL)
+
+    def command(self, task: Task) -> Command:
+        given = {item.name: item.default or "" for item in task.inputs}
+        given |= {name: self.value(of) for name, of in task.arguments}
+
+        def text(part: str | InputRef | OutputPath) -> str:
+            match part:
+                case InputRef(name):
+                    return given[name]
+                case OutputPath(name):
+                    return f"<path {name}>"
+                case _:
+                    return part
+
+        pieces = (*task.command, *task.args)
+        return ["".join(text(part) for part in piece) for piece in pieces], dict(task.env)
+
+
+def kubelet(text: str, env: Mapping[str, str]) -> str:
+    """Expand a text as the kubelet does: ``$(NAME)`` and ``$$``."""
+
+    def one(match: re.Match[str]) -> str:
+        return "$" if match[0] == "$$" else env.get(match[1], match[0])
+
+    return re.sub(r"\$\$|\$\(([^)]*)\)", one, text)
+
+
+def container(spec: Mapping[str, Any], fill: Callable[[str], str]) -> Command:
+    env: dict[str, str] = {}
+    for item in spec.get("env", []):
+        env[item["name"]] = kubelet(fill(item["value"]), env)
+    texts = [*spec.get("command", []), *spec.get("args", [])]
+    return [kubelet(fill(text), env) for text in texts], env
+
+
+@dataclass(frozen=True)
+class TektonRun:
+    """What Tekton would run: it expands twice, and a ``runAfter`` lives through a skip."""
+
+    spec: Mapping[str, Any]
+    parameters: Mapping[str, str]
+    outputs: Outputs
+
+    def commands(self) -> Commands:
+        ran: Commands = {}
+        for task in self.spec["tasks"]:
+            if self.runs(task, set(ran)):
+                ran[task["name"]] = self.command(task)
+        return ran | {task["name"]: self.command(task) for task in self.spec.get("finally", [])}
+
+    def fill(self, text: str) -> str:
+        values = {item["name"]: item.get("default", "") for item in self.spec.get("params", [])}
+        for name, value in (values | dict(self.parameters)).items():
+            text = text.replace(f"$(params.{name})", value)
+        return re.sub(
+            r"\$\(tasks\.([a-z0-9-]+)\.results\.([\w-]+)\)",
+            lambda match: output_of(self.outputs, match[1], match[2]),
+            text,
+        )
+
+    def runs(self, task: Mapping[str, Any], ran: set[str]) -> bool:
+        text = str(task.get("params", "")) + str(task.get("when", ""))
+        used = set(re.findall(r"\$\(tasks\.([a-z0-9-]+)\.results", text))
+        return used <= ran and all(self.holds(item) for item in task.get("when", []))
+
+    def holds(self, item: Mapping[str, Any]) -> bool:
+        found = self.fill(item["input"]) in [self.fill(one) for one in item["values"]]
+        return found is (item["operator"] == "in")
+
+    def command(self, task: Mapping[str, Any]) -> Command:
+        given = {item["name"]: self.fill(item["value"]) for item in task.get("params", [])}
+        assert {item["name"] for item in task["taskSpec"].get("params", [])} == set(given)
+
+        def fill(text: str) -> str:
+            for name, value in [*given.items(), *given.items()]:
+                text = text.replace(f"$(params.{name})", value)
+            return re.sub(r"\$\(results\.([\w-]+)\.path\)", r"<path \1>", text)
+
+        return container(task["taskSpec"]["steps"][0], fill)
+
+
+QUOTED = r"'[^']*'"
+OPERAND = (
+    rf"({QUOTED}|inputs\.parameters\[{QUOTED}\]"
+    rf"|tasks\[{QUOTED}\]\.outputs\.parameters\[{QUOTED}\])"
+)
+
+
+@dataclass(frozen=True)
+class ArgoRun:
+    """What Argo would run: tags are filled twice, ``when`` is an expression."""
+
+    spec: Mapping[str, Any]
+    parameters: Mapping[str, str]
+    outputs: Outputs
+
+    def commands(self) -> Commands:
+        ran: Commands = {}
+        for task in self.template(self.spec["entrypoint"])["dag"]["tasks"]:
+            if self.runs(task, set(ran)):
+                ran[task["name"]] = self.command(task["template"], parameters_of(task, "arguments"))
+        if "onExit" in self.spec:
+            name = self.spec["onExit"]
+            ran[name] = self.command(name, parameters_of(self.template(name), "inputs"))
+        return ran
+
+    def template(self, name: str) -> Mapping[str, Any]:
+        (found,) = [item for item in self.spec["templates"] if item["name"] == name]
+        return dict(found)
+
+    def values(self) -> dict[str, str]:
+        given = {
+            item["name"]: item.get("value", "") for item in parameters_of(self.spec, "arguments")
+        }
+        return given | dict(self.parameters)
+
+    def tag(self, name: str, inputs: Mapping[str, str]) -> str:
+        kind, *rest = name.strip().split(".")
+        if kind == "tasks":
+            return output_of(self.outputs, rest[0], rest[-1])
+        return (self.values() if kind == "workflow" else inputs)[rest[-1]]
+
+    def fill(self, text: str, inputs: Mapping[str, str]) -> str:
+        for _ in range(2):
+            text = re.sub(r"\{\{(.*?)\}\}", lambda match: self.tag(match[1], inputs), text)
+        return text
+
+    def runs(self, task: Mapping[str, Any], ran: set[str]) -> bool:
+        needed = [name.strip() for name in task.get("depends", "").split("&&") if name]
+        assert all(name.endswith(".Succeeded") for name in needed)
+        ready = {name.removesuffix(".Succeeded") for name in needed} <= ran
+        return ready and ("when" not in task or self.holds(task["when"]))
+
+    def holds(self, text: str) -> bool:
+        expression = text.removeprefix("{{= ").removesuffix(" }}")
+        found = re.findall(rf"{OPERAND} (==|!=) {OPERAND}", expression)
+        assert " && ".join(" ".join(one) for one in found) == expression
+        return all((self.operand(a) == self.operand(b)) is (op == "==") for a, op, b in found)
+
+    def operand(self, text: str) -> str:
+        if text.startswith("'"):
+            return text[1:-1]
+        names = re.findall(r"'([^']*)'", text)
+        return self.values()[names[0]] if len(names) == 1 else output_of(self.outputs, *names)
+
+    def command(self, name: str, given: list[dict[str, str]]) -> Command:
+        inputs = {item["name"]: self.fill(item["value"], {}) for item in given}
+        template = self.template(name)
+        assert {item["name"] for item in parameters_of(template, "inputs")} == set(inputs)
+        texts, env = container(template["container"], lambda text: self.fill(text, inputs))
+        paths = {
+            item["valueFrom"]["path"]: item["name"] for item in parameters_of(template, "outputs")
+        }
+        for path in sorted(paths, key=len, reverse=True):
+            texts = [text.replace(path, f"<path {paths[path]}>") for text in texts]
+        return texts, env
+
+
+def parameters_of(part: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    return list(part.get(key, {}).get("parameters", []))
+
+
+@pytest.fixture
+def run_graph() -> Callable[[Graph, Mapping[str, str], Outputs], Commands]:
+    return lambda graph, parameters, outputs: GraphRun(graph, parameters, outputs).commands()
+
+
+def spec_of(manifest: Manifest) -> Mapping[str, Any]:
+    """Take the manifest the long way, through its YAML."""
+    return dict(yaml.safe_load(manifest.to_yaml())["spec"])
+
+
+@pytest.fixture
+def run_tekton() -> Callable[[Manifest, Mapping[str, str], Outputs], Commands]:
+    return lambda manifest, given, outputs: TektonRun(spec_of(manifest), given, outputs).commands()
+
+
+@pytest.fixture
+def run_argo() -> Callable[[Manifest, Mapping[str, str], Outputs], Commands]:
+    return lambda manifest, given, outputs: ArgoRun(spec_of(manifest), given, outputs).commands()

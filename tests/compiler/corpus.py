@@ -1,0 +1,280 @@
+"""Small pipelines, each for one feature. ``python corpus.py FOLDER`` compiles every one with kfp.
+
+No ``from __future__ import annotations`` here: kfp reads the annotations as types.
+"""
+
+# ruff: noqa: ANN201, UP045
+# mypy: ignore-errors
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Any, Optional
+
+from kfp import compiler, dsl, kubernetes
+
+PIPELINES: dict[str, Any] = {}
+
+
+def corpus(function: Any) -> Any:
+    made = dsl.pipeline(function)
+    PIPELINES[function.__name__] = made
+    return made
+
+
+@dsl.container_component
+def say(
+    text: str, out: dsl.OutputPath(str), count: int = 3, ratio: float = 0.05, loud: bool = True
+):
+    return dsl.ContainerSpec(
+        image="registry.example.com/say:1",
+        command=["say", "--text", text],
+        args=["--count", count, "--ratio", ratio, "--loud", loud, "--out", out],
+    )
+
+
+@dsl.container_component
+def tick():
+    return dsl.ContainerSpec(image="registry.example.com/tick:1", command=["tick"])
+
+
+@dsl.container_component
+def model(data: dsl.Output[dsl.Artifact]):
+    return dsl.ContainerSpec(image="i", command=["train", data.path])
+
+
+@dsl.container_component
+def status_reader(status: dsl.PipelineTaskFinalStatus):
+    return dsl.ContainerSpec(image="i", command=["c", status])
+
+
+@dsl.container_component
+def listed(items: list):
+    return dsl.ContainerSpec(image="i", command=["c", items])
+
+
+@dsl.container_component
+def joined(text: str):
+    return dsl.ContainerSpec(image="i", command=["c", dsl.ConcatPlaceholder(["--x=", text])])
+
+
+@dsl.container_component
+def maybe(text: str = ""):
+    return dsl.ContainerSpec(
+        image="i", command=["c"], args=[dsl.IfPresentPlaceholder("text", then=["--x", text])]
+    )
+
+
+@dsl.component(base_image="python:3.11")
+def python_function(text: str) -> str:
+    return text
+
+
+@dsl.pipeline
+def inner(text: str = "default") -> str:
+    one = say(text=text)
+    two = say(text=one.outputs["out"])
+    return two.outputs["out"]
+
+
+@dsl.pipeline
+def guarded(mode: str):
+    tick()
+    with dsl.If(mode == "x"):
+        tick()
+
+
+@corpus
+def chain(text: str, count: int = 10):
+    first = say(text=text, count=count)
+    second = say(text=first.outputs["out"], ratio=1.0, loud=False)
+    tick().after(second)
+
+
+@corpus
+def branches(mode: str, other: str = "b"):
+    first = say(text="x")
+    with dsl.If(mode == "fast"):
+        a = say(text="fast").set_display_name("shown")
+        tick().after(a)
+        with dsl.If(first.outputs["out"] != "no"):
+            say(text="nested")
+    with dsl.Elif(mode == "slow"):
+        say(text="slow")
+    with dsl.Else():
+        say(text="else")
+        with dsl.If(mode == other):
+            say(text="same")
+
+
+@corpus
+def settings(text: str = 'it\'s an "odd" {value}'):
+    task = say(text="$HOME $$ $(date) it's\n\ttwo lines ").set_retry(
+        3, backoff_duration="5s", backoff_factor=3.0, backoff_max_duration="20s"
+    )
+    task.set_env_variable("ODD", "a=$b 'c'\n").set_cpu_limit("2").set_memory_request("64Mi")
+    kubernetes.set_timeout(task, 90)
+    task.set_caching_options(False)
+
+
+@corpus
+def nested(mode: str = "on"):
+    first = inner(text="a")
+    second = inner(text=first.output)
+    tick().after(second)
+    with dsl.If(mode == "on"):
+        inner(text=mode)
+
+
+@corpus
+def ended(text: str = "x"):
+    with dsl.ExitHandler(say(text=text)):
+        tick()
+
+
+# Below: what this version refuses.
+
+
+@corpus
+def no_artifacts():
+    model()
+
+
+@corpus
+def no_python():
+    python_function(text="x")
+
+
+@corpus
+def no_loop():
+    with dsl.ParallelFor(["a", "b"]) as item:
+        say(text=item)
+
+
+@corpus
+def no_importer():
+    dsl.importer(artifact_uri="s3://x", artifact_class=dsl.Dataset)
+
+
+@corpus
+def no_oneof(mode: str = "x"):
+    with dsl.If(mode == "x"):
+        one = say(text="1")
+    with dsl.Else():
+        two = say(text="2")
+    say(text=dsl.OneOf(one.outputs["out"], two.outputs["out"]))
+
+
+@corpus
+def no_less_than(count: int = 3):
+    with dsl.If(count < 5):
+        tick()
+
+
+@corpus
+def no_number(count: int = 3):
+    with dsl.If(count == 5):
+        tick()
+
+
+@corpus
+def no_boolean(flag: bool = True):
+    with dsl.If(flag == True):  # noqa: E712
+        tick()
+
+
+@corpus
+def no_quote(mode: str = "x"):
+    with dsl.If(mode == "it's"):
+        tick()
+
+
+@corpus
+def no_backslash(mode: str = "x"):
+    with dsl.If(mode == "a\\n"):
+        tick()
+
+
+@corpus
+def no_final_status():
+    with dsl.ExitHandler(status_reader()):
+        tick()
+
+
+@corpus
+def no_partial_exit():
+    with dsl.ExitHandler(tick()):
+        tick()
+    tick()
+
+
+@corpus
+def no_ignored_failure():
+    first = tick()
+    tick().after(first).ignore_upstream_failure()
+
+
+@corpus
+def no_list():
+    listed(items=["a"])
+
+
+@corpus
+def no_fstring(text: str = "x"):
+    say(text=f"pre-{text}")
+
+
+@corpus
+def no_concat():
+    joined(text="x")
+
+
+@corpus
+def no_if_present():
+    maybe()
+
+
+@corpus
+def no_secret():
+    kubernetes.use_secret_as_env(tick(), "s", {"k": "V"})
+
+
+@corpus
+def no_volume():
+    kubernetes.mount_pvc(tick(), "claim", "/data")
+
+
+@corpus
+def no_accelerator():
+    tick().set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(1)
+
+
+@corpus
+def no_pipeline_output() -> str:
+    return say(text="x").outputs["out"]
+
+
+@corpus
+def no_after_branches(mode: str = "x"):
+    inside = guarded(mode=mode)
+    tick().after(inside)
+
+
+@corpus
+def no_optional(text: Optional[str] = None):
+    say(text="x")
+
+
+@corpus
+def no_job_name():
+    say(text=dsl.PIPELINE_JOB_NAME_PLACEHOLDER)
+
+
+def main(folder: Path) -> None:
+    for name, pipeline in PIPELINES.items():
+        compiler.Compiler().compile(pipeline, str(folder / f"{name}.yaml"))
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    main(Path(sys.argv[1]))

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from coalmine._base.errors import InputError
+from coalmine.compiler.graph import InputRef, Operator, OutputPath, ParameterType
+from coalmine.compiler.ir.conditions import InputName, parse_condition
+from coalmine.compiler.ir.placeholders import parse_piece
+from coalmine.compiler.ir.values import to_text
+
+literals = st.text(st.sampled_from("{}$'[].abc \n") | st.characters(), max_size=10).filter(
+    lambda text: "{{$" not in text
+)
+parts = st.one_of(literals, st.just(InputRef("x")), st.just(OutputPath("y")))
+
+
+def written(part: str | InputRef | OutputPath) -> str:
+    match part:
+        case InputRef(name):
+            return f"{{{{$.inputs.parameters['{name}']}}}}"
+        case OutputPath(name):
+            return f"{{{{$.outputs.parameters['{name}'].output_file}}}}"
+        case _:
+            return part
+
+
+@given(piece=st.lists(parts, max_size=5))
+def test_pieces_survive_the_way_through_the_ir(piece: list[str | InputRef | OutputPath]) -> None:
+    text = "".join(written(part) for part in piece)
+    assume(not text.startswith(("{{{$", '{"')))
+    # A brace right before a placeholder makes three, which only the position can tell apart.
+    assume("{{{$" not in text)
+    parsed = parse_piece(text, inputs={"x"}, outputs={"y"}, task="t")
+    assert "".join(written(part) for part in parsed) == text
+    references = [part for part in piece if not isinstance(part, str)]
+    assert [part for part in parsed if not isinstance(part, str)] == references
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{$}}",
+        "{{$.inputs.artifacts['x'].path}}",
+        "{{$.inputs.parameters['x'].value}}",
+        "{{$.inputs.parameters['ghost']}}",
+        "{{$.outputs.parameters['ghost'].output_file}}",
+        "{{$.pipeline_job_name}}",
+        "{{$.inputs.parameters['x']",
+        '{"IfPresent": {"InputName": "x", "Then": ["a"]}}',
+        '{"Concat": ["a", "b"]}',
+    ],
+)
+def test_other_placeholders_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="task 't'"):
+        parse_piece(text, inputs={"x"}, outputs={"y"}, task="t")
+
+
+words = st.text(max_size=8).filter(lambda text: not set(text) & set("'\\\r\n"))
+
+
+@given(value=words, negated=st.booleans(), operator=st.sampled_from(list(Operator)))
+def test_a_comparison_is_read_back(value: str, negated: bool, operator: Operator) -> None:
+    one = f"inputs.parameter_values['a--b'] {operator.value} '{value}'"
+    text = f"!({one})" if negated else one
+    (found,) = parse_condition(text, task="t")
+    assert (found.left, found.right) == (InputName("a--b"), value)
+    assert (found.operator is operator) is not negated
+
+
+def test_a_conjunction_is_read_in_order() -> None:
+    text = "!(inputs.parameter_values['a'] == ' && ') && 'x' != inputs.parameter_values['b']"
+    first, second = parse_condition(text, task="t")
+    assert (first.operator, first.right) == (Operator.NOT_EQUAL, " && ")
+    assert (second.left, second.operator) == ("x", Operator.NOT_EQUAL)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "inputs.parameter_values['a'] == 'it's'",
+        "inputs.parameter_values['a'] == 'a\\n'",
+        "inputs.parameter_values['a'] == 'a' || true",
+        "inputs.parameter_values['a'] == 'a' && ",
+        "int(inputs.parameter_values['a']) == 5",
+        "inputs.parameter_values['a'] < 'b'",
+        "!(inputs.parameter_values['a'] == 'a' && inputs.parameter_values['b'] == 'b')",
+        "'inputs.parameter_values['a']' == 'a'",
+    ],
+)
+def test_other_conditions_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="task 't' uses the condition"):
+        parse_condition(text, task="t")
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "text"),
+    [
+        (10.0, ParameterType.INTEGER, "10"),
+        (10**17, ParameterType.INTEGER, "100000000000000000"),
+        (0.05, ParameterType.DOUBLE, "0.05"),
+        (1e-7, ParameterType.DOUBLE, "0.0000001"),
+        (1e21, ParameterType.DOUBLE, "1000000000000000000000"),
+        (True, ParameterType.BOOLEAN, "true"),
+        (" a\n", ParameterType.STRING, " a\n"),
+    ],
+)
+def test_values_are_written_as_the_backend_does(
+    value: object, kind: ParameterType, text: str
+) -> None:
+    assert to_text(value, kind, what="x", task="t") == text
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (10.5, ParameterType.INTEGER),
+        ("10", ParameterType.INTEGER),
+        (True, ParameterType.INTEGER),
+        (float("nan"), ParameterType.DOUBLE),
+        (1, ParameterType.BOOLEAN),
+        (None, ParameterType.STRING),
+        (["a"], ParameterType.STRING),
+    ],
+)
+def test_values_of_another_type_are_refused(value: object, kind: ParameterType) -> None:
+    with pytest.raises(InputError, match="task 't': x is"):
+        to_text(value, kind, what="x", task="t")

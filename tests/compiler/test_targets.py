@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from coalmine._base.errors import InputError
+from coalmine.compiler import argo, tekton
+from coalmine.compiler.graph import (
+    Comparison,
+    Constant,
+    Graph,
+    InputRef,
+    Operator,
+    OutputPath,
+    Parameter,
+    ParameterRef,
+    Retry,
+    Task,
+    TaskOutputRef,
+)
+from coalmine.compiler.ir import read_graph
+from coalmine.compiler.manifest import Manifest
+
+ROOT = Path(__file__).parent.parent.parent
+RELEASE = ROOT / "compiled" / "kfp" / "release.yaml"
+Run = Callable[[Any, Mapping[str, str], Mapping[tuple[str, str], str]], dict[str, Any]]
+SUPPORTED = ["chain", "branches", "settings", "nested", "ended"]
+ODD = "say \"hi\" and 'bye' `id` \\n \n- x: 1 # é ☃ \t } ]] $HOME %s"
+FIXTURES = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+
+
+@pytest.fixture
+def same(run_graph: Run, run_tekton: Run, run_argo: Run) -> Callable[..., list[str]]:
+    """Run a graph and both its manifests; all must run the same commands. Gives their names."""
+
+    def compare(
+        graph: Graph,
+        parameters: Mapping[str, str],
+        outputs: Mapping[tuple[str, str], str] | None = None,
+    ) -> list[str]:
+        wanted = run_graph(graph, parameters, outputs or {})
+        assert run_tekton(tekton.lower(graph), parameters, outputs or {}) == wanted
+        assert run_argo(argo.lower(graph), parameters, outputs or {}) == wanted
+        return list(wanted)
+
+    return compare
+
+
+@pytest.mark.parametrize(
+    ("verdict", "last"),
+    [
+        ("promote", "promote"),
+        ("rollback", "rollback"),
+        ("inconclusive", "rollback"),
+        ("promote\n", "rollback"),
+        ("", "rollback"),
+        ("' == '' || 'a' == 'a", "rollback"),
+    ],
+)
+def test_one_branch_of_the_release_runs(
+    same: Callable[..., list[str]], verdict: str, last: str
+) -> None:
+    parameters = {"release_id": "r1", "service": "iris", "name": ODD, "policy": ODD}
+    names = same(read_graph(RELEASE), parameters, {("gate", "verdict"): verdict})
+    assert names == ["retrieve", "build", "canary", "gate", last, "finalize"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "said", "expected"),
+    [
+        ("fast", "yes", {"say", "say-2", "say-3", "tick"}),
+        ("fast", "no", {"say", "say-2", "tick"}),
+        ("slow", "yes", {"say", "say-4"}),
+        ("other", "yes", {"say", "say-5"}),
+        ("b", "yes", {"say", "say-5", "say-6"}),
+    ],
+)
+def test_branches(
+    same: Callable[..., list[str]], corpus: Path, mode: str, said: str, expected: set[str]
+) -> None:
+    graph = read_graph(corpus / "branches.yaml")
+    assert set(same(graph, {"mode": mode}, {("say", "out"): said})) == expected
+
+
+@pytest.mark.parametrize("name", SUPPORTED)
+def test_the_corpus_runs_the_same_everywhere(
+    same: Callable[..., list[str]], corpus: Path, name: str
+) -> None:
+    assert same(read_graph(corpus / f"{name}.yaml"), {"text": ODD, "mode": "on"})
+
+
+@pytest.mark.parametrize("name", SUPPORTED)
+@pytest.mark.parametrize("target", [tekton, argo])
+def test_manifests_hold_against_the_schemas(
+    check_manifest: Callable[[str], None], corpus: Path, name: str, target: Any
+) -> None:
+    check_manifest(target.lower(read_graph(corpus / f"{name}.yaml")).to_yaml())
+
+
+def task(name: str, **fields: Any) -> Task:
+    return Task(name=name, component=name, image="i", **fields)
+
+
+texts = st.text(
+    st.sampled_from("$(){}'\"\\ \n\tabparms.=é☃:#-") | st.characters(exclude_categories=["Cs"]),
+    max_size=12,
+)
+
+
+def lowered(lower: Callable[[Graph], Manifest], graph: Graph) -> Manifest | None:
+    try:
+        return lower(graph)
+    except InputError:
+        return None
+
+
+@FIXTURES
+@given(constant=texts, before=texts, after=texts, env=texts)
+def test_a_literal_arrives_to_the_byte_or_is_refused(  # noqa: PLR0917 - fixtures and values
+    run_graph: Run, run_tekton: Run, run_argo: Run, constant: str, before: str, after: str, env: str
+) -> None:
+    made = task(
+        "t",
+        command=(("c",), (before,), (before, InputRef("x"), after), (OutputPath("o"), "end")),
+        inputs=(Parameter("x"), Parameter("d", default=after)),
+        arguments=(("x", Constant(constant)),),
+        outputs=(Parameter("o"),),
+        env=(("E", env),),
+    )
+    graph = Graph("g", (), (made,))
+    wanted = run_graph(graph, {}, {})
+    for lower, run in ((tekton.lower, run_tekton), (argo.lower, run_argo)):
+        manifest = lowered(lower, graph)
+        assert manifest is None or run(manifest, {}, {}) == wanted
+
+
+@pytest.mark.parametrize("lower", [tekton.lower, argo.lower])
+@pytest.mark.parametrize("text", ["$HOME", "$$", "$(date)", "a$", "}} {", "it's", "y", "1e3", "\n"])
+def test_common_literals_are_not_refused(lower: Callable[[Graph], Manifest], text: str) -> None:
+    lower(Graph("g", (), (task("t", args=((text,),)),)))
+
+
+@pytest.mark.parametrize(
+    ("lower", "text", "target"),
+    [
+        (tekton.lower, "$(params.x)", "tekton"),
+        (tekton.lower, "$$(tasks.a.results.b)", "tekton"),
+        (tekton.lower, "$(context.taskRun.name)", "tekton"),
+        (argo.lower, "{{workflow.name}}", "argo"),
+        (argo.lower, "{{=1+1}}", "argo"),
+    ],
+)
+def test_what_the_engine_would_replace_is_refused(
+    lower: Callable[[Graph], Manifest], text: str, target: str
+) -> None:
+    plain = task("t", args=((text,),))
+    constant = task("t", inputs=(Parameter("x"),), arguments=(("x", Constant(text)),))
+    variable = task("t", env=(("E", text),))
+    compared = task("t", when=(Comparison(ParameterRef("p"), Operator.EQUAL, Constant(text)),))
+    for made in (plain, constant, variable, compared):
+        with pytest.raises(InputError, match=f"task 't'.*target {target}"):
+            lower(Graph("g", (Parameter("p"),), (made,)))
+    with pytest.raises(InputError, match=f"parameter 'p', target {target}"):
+        lower(Graph("g", (Parameter("p", default=text),), (plain,)))
+
+
+def test_a_brace_before_a_value_is_refused_for_argo() -> None:
+    made = task("t", args=(("{", InputRef("x"), "}"),), inputs=(Parameter("x", default="1"),))
+    with pytest.raises(InputError, match="target argo"):
+        argo.lower(Graph("g", (), (made,)))
+
+
+@given(
+    text=texts | st.sampled_from(["y", "n", "No", "1e3", "0o7", "1_0", "~", "null", "2024-01-01"])
+)
+def test_every_text_stays_a_text(text: str) -> None:
+    written = Manifest({"key": text, "list": [text]}).to_yaml()
+    assert yaml.safe_load(written) == {"key": text, "list": [text]}
+    if text.lower() in {"y", "n", "1e3", "0o7", "1_0"}:
+        assert f'"{text}"' in written
+
+
+def test_a_skip_is_passed_on_by_order_alone(same: Callable[..., list[str]]) -> None:
+    guard = Comparison(ParameterRef("mode"), Operator.EQUAL, Constant("on"))
+    graph = Graph(
+        "g",
+        (Parameter("mode", default="on"),),
+        (task("a", when=(guard,)), task("b", after=("a",)), task("c", after=("b",)), task("d")),
+        exit_task=task("z"),
+    )
+    assert same(graph, {}) == ["a", "b", "c", "d", "z"]
+    assert same(graph, {"mode": "off"}) == ["d", "z"]
+
+
+def test_two_outputs_are_compared(same: Callable[..., list[str]]) -> None:
+    out = (Parameter("o"),)
+    guard = Comparison(TaskOutputRef("a", "o"), Operator.EQUAL, TaskOutputRef("b", "o"))
+    swapped = Comparison(Constant("x"), Operator.NOT_EQUAL, TaskOutputRef("a", "o"))
+    graph = Graph(
+        "g", (), (task("a", outputs=out), task("b", outputs=out), task("c", when=(guard, swapped)))
+    )
+    assert same(graph, {}, {("a", "o"): "y", ("b", "o"): "y"}) == ["a", "b", "c"]
+    assert same(graph, {}, {("a", "o"): "x", ("b", "o"): "x"}) == ["a", "b"]
+    assert same(graph, {}, {("a", "o"): "y", ("b", "o"): "z"}) == ["a", "b"]
+
+
+def test_retries_and_timeouts_are_carried() -> None:
+    made = task("t", retry=Retry(3, 5.0, 3.0, 20.0), timeout_seconds=90)
+    graph = Graph("g", (), (made,))
+    written = tekton.lower(graph)
+    (one,) = written.document["spec"]["tasks"]
+    assert (one["retries"], one["timeout"]) == (3, "90s")
+    assert any("wait between tries" in note for note in written.notes)
+    template = argo.lower(graph).document["spec"]["templates"][1]
+    assert template["activeDeadlineSeconds"] == 90
+    assert template["retryStrategy"] == {
+        "limit": "3",
+        "retryPolicy": "Always",
+        "backoff": {"duration": "5s", "factor": "3", "cap": "20s"},
+    }
+
+
+def test_long_pipelines_say_that_tekton_ends_runs_after_an_hour() -> None:
+    notes = tekton.lower(read_graph(RELEASE)).notes
+    assert any("spec.timeouts.pipeline" in note for note in notes)
+    assert not tekton.lower(Graph("g", (), (task("t", timeout_seconds=60),))).notes
+
+
+def test_names_that_an_engine_does_not_take() -> None:
+    with pytest.raises(InputError, match="begins with a digit"):
+        argo.lower(Graph("g", (), (task("2nd"),)))
+    for lower in (tekton.lower, argo.lower):
+        with pytest.raises(InputError, match="the name is not legal"):
+            lower(Graph("g", (Parameter("a.b"),), (task("t"),)))
+
+
+def test_a_task_may_have_the_entrypoints_name() -> None:
+    spec = argo.lower(Graph("g", (), (task("pipeline"),))).document["spec"]
+    names = [template["name"] for template in spec["templates"]]
+    assert len(set(names)) == 2
+    assert spec["entrypoint"] == names[0] != "pipeline"
