@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Self
@@ -64,43 +65,47 @@ class Load:
 
     Args:
         url: Where to POST to.
-        bodies: JSON bodies, sent in turn.
-        rate: Requests a second, whether or not answers come (an open loop).
-        connections: Keep-alive connections at most.
+        bodies: JSON bodies, one a user in turn.
+        rate: Requests a second, as long as the service is quick enough: each of the users waits
+            for an answer before the next request, so a slow service is not buried under a backlog.
+        users: How many call at the same time, each on a keep-alive connection of its own.
     """
 
-    def __init__(
-        self, url: str, bodies: tuple[Any, ...], *, rate: float, connections: int = 16
-    ) -> None:
+    def __init__(self, url: str, bodies: tuple[Any, ...], *, rate: float, users: int = 16) -> None:
         self._url = url
         self._bodies = bodies
         self._rate = rate
-        self._connections = connections
+        self._users = users
         self._counts: Counter[Answer] = Counter()
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load")
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="load")
+        self._running: Future[None] | None = None
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._running = self._thread.submit(lambda: asyncio.run(self._run()))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join()
+        self._thread.shutdown()
+        if self._running:
+            self._running.result()
 
     def tally(self) -> Tally:
         """Count what has come back so far."""
+        if self._running and self._running.done():
+            self._running.result()
         with self._lock:
             return Tally(MappingProxyType(dict(self._counts)))
 
     async def _run(self) -> None:
-        limits = httpx.Limits(
-            max_connections=self._connections, max_keepalive_connections=self._connections
-        )
+        limits = httpx.Limits(max_connections=self._users, max_keepalive_connections=self._users)
         async with httpx.AsyncClient(limits=limits, timeout=10, trust_env=False) as client:
             await self._until_it_answers(client)
-            await self._keep_rate(client)
+            async with asyncio.TaskGroup() as group:
+                for number in range(self._users):
+                    group.create_task(self._call_again_and_again(client, number))
 
     async def _until_it_answers(self, client: httpx.AsyncClient) -> None:
         while not self._stop.is_set():
@@ -110,19 +115,13 @@ class Load:
                 return
             await asyncio.sleep(0.1)
 
-    async def _keep_rate(self, client: httpx.AsyncClient) -> None:
-        start, sent = time.monotonic(), 0
-        async with asyncio.TaskGroup() as group:
-            while not self._stop.is_set():
-                due = int((time.monotonic() - start) * self._rate)
-                for number in range(sent, due):
-                    body = self._bodies[number % len(self._bodies)]
-                    group.create_task(self._ask_and_count(client, body))
-                sent = max(sent, due)
-                await asyncio.sleep(0.5 / self._rate)
-
-    async def _ask_and_count(self, client: httpx.AsyncClient, body: object) -> None:
-        self._count(await self._ask(client, body))
+    async def _call_again_and_again(self, client: httpx.AsyncClient, number: int) -> None:
+        pause, body = self._users / self._rate, self._bodies[number % len(self._bodies)]
+        due = time.monotonic() + pause * number / self._users
+        while not self._stop.is_set():
+            await asyncio.sleep(due - time.monotonic())
+            self._count(await self._ask(client, body))
+            due = max(due + pause, time.monotonic())
 
     async def _ask(self, client: httpx.AsyncClient, body: object) -> Answer:
         try:

@@ -71,7 +71,7 @@ def _until(load: Load, sent: int) -> None:
 
 def test_counts_what_the_service_answered_from_its_first_answer_on(service: _Service) -> None:
     url = f"http://127.0.0.1:{service.server_port}/"
-    with Load(url, ({"x": 1},), rate=400, connections=4) as load:
+    with Load(url, ({"x": 1},), rate=400, users=4) as load:
         service.mode = "good"
         _until(load, 40)
         service.mode = "bad"
@@ -81,10 +81,17 @@ def test_counts_what_the_service_answered_from_its_first_answer_on(service: _Ser
     assert tally.failed() == tally.failed("iris-r1") > 0
 
 
+def test_a_fault_of_the_load_itself_is_no_silence() -> None:
+    load = Load("http://127.0.0.1:1/", (object(),), rate=10)
+    with pytest.raises(TypeError), load:
+        while True:
+            load.tally()
+
+
 def test_a_vanished_service_is_a_transport_error(service: _Service) -> None:
     url = f"http://127.0.0.1:{service.server_port}/"
     service.mode = "good"
-    with Load(url, ({},), rate=200, connections=1) as load:
+    with Load(url, ({},), rate=200, users=1) as load:
         _until(load, 5)
         service.shutdown()
         service.server_close()

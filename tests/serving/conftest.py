@@ -13,7 +13,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from hypothesis import settings
 
 from coalmine.serving.local import LocalServing
 from coalmine.serving.records import Records
@@ -21,8 +20,6 @@ from coalmine.stack.proxy import Proxy
 from coalmine.stack.servers import Servers
 from coalmine.stack.stack import Stack
 
-settings.register_profile("shared-machine", deadline=None)
-settings.load_profile("shared-machine")
 
 FAKE = Path(__file__).with_name("fake_server.py")
 

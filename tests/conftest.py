@@ -1,0 +1,17 @@
+"""What all rooms' tests share: where the real parts are, and how hypothesis runs."""
+
+import os
+from pathlib import Path
+
+from hypothesis import settings
+
+from coalmine.stack.prometheus_binary import find
+
+ROOT = Path(__file__).parent.parent
+settings.register_profile("shared-machine", deadline=None)
+settings.load_profile("shared-machine")
+
+if found := find(ROOT / ".coalmine" / "cache" / "prometheus"):
+    os.environ["COALMINE_PROMETHEUS_BIN"] = str(found)
+    os.environ["PATH"] = f"{found.parent}{os.pathsep}{os.environ['PATH']}"
+os.environ.setdefault("COALMINE_SHARED", str(ROOT.parent / "shared"))
