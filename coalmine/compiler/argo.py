@@ -8,12 +8,11 @@ evaluated again, so literals with it are refused.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from coalmine._base.errors import InputError
+from coalmine.compiler.argo_when import compared_parameters, expression
 from coalmine.compiler.graph import (
-    Condition,
     Constant,
     Graph,
     InputRef,
@@ -34,8 +33,6 @@ __all__ = ["lower"]
 
 TARGET = "argo"
 ENTRYPOINT = "pipeline"
-COMPARABLE = re.compile(r"[^'\"\\\x00-\x1f\x7f]*")
-"""A literal that an expression can hold between single quotes as it stands."""
 
 
 def lower(graph: Graph) -> Manifest:
@@ -47,7 +44,7 @@ def lower(graph: Graph) -> Manifest:
     above = ancestors(graph.tasks)
     tasks = (*graph.tasks, *([graph.exit_task] if graph.exit_task else []))
     entrypoint = _free_name({task.name for task in tasks})
-    compared = _compared_parameters(graph)
+    compared = compared_parameters(graph)
     spec: dict[str, Any] = {"entrypoint": entrypoint}
     if graph.exit_task is not None:
         spec["onExit"] = graph.exit_task.name
@@ -97,20 +94,6 @@ def _passed_on(name: str) -> dict[str, str]:
     return {"name": name, "value": f"{{{{workflow.parameters.{name}}}}}"}
 
 
-def _compared_parameters(graph: Graph) -> list[str]:
-    """Name the pipeline parameters that conditions read.
-
-    They become inputs of the DAG: in an expression ``workflow.parameters`` alone is a JSON text.
-    """
-    sides = {
-        side
-        for task in graph.tasks
-        for condition in task.when
-        for side in (condition.left, condition.right)
-    }
-    return sorted(side.name for side in sides if isinstance(side, ParameterRef))
-
-
 def _dag_task(task: Task, after: list[str]) -> dict[str, Any]:
     if not task.name[0].isalpha():
         raise InputError(
@@ -121,7 +104,7 @@ def _dag_task(task: Task, after: list[str]) -> dict[str, Any]:
     if after:
         written["depends"] = " && ".join(f"{name}.Succeeded" for name in after)
     if task.when:
-        written["when"] = _when(task.when, task.name)
+        written["when"] = expression(task.when, task.name)
     if task.inputs:
         written["arguments"] = {"parameters": _arguments(task)}
     return written
@@ -146,34 +129,6 @@ def _value(value: Value, where: Place) -> str:
             return f"{{{{workflow.parameters.{name}}}}}"
         case TaskOutputRef(task, output):
             return f"{{{{tasks.{task}.outputs.parameters.{output}}}}}"
-
-
-def _when(conditions: tuple[Condition, ...], task: str) -> str:
-    where = Place(task, "condition", TARGET)
-    parts = [
-        f"{_operand(item.left, where)} {item.operator.value} {_operand(item.right, where)}"
-        for item in conditions
-    ]
-    return f"{{{{= {' && '.join(parts)} }}}}"
-
-
-def _operand(value: Value, where: Place) -> str:
-    match value:
-        case Constant(text):
-            return _quoted(text, where)
-        case ParameterRef(name):
-            return f"inputs.parameters['{name}']"
-        case TaskOutputRef(task, output):
-            return f"tasks['{task}'].outputs.parameters['{output}']"
-
-
-def _quoted(text: str, where: Place) -> str:
-    if not COMPARABLE.fullmatch(text) or "{{" in text or "}}" in text:
-        raise InputError(
-            f"{where}: {text!r} cannot be compared with in Argo",
-            fix="compare with a text without quotes, backslashes, braces and control characters",
-        )
-    return f"'{text}'"
 
 
 def _template(task: Task) -> dict[str, Any]:

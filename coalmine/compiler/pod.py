@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from coalmine.compiler.graph import InputRef, Resources, Retry, Task
+from coalmine.compiler.graph import Resources, Retry
 
-__all__ = ["SIMPLE_NAME", "longest_wait", "pod_text", "resources", "used_inputs"]
+__all__ = ["SIMPLE_NAME", "longest_wait", "pod_text", "resources"]
 
 SIMPLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 """A parameter name that every target takes as it stands."""
@@ -30,13 +30,6 @@ def resources(wanted: Resources) -> dict[str, Any]:
     }
     said = {kind: {key: item for key, item in of.items() if item} for kind, of in pairs.items()}
     return {kind: of for kind, of in said.items() if of}
-
-
-def used_inputs(task: Task) -> list[str]:
-    """Name the inputs that a task's command line uses, in the task's order."""
-    pieces = (*task.command, *task.args)
-    used = {part.name for piece in pieces for part in piece if isinstance(part, InputRef)}
-    return [item.name for item in task.inputs if item.name in used]
 
 
 def longest_wait(retry: Retry) -> float:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, settings
 
 from coalmine.compiler.graph import (
     Comparison,
@@ -26,6 +27,10 @@ from coalmine.compiler.graph import (
     Value,
 )
 from coalmine.compiler.manifest import Manifest
+
+# Time says nothing here: the machine may be busy with other tests.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 ROOT = Path(__file__).parent.parent.parent
 Command = tuple[list[str], dict[str, str]]

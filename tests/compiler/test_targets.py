@@ -32,7 +32,9 @@ RELEASE = ROOT / "compiled" / "kfp" / "release.yaml"
 Run = Callable[[Any, Mapping[str, str], Mapping[tuple[str, str], str]], dict[str, Any]]
 SUPPORTED = ["chain", "branches", "settings", "nested", "ended"]
 ODD = "say \"hi\" and 'bye' `id` \\n \n- x: 1 # é ☃ \t } ]] $HOME %s"
-FIXTURES = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+FIXTURES = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 @pytest.fixture

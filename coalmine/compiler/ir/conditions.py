@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from coalmine.compiler.graph import Operator
-from coalmine.compiler.ir.models import unsupported
+from coalmine.compiler.ir.refuse import unsupported
 
 __all__ = ["InputName", "RawComparison", "parse_condition"]
 

@@ -8,16 +8,9 @@ from typing import Any
 
 from coalmine._base.errors import InputError
 from coalmine.compiler.graph import Piece, Resources, Retry
-from coalmine.compiler.ir.models import (
-    Component,
-    Container,
-    Executor,
-    ExecutorPlatform,
-    TaskSpec,
-    check,
-    unsupported,
-)
+from coalmine.compiler.ir.models import Component, Container, Executor, ExecutorPlatform, TaskSpec
 from coalmine.compiler.ir.placeholders import has_placeholder, parse_piece
+from coalmine.compiler.ir.refuse import check, unsupported
 from coalmine.compiler.ir.values import seconds
 
 __all__ = ["Executors", "Running", "read_retry"]

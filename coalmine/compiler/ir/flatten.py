@@ -10,7 +10,8 @@ from typing import Any
 from coalmine._base.errors import InputError
 from coalmine.compiler.graph import NAME, Constant, Parameter, Task, TaskOutputRef
 from coalmine.compiler.ir.containers import Executors, read_retry
-from coalmine.compiler.ir.models import Component, Dag, TaskSpec, check, unsupported
+from coalmine.compiler.ir.models import Component, Dag, TaskSpec
+from coalmine.compiler.ir.refuse import check, unsupported
 from coalmine.compiler.ir.scope import Member, Scope
 from coalmine.compiler.ir.values import parameter
 from coalmine.compiler.order import sort_names

@@ -7,12 +7,10 @@ dropped in silence.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
-
-from coalmine._base.errors import InputError
 
 __all__ = [
     "Component",
@@ -25,11 +23,7 @@ __all__ = [
     "Platform",
     "TaskInput",
     "TaskSpec",
-    "check",
-    "unsupported",
 ]
-
-M = TypeVar("M", bound="_Strict")
 
 
 class _Strict(BaseModel):
@@ -210,78 +204,3 @@ class Platform(_Strict):
     """The second document, which kfp-kubernetes writes."""
 
     platforms: _Platforms
-
-
-FEATURES = {
-    "accelerator": "an accelerator (GPU)",
-    "artifactIterator": "a loop (dsl.ParallelFor)",
-    "artifacts": "artifacts",
-    "componentInputArtifact": "artifacts",
-    "configMapAsEnv": "a Kubernetes config map",
-    "configMapAsVolume": "a Kubernetes config map",
-    "customJob": "a custom job",
-    "emptyDirMounts": "a Kubernetes volume",
-    "fieldPathAsEnv": "a pod field as an environment variable",
-    "imagePullSecret": "an image pull secret",
-    "importer": "an importer (dsl.importer)",
-    "iteratorPolicy": "a loop (dsl.ParallelFor)",
-    "lifecycle": "a container lifecycle hook",
-    "literals": "a parameter limited to literals",
-    "nodeSelector": "a Kubernetes node selector",
-    "parameterExpressionSelector": "an expression on a parameter",
-    "parameterIterator": "a loop (dsl.ParallelFor)",
-    "pipelineConfig": "settings of the whole pipeline (dsl.PipelineConfig)",
-    "pvcMount": "a Kubernetes volume",
-    "resolver": "a resolver",
-    "secretAsEnv": "a Kubernetes secret",
-    "secretAsVolume": "a Kubernetes secret",
-    "taskFinalStatus": "the final status of a task (dsl.PipelineTaskFinalStatus)",
-    "taskOutputArtifact": "artifacts",
-    "tolerations": "Kubernetes tolerations",
-    "valueFromOneof": "dsl.OneOf",
-}
-
-
-def unsupported(task: str, feature: str, *, fix: str = "") -> InputError:
-    """Make the error for something that KFP can do and this version of Coalmine cannot."""
-    where = f"task {task!r}" if task else "the pipeline"
-    return InputError(
-        f"{where} uses {feature}, which this version of Coalmine cannot run",
-        fix=fix
-        or "pass values between container components as parameters; "
-        "docs/compile-targets.md lists what is supported",
-    )
-
-
-def check(model: type[M], data: object, *, place: str, task: str = "") -> M:
-    """Read plain data as one of the models.
-
-    Args:
-        model: What it should be.
-        data: As YAML gave it.
-        place: Where in the file it stands, dotted.
-        task: The task it belongs to, if that is known.
-
-    Raises:
-        InputError: A field is unknown, missing or of the wrong type; names the place.
-    """
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        raise _explain(error, place, task) from None
-
-
-def _explain(error: ValidationError, place: str, task: str) -> InputError:
-    first = min(error.errors(), key=lambda entry: entry["type"] != "extra_forbidden")
-    steps = [str(step) for step in first["loc"]]
-    if "tasks" in steps[:-1]:
-        task = steps[steps.index("tasks") + 1]
-    path = ".".join(part for part in (place, *steps) if part)
-    if first["type"] == "extra_forbidden":
-        known = next((FEATURES[step] for step in reversed(steps) if step in FEATURES), "")
-        return unsupported(task, f"{known} ({path})" if known else f"the field {path}")
-    of_task = f" (task {task!r})" if task else ""
-    problem = "is missing" if first["type"] == "missing" else f"is wrong: {first['msg']}"
-    return InputError(
-        f"{path} {problem}{of_task}", fix="compile the pipeline again with the KFP SDK"
-    )

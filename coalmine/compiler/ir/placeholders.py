@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from coalmine._base.errors import InputError
 from coalmine.compiler.graph import InputRef, OutputPath, Piece
-from coalmine.compiler.ir.models import unsupported
+from coalmine.compiler.ir.refuse import unsupported
 
 __all__ = ["has_placeholder", "parse_piece"]
 

@@ -11,7 +11,8 @@ from coalmine.compiler.graph import NAME, Graph, Parameter, ParameterRef, Task
 from coalmine.compiler.ir.containers import Executors
 from coalmine.compiler.ir.document import load_documents
 from coalmine.compiler.ir.flatten import Flattener
-from coalmine.compiler.ir.models import Dag, Pipeline, Platform, check, unsupported
+from coalmine.compiler.ir.models import Dag, Pipeline, Platform
+from coalmine.compiler.ir.refuse import check, unsupported
 from coalmine.compiler.ir.scope import Scope
 from coalmine.compiler.ir.values import parameter
 from coalmine.compiler.order import sort_tasks

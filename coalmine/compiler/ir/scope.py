@@ -18,8 +18,9 @@ from coalmine.compiler.graph import (
     Value,
 )
 from coalmine.compiler.ir.conditions import InputName, parse_condition
-from coalmine.compiler.ir.models import TaskInput, TaskSpec, unsupported
+from coalmine.compiler.ir.models import TaskInput, TaskSpec
 from coalmine.compiler.ir.placeholders import has_placeholder
+from coalmine.compiler.ir.refuse import unsupported
 from coalmine.compiler.ir.values import to_text
 
 __all__ = ["Member", "Scope"]

@@ -7,7 +7,8 @@ from decimal import Decimal
 
 from coalmine._base.errors import InputError
 from coalmine.compiler.graph import Parameter, ParameterType
-from coalmine.compiler.ir.models import ParameterSpec, unsupported
+from coalmine.compiler.ir.models import ParameterSpec
+from coalmine.compiler.ir.refuse import unsupported
 
 __all__ = ["parameter", "parameter_type", "seconds", "to_text"]
 
