@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from importlib import import_module
 from pathlib import Path
 
 from coalmine.serving.protocol import Outcome, ReleaseRecord, ServingBackend
@@ -42,5 +41,6 @@ def outcome_of(record: ReleaseRecord | None) -> str:
 
 
 def _unpack(reference: str, into: Path) -> Path:
-    bento: Path = import_module("coalmine.images.unpack").unpack(reference, into)
-    return bento
+    from coalmine.images.unpack import unpack  # noqa: PLC0415 - only when a canary starts
+
+    return unpack(reference, into)

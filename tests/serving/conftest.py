@@ -20,7 +20,6 @@ from coalmine.stack.proxy import Proxy
 from coalmine.stack.servers import Servers
 from coalmine.stack.stack import Stack
 
-
 FAKE = Path(__file__).with_name("fake_server.py")
 
 

@@ -10,7 +10,6 @@ import pytest
 from coalmine.stack.stack import Stack
 
 
-
 @pytest.fixture(scope="session")
 def prometheus_bin() -> Path:
     found = os.environ.get("COALMINE_PROMETHEUS_BIN") or shutil.which("prometheus")
