@@ -10,10 +10,11 @@ __all__ = ["Chart", "Line", "Mark", "Threshold", "line_chart", "share_chart"]
 
 WIDTH, HEIGHT = 720.0, 190.0
 FAR = 4.0
+TINY, HUGE = 1e-12, 1e15
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 12.0, 18.0, 24.0
 
 Points = Sequence[tuple[float, float]]
-"""Time in Unix seconds and value; NaN and infinite values are gaps."""
+"""Time in Unix seconds and value; NaN, infinite and absurd values are gaps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def line_chart(
         thresholds: Bounds to draw.
         marks: Moments to draw, in Unix seconds.
     """
-    values = [v for points in series.values() for _, v in points if math.isfinite(v)]
+    values = [v for points in series.values() for _, v in points if _drawable(v)]
     most = max(values, default=0.0)
     # A bound far above all values would press the lines flat; it is told in words instead.
     known = tuple(thresholds)
@@ -146,7 +147,7 @@ def share_chart(
     totals = _totals(series.values())
     lines = []
     for (label, role), points in series.items():
-        rates = {time: value for time, value in points if math.isfinite(value)}
+        rates = {time: value for time, value in points if _drawable(value)}
         times = [time for time, total in sorted(totals.items()) if total > 0]
         lower = [below.get(time, 0.0) for time in times]
         upper = [
@@ -169,7 +170,7 @@ def share_chart(
 def _path(points: Points, scale: _Scale) -> str:
     parts, pen = [], "M"
     for time, value in points:
-        if not math.isfinite(value):
+        if not _drawable(value):
             pen = "M"
             continue
         parts.append(f"{pen}{scale.x(time)} {scale.y(value)}")
@@ -189,11 +190,16 @@ def _area(
     return "M" + "L".join([*there, *reversed(back)]) + "Z"
 
 
+def _drawable(value: float) -> bool:
+    """Tell whether a value is a number that a chart can show."""
+    return math.isfinite(value) and abs(value) <= HUGE
+
+
 def _totals(series: Iterable[Points]) -> dict[float, float]:
     totals: dict[float, float] = {}
     for points in series:
         for time, value in points:
-            if math.isfinite(value):
+            if _drawable(value):
                 totals[time] = totals.get(time, 0.0) + max(value, 0.0)
     return totals
 
@@ -205,7 +211,7 @@ def _placed(marks: Iterable[Mark], scale: _Scale) -> tuple[Mark, ...]:
 
 def _ticks(most: float) -> list[float]:
     """Give three to six round numbers from 0 to at least ``most``."""
-    top = most * 1.02 if most > 0 else 1.0
+    top = most * 1.02 if most > TINY else 1.0
     size = _round_up(top / 4)
     return [size * index for index in range(math.ceil(top / size) + 1)]
 

@@ -46,7 +46,7 @@ def render_report(
     state = str(release.get("state") or "")
     mark, title = TITLES.get(state, ("…", state or "unknown"))
     return _template().render(
-        release=release,
+        release={"name": "", "version": "", "service": "", **release},
         gate=gate,
         metrics=metrics,
         mark=mark,
