@@ -63,11 +63,15 @@ def inconclusive_reason(
     policy: Policy, requests: float, tallies: Sequence[Tally], elapsed: float
 ) -> str:
     """Say what is still missing."""
-    missing = [_missing_requests(policy, requests)]
-    missing += [_missing_samples(policy, tally) for tally in tallies]
+    open_window = elapsed < policy.delay + policy.window
+    missing = [_open_window(policy)] if open_window else []
+    missing += [_missing_requests(policy, requests)]
+    missing += [
+        _bad_now(tally) or _missing_samples(policy, tally, open_window) for tally in tallies
+    ]
     told = [text for text in missing if text]
     spent = format_duration(max(0, int(elapsed)))
-    return f"after {spent}: {'; '.join(told) or 'the window is not over'}"
+    return f"after {spent}: {'; '.join(told) or 'the last samples are awaited'}"
 
 
 def _fault(tally: Tally, seen: Sequence[Reading]) -> str:
@@ -84,12 +88,24 @@ def _missing_requests(policy: Policy, requests: float) -> str:
     return f"the canary has answered {requests:.0f} of {policy.min_requests} requests"
 
 
-def _missing_samples(policy: Policy, tally: Tally) -> str:
-    name = tally.check.name
-    if tally.readings and tally.latest[-1] is False:
-        last = value_text(tally.last, tally.check.unit)
-        return f"{name} is {last} ({bounds_text(tally.check)} is good)"
-    covered = tally.coverage_at(tally.grid.last) if tally.readings else 0.0
-    if covered >= policy.coverage - EPSILON:
+def _open_window(policy: Policy) -> str:
+    delay = f" and a delay of {format_duration(policy.delay)}" if policy.delay else ""
+    return f"the window of {format_duration(policy.window)}{delay} is not over"
+
+
+def _bad_now(tally: Tally) -> str:
+    if not tally.readings or tally.latest[-1] is not False:
         return ""
-    return f"{name} has {covered:.0%} of the window's samples ({policy.coverage:.0%} needed)"
+    last = value_text(tally.last, tally.check.unit)
+    return f"{tally.check.name} is {last} ({bounds_text(tally.check)} is good)"
+
+
+def _missing_samples(policy: Policy, tally: Tally, open_window: bool) -> str:
+    """Say how much of the window is covered; before it is over that says nothing yet."""
+    covered = tally.coverage_at(tally.grid.last) if tally.readings else 0.0
+    if open_window or covered >= policy.coverage - EPSILON:
+        return ""
+    return (
+        f"{tally.check.name} has {covered:.0%} of the window's samples "
+        f"({policy.coverage:.0%} needed)"
+    )

@@ -18,6 +18,7 @@ LIMITS = st.builds(FailAfter, consecutive=st.integers(1, 6), total=st.none() | s
 MOMENT = st.floats(0, 35)
 
 
+@settings(deadline=None)
 @given(st.lists(VALUES, max_size=3), NO_DATA, MOMENT)
 def test_without_requests_nothing_is_promoted(
     make: Any, values: list[list[float | None]], no_data: NoData, moment: float
@@ -27,6 +28,7 @@ def test_without_requests_nothing_is_promoted(
     assert judge(policy, evidence, make.since + moment).verdict is not Verdict.PROMOTE
 
 
+@settings(deadline=None)
 @given(VALUES, MOMENT)
 def test_a_promotion_has_a_window_full_of_good_samples(
     make: Any, values: list[float | None], moment: float
@@ -39,6 +41,7 @@ def test_a_promotion_has_a_window_full_of_good_samples(
         assert moment >= 10
 
 
+@settings(deadline=None)
 @given(VALUES, LIMITS, NO_DATA, st.tuples(MOMENT, MOMENT))
 def test_a_rollback_stays_a_rollback(
     make: Any,
@@ -55,6 +58,7 @@ def test_a_rollback_stays_a_rollback(
         assert again.verdict is Verdict.ROLLBACK
 
 
+@settings(deadline=None)
 @given(VALUES, LIMITS, st.integers(0, 31), MOMENT)
 def test_a_failing_sample_never_turns_a_rollback_into_a_promotion(
     make: Any, values: list[float | None], limits: FailAfter, place: int, moment: float
@@ -67,6 +71,7 @@ def test_a_failing_sample_never_turns_a_rollback_into_a_promotion(
     assert not (before is Verdict.ROLLBACK and after is not Verdict.ROLLBACK)
 
 
+@settings(deadline=None)
 @given(st.lists(VALUES, min_size=2, max_size=4), st.randoms(), MOMENT)
 def test_the_order_of_series_means_nothing(
     make: Any, values: list[list[float | None]], random: Any, moment: float
@@ -78,7 +83,7 @@ def test_the_order_of_series_means_nothing(
     assert one == other
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(VALUES, LIMITS, NO_DATA, st.tuples(st.floats(0, 40), st.floats(0, 40)))
 def test_a_gate_that_was_killed_comes_to_the_same_verdict(
     make: Any,

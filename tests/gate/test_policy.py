@@ -130,3 +130,9 @@ def test_a_fault_is_named_with_its_place(old: str, new: str, words: str, fix: st
         parse_policy(TEXT.replace(old, new, 1), "p.yaml")
     assert caught.value.fix
     assert fix in caught.value.fix
+
+
+def test_the_policy_in_the_documentation_is_right() -> None:
+    page = Path(__file__).parents[2] / "docs" / "gate-policy.md"
+    example = page.read_text().split("```yaml\n")[1].split("```")[0]
+    assert parse_policy(example, "docs").name == "iris"

@@ -16,6 +16,7 @@ import pytest
 from coalmine.gate.plan import make_plan
 from coalmine.gate.policy import load_policy, parse_policy, shipped_policies
 from coalmine.gate.preflight import preflight
+from coalmine.gate.report.metrics import fetch_metrics
 from coalmine.metrics.prometheus import PrometheusSource
 from coalmine.metrics.protocol import BadQueryError
 from coalmine.steps.contract import Surroundings
@@ -211,3 +212,12 @@ def test_the_command_exits_with_the_verdict(
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == code, result.stderr
     assert json.loads(result.stdout)["verdict"] == verdict
+
+
+def test_the_report_finds_traffic_errors_and_latency(prometheus: Start, since: int) -> None:
+    with PrometheusSource(prometheus(envoy(since, errors=lambda age: 3.0 * age))) as source:
+        found = fetch_metrics(source, "iris", (since + 10.0, since + 50.0))
+        assert found.traffic[CANARY][-1] == (since + 50, pytest.approx(6.0))
+        assert found.errors[CANARY][-1] == (since + 50, pytest.approx(0.5))
+        assert found.latency[CANARY][-1] == (since + 50, pytest.approx(47.5))
+        assert not fetch_metrics(source, "ir.s", (since + 10.0, since + 50.0)).traffic

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coalmine.gate.duration import format_duration, parse_duration
@@ -27,6 +27,7 @@ def unquoted(literal: str) -> str:
     return result
 
 
+@settings(deadline=None)
 @given(st.text(), st.sampled_from(['"', "'"]))
 def test_any_value_stays_inside_its_literal(value: str, mark: str) -> None:
     filled = fill_template(f"x{{a={mark}${{canary}}{mark}}}", {"canary": value})
@@ -69,6 +70,7 @@ def test_literals_are_followed(template: str) -> None:
     check_template(template)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**9))
 def test_a_duration_is_read_as_it_was_written(milliseconds: int) -> None:
     seconds = milliseconds / 1000
