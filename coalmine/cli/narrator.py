@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from coalmine.demo.story import Scene
-from coalmine.demo.summary import ReleaseRow, Summary
+from coalmine.demo.summary import Summary
+from coalmine.gate.reasons import value_text
 
 __all__ = ["LiveNarrator", "PlainNarrator", "gate_text", "summary_tables"]
 
@@ -63,7 +64,7 @@ class PlainNarrator:
     def sum_up(self, summary: Summary) -> None:
         """Print the summary."""
         for table in summary_tables(summary):
-            self._console.print(table, soft_wrap=False, width=max(140, self._console.width))
+            self._console.print(table, soft_wrap=isinstance(table, Text))
 
     def _tell_step(self, scene: Scene, step: Mapping[str, Any]) -> None:
         key = f"{scene.number}/{step['name']}"
@@ -109,7 +110,7 @@ class LiveNarrator:
         """Print the summary."""
         self._live.stop()
         for table in summary_tables(summary):
-            self._console.print(table)
+            self._console.print(table, soft_wrap=isinstance(table, Text))
 
 
 def gate_text(gate: Mapping[str, Any]) -> str:
@@ -117,7 +118,7 @@ def gate_text(gate: Mapping[str, Any]) -> str:
     if not gate:
         return "waiting for the first samples"
     needed = gate["policy"]["min_requests"]
-    parts = [f"{gate['requests']:.0f} of {needed} requests"]
+    parts = [f"{gate['requests']:.0f} requests (at least {needed})"]
     parts += [_check_text(check) for check in gate["checks"]]
     return ", ".join(parts)
 
@@ -125,7 +126,10 @@ def gate_text(gate: Mapping[str, Any]) -> str:
 def summary_tables(summary: Summary) -> tuple[RenderableType, ...]:
     """Lay out what came of the releases, what the users saw, and what is wrong."""
     reports = Text(
-        "\n".join(f"report of {row.chapter.version}: {row.report}" for row in summary.rows)
+        "\n".join(
+            f"{row.chapter.version} is release {row.release_id}, report: {row.report}"
+            for row in summary.rows
+        )
     )
     verdict = (
         Text("\n".join(f"NOT as promised: {problem}" for problem in summary.problems), "bold red")
@@ -140,19 +144,13 @@ def summary_tables(summary: Summary) -> tuple[RenderableType, ...]:
 
 
 def _releases_table(summary: Summary) -> Table:
-    names = list(dict.fromkeys(name for row in summary.rows for name, _ in row.steps))
-    table = Table("release", "version", "state", "verdict", "why", title="Releases")
-    for name in names:
-        table.add_column(f"{name} s", justify="right")
-    for row in summary.rows:
+    table = Table("", "version", "state", "verdict", "why", title="Releases", show_lines=True)
+    table.add_column("seconds per step")
+    for number, row in enumerate(summary.rows, 1):
         state = Text(row.state, COLOURS.get(row.state, ""))
-        cells: list[str | Text] = [row.release_id, row.chapter.version, state, row.verdict]
-        table.add_row(*cells, row.reason, *(_seconds_text(row, name) for name in names))
+        steps = ", ".join(f"{name} {seconds:.1f}" for name, seconds in row.steps)
+        table.add_row(str(number), row.chapter.version, state, row.verdict, row.reason, steps)
     return table
-
-
-def _seconds_text(row: ReleaseRow, name: str) -> str:
-    return f"{row.seconds(name):.1f}" if name in dict(row.steps) else "–"
 
 
 def _requests_table(summary: Summary) -> Table:
@@ -198,9 +196,7 @@ def _scene_view(scene: Scene) -> RenderableType:
 
 def _check_text(check: Mapping[str, Any]) -> str:
     result = check["result"] or {}
-    last, state = result.get("last"), result.get("state", "waiting")
-    seen = "no data yet" if last is None else f"{last:.3g}{check['unit'] or ''}"
-    return f"{check['name']} {seen} ({check['good']}) {state}"
+    return f"{check['name']} {value_text(result.get('last'), check['unit'])} ({check['good']})"
 
 
 def _running(scene: Scene, name: str) -> bool:

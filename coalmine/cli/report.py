@@ -29,7 +29,7 @@ def command(release_id: str, output: Path | None, state: Path) -> None:
     the release.
     """
     from coalmine.gate.report.write import write_report  # noqa: PLC0415 - keeps `--help` quick
-    from coalmine.launcher.read import (  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
+    from coalmine.launcher.read import (  # noqa: PLC0415
         read_release,
     )
 
@@ -41,7 +41,7 @@ def command(release_id: str, output: Path | None, state: Path) -> None:
 def _stable_version(state: Path, release: Mapping[str, Any]) -> dict[str, str]:
     """Find the version of what was stable before: its revision is named after its release."""
     from coalmine._base.errors import CoalmineError  # noqa: PLC0415 - as above
-    from coalmine.launcher.read import (  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
+    from coalmine.launcher.read import (  # noqa: PLC0415
         read_release,
     )
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -100,7 +100,8 @@ def run_demo(state: Path, narrator: Narrator, *, rate: float) -> Summary:
         with Load(url, BODIES, rate=rate) as load:
             stage = _Stage(state, endpoints.launcher, load, narrator)
             rows = tuple(stage.release(n, chapter) for n, chapter in enumerate(CHAPTERS, 1))
-            _until_more_answers(load, rows[-1], by=int(rate))
+            _until_more_answers(load, rows[-1], by=int(3 * rate))
+            rows = tuple(stage.with_report(row) for row in rows)
         summary = Summary(rows, load.tally(), ())
     finally:
         narrator.say("stopping everything that was started")
@@ -128,8 +129,11 @@ class _Stage:
         self._narrator.say(f"release {number}: {SERVICE}:{chapter.version}, {chapter.about}")
         data = {"name": SERVICE, "version": chapter.version}
         answer = send_event(self._launcher, new_event(data=data, source="/coalmine/demo"))
-        release = self._follow(number, chapter, answer.id)
-        return row_of(chapter, release, self._report(answer.id))
+        return row_of(chapter, self._follow(number, chapter, answer.id))
+
+    def with_report(self, row: ReleaseRow) -> ReleaseRow:
+        """Write a release's report; later than its end, so that it shows the time after, too."""
+        return replace(row, report=self._report(row.release_id))
 
     def _follow(self, number: int, chapter: Chapter, release_id: str) -> Mapping[str, Any]:
         from coalmine.launcher.read import read_release  # noqa: PLC0415 - imported when it is run

@@ -44,7 +44,7 @@ class ReleaseRow:
         verdict: The gate's.
         reason: Why, in a sentence.
         steps: Name and duration in seconds of every step that ran.
-        report: Path of its HTML report.
+        report: Path of its HTML report, once it is written.
     """
 
     chapter: Chapter
@@ -54,7 +54,7 @@ class ReleaseRow:
     verdict: str
     reason: str
     steps: tuple[tuple[str, float], ...]
-    report: str
+    report: str = ""
 
     def seconds(self, step: str) -> float:
         """Give how long a step took; 0 where it did not run."""
@@ -75,13 +75,12 @@ class Summary:
         return sum(unexcused(self.rows, self.tally).values())
 
 
-def row_of(chapter: Chapter, release: Mapping[str, Any], report: str) -> ReleaseRow:
+def row_of(chapter: Chapter, release: Mapping[str, Any]) -> ReleaseRow:
     """Sum up one ended release.
 
     Args:
         chapter: What was asked for.
         release: The release as ``coalmine runs -o json`` shows it.
-        report: Path of its HTML report.
     """
     return ReleaseRow(
         chapter=chapter,
@@ -91,7 +90,6 @@ def row_of(chapter: Chapter, release: Mapping[str, Any], report: str) -> Release
         verdict=release["verdict"] or "",
         reason=release["reason"] or "",
         steps=tuple((s["name"], _seconds(s)) for s in release["steps"] if s["started_at"]),
-        report=report,
     )
 
 

@@ -80,5 +80,5 @@ def test_a_row_is_made_of_what_runs_shows() -> None:
         "reason": None,
         "steps": [step, skipped],
     }
-    row = row_of(BAD.chapter, release, "x.html")
+    row = row_of(BAD.chapter, release)
     assert (row.revision, row.steps, row.reason) == ("iris-r3", (("gate", 5.0),), "")

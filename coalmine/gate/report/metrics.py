@@ -16,7 +16,7 @@ __all__ = ["ReportMetrics", "fetch_metrics", "report_queries"]
 
 CLUSTER = "envoy_cluster_name"
 MOST_POINTS = 240
-REVISIONS = f'{CLUSTER}=~"${{service}}-.*"'
+REVISIONS = f'{CLUSTER}=~"${{service}}-[^-]+"'
 
 
 @dataclass(frozen=True, slots=True)
