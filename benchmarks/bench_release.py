@@ -1,4 +1,4 @@
-"""From the event to a canary that gets traffic, split by step, beside the bare start of a server."""
+"""From the event to a canary with traffic, split by step, beside the bare start of a server."""
 
 from __future__ import annotations
 
@@ -70,8 +70,7 @@ def _release(state: Path, launcher: str) -> dict[str, float]:
     asked = time.time()
     answer = send_event(launcher, new_event(data=data, source="/coalmine/bench"))
     accepted = time.time() - asked
-    while (release := read_release(state, answer.id))["ended_at"] is None:
-        time.sleep(0.1)
+    release = _ended(state, answer.id)
     assert release["state"] == "rolled_back", release
     steps = {step["name"]: step for step in release["steps"]}
     seconds = {
@@ -85,6 +84,14 @@ def _release(state: Path, launcher: str) -> dict[str, float]:
         "between the steps": rest,
         "event to canary, all": total,
     }
+
+
+def _ended(state: Path, release_id: str) -> Mapping[str, Any]:
+    while True:
+        release: Mapping[str, Any] = read_release(state, release_id)
+        if release["ended_at"] is not None:
+            return release
+        time.sleep(0.1)
 
 
 def _at(step: Mapping[str, Any], key: str) -> float:
