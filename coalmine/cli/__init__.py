@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +30,7 @@ COMMANDS = {
     "gate": "Judge a canary by a policy, and exit with the verdict.",
     "doctor": "Say what is here, what is missing and how to get it.",
 }
+INTERRUPTED = 128 + signal.SIGINT
 CONFIG_FILES = ("coalmine.yaml", ".coalmine/config.yaml")
 
 
@@ -47,6 +49,13 @@ class _LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - whatever the command gives
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # click itself would end with 1, as if the work had failed
+            click.echo(err=True)
+            sys.exit(INTERRUPTED)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -90,8 +99,6 @@ def main() -> None:
     except CoalmineError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 def _read_config(path: Path | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from coalmine._base.errors import InputError
 from coalmine.gate.model import Policy
@@ -94,7 +95,7 @@ def _path_of(reference: str) -> Path:
 def _as_input_error(error: ValidationError, located: LocatedYaml, source: str) -> InputError:
     # A misspelt field is unknown and its right name is missing: the first of the two says more.
     faults = sorted(
-        error.errors(),
+        _innermost(error.errors()),
         key=lambda fault: (fault["type"] != "extra_forbidden", located.line_of(fault["loc"])),
     )
     fault, more = faults[0], len(faults) - 1
@@ -108,6 +109,12 @@ def _as_input_error(error: ValidationError, located: LocatedYaml, source: str) -
         field=f"{source}:{located.line_of(place)}: {_dotted(place)}",
         fix=f"{fix}; {REFERENCE}" if fix else REFERENCE,
     )
+
+
+def _innermost(faults: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Leave out what only follows: a list whose one item is wrong is told to be empty, too."""
+    inner = {fault["loc"][:length] for fault in faults for length in range(len(fault["loc"]))}
+    return [fault for fault in faults if fault["loc"] not in inner]
 
 
 def _sentence(kind: str, message: str) -> str:

@@ -143,7 +143,7 @@ def launcher_program(layout: Layout, ports: Ports, settings: LauncherSettings) -
         "COALMINE_PROMETHEUS_URL": endpoints_of(ports).prometheus,
         "COALMINE_POLICY": settings.policy,
         "COALMINE_STORE": settings.store,
-        "COALMINE_CONFIG": mark,
+        "COALMINE_BINDINGS_DIGEST": mark,
     }
     given = {name: value for name, value in environment.items() if value}
     return Program("launcher", tuple(argv), given, priority=400, stop_seconds=20)

@@ -80,6 +80,12 @@ def test_a_policy_elsewhere_is_refused() -> None:
 FAULTS = [
     ("coverage: 0.75", "covrage: 0.75", "p.yaml:11: spec.covrage: is no field", "write coverage"),
     ("      max: 0.01\n", "", r"p.yaml:15: spec.checks\[0\]: a check without a threshold", ""),
+    (
+        TEXT[TEXT.index("      max: 0.01") :],
+        "",
+        r"p.yaml:15: spec.checks\[0\]: a check without a threshold judges nothing; [^(]*$",
+        "",
+    ),
     ("max: 0.01", "max: high", r"p.yaml:17: spec.checks\[0\].max: input should be", ""),
     ("max: 0.01", "maximum: 1", r"p.yaml:17: spec.checks\[0\].maximum: is no field", "write max"),
     ("max: 0.01", "max: .nan", "finite number", ""),
