@@ -88,6 +88,11 @@ def cli(ctx: click.Context, config: Path | None) -> None:
     configuration file; the command line is strongest, then the environment, then the file.
     """
     ctx.default_map = _read_config(config)
+    if ctx.invoked_subcommand in ctx.default_map:
+        from coalmine.cli.config import check_options  # noqa: PLC0415 - keeps `--help` quick
+
+        name = str(ctx.invoked_subcommand)
+        check_options(ctx.default_map[name], name, cli.get_command(ctx, name))
 
 
 def main() -> None:
@@ -99,21 +104,16 @@ def main() -> None:
     except CoalmineError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        click.echo(f"Error: {place}{error.strerror or error}", err=True)
+        sys.exit(1)
 
 
 def _read_config(path: Path | None) -> dict[str, Any]:
     found = path or next((Path(name) for name in CONFIG_FILES if Path(name).is_file()), None)
     if found is None:
         return {}
-    import yaml  # noqa: PLC0415 - keeps `--help` quick
+    from coalmine.cli.config import read_config  # noqa: PLC0415 - keeps `--help` quick
 
-    try:
-        content = yaml.safe_load(found.read_text())
-    except yaml.YAMLError as error:
-        raise click.UsageError(f"{found} is no YAML: {error}") from None
-    unknown = sorted(set(content or {}) - set(COMMANDS)) if isinstance(content, dict) else ["?"]
-    if content is not None and (not isinstance(content, dict) or unknown):
-        raise click.UsageError(
-            f"{found}: {', '.join(unknown)}: not a command; write a mapping from command to options"
-        )
-    return content or {}
+    return read_config(found, COMMANDS)

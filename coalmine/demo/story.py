@@ -7,12 +7,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from coalmine._base.errors import CoalmineError
+from coalmine._base.errors import CoalmineError, InputError
 from coalmine.demo.load import Load, Tally
 from coalmine.demo.summary import Chapter, ReleaseRow, Summary, problems_of, row_of
 
@@ -33,7 +34,10 @@ BODIES = (
 POLICY = "demo"
 ENDED = {"promoted", "rolled_back", "failed", "cancelled"}
 RELEASE_SECONDS = 200.0
-KEPT = {"bentoml"}
+MARK = ".coalmine-demo"
+"""Says that a folder is a demo's."""
+LOCK = ".coalmine-demo.lock"
+KEPT = {"bentoml", MARK, LOCK}
 """What of an earlier demo's state is used again: training anew would only cost time."""
 
 
@@ -73,13 +77,20 @@ def run_demo(state: Path, narrator: Narrator, *, rate: float) -> Summary:
     """Release three models on this machine under load, and stop everything again.
 
     Args:
-        state: The state folder; what an earlier demo left there is removed.
+        state: The state folder: a new one, or an earlier demo's, whose traces are removed.
         narrator: Who tells of it.
         rate: Requests a second that the users send.
 
     Raises:
-        CoalmineError: A part could not be started or a release came to no end.
+        InputError: The folder holds something else; nothing in it was touched.
+        CoalmineError: Another demo runs there, a part could not be started, or a release came to
+            no end.
     """
+    with _claimed(state):
+        return _run_demo(state, narrator, rate)
+
+
+def _run_demo(state: Path, narrator: Narrator, rate: float) -> Summary:
     from coalmine.demo.bentos import build_demo_bentos  # noqa: PLC0415 - imported when it is run
     from coalmine.stack.layout import Layout  # noqa: PLC0415
     from coalmine.stack.stack import LauncherSettings, Stack  # noqa: PLC0415
@@ -181,8 +192,31 @@ def _until_more_answers(load: Load, last: ReleaseRow, *, by: int) -> None:
         time.sleep(0.05)
 
 
-def _clear(state: Path) -> None:
+@contextmanager
+def _claimed(state: Path) -> Iterator[None]:
+    """Hold a folder for one demo; a folder that is not a demo's is nobody's to clear."""
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - imported when it is run
+
+    mark = state / MARK
+    if state.exists() and any(state.iterdir()) and not mark.exists():
+        raise InputError(
+            f"{state} holds something else than a demo, which would be removed",
+            field="--state",
+            fix="name a folder that is empty or not there yet",
+        )
     state.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(state / LOCK, timeout=0):
+            mark.touch()
+            yield
+    except Timeout:
+        raise CoalmineError(
+            f"a demo is running with its state in {state}",
+            fix="wait for its end, or name another folder with --state",
+        ) from None
+
+
+def _clear(state: Path) -> None:
     for entry in state.iterdir():
         if entry.name in KEPT:
             continue

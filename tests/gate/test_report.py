@@ -181,3 +181,21 @@ def test_whatever_was_measured_is_drawn_inside_the_chart(
             numbers = [float(n) for n in re.findall(r"-?[\d.]+", line.path.replace("h0", ""))]
             assert all(chart.left <= x <= chart.right for x in numbers[::2])
             assert all(chart.top <= y <= chart.bottom for y in numbers[1::2])
+
+
+def _moves(path: str) -> int:
+    return path.count("M")
+
+
+def test_a_line_breaks_where_samples_are_missing() -> None:
+    whole = [(float(t), 0.1) for t in range(10)]
+    torn = [(t, v) for t, v in whole if not 3 < t < 7]
+    for points, pieces in ((whole, 1), (torn, 2)):
+        chart = line_chart("t", {("v2", "canary"): points}, (0.0, 10.0), write=str)
+        assert _moves(chart.lines[0].path) == pieces
+
+
+def test_no_ratio_has_an_axis_beyond_its_most() -> None:
+    points = [(0.0, 1.0), (1.0, 0.98)]
+    chart = line_chart("t", {("v2", "canary"): points}, (0.0, 1.0), write=str, most_possible=1.0)
+    assert max(float(tick.text) for tick in chart.y_ticks) == 1.0

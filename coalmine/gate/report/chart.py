@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 __all__ = ["Chart", "Line", "Mark", "Threshold", "line_chart", "share_chart"]
 
@@ -102,8 +103,9 @@ def line_chart(
     write: Callable[[float], str],
     thresholds: Iterable[Threshold] = (),
     marks: Iterable[Mark] = (),
+    most_possible: float = math.inf,
 ) -> Chart:
-    """Draw one line a series.
+    """Draw one line a series; it breaks where samples are missing.
 
     Args:
         title: What it shows.
@@ -112,16 +114,18 @@ def line_chart(
         write: Writes a value for people.
         thresholds: Bounds to draw.
         marks: Moments to draw, in Unix seconds.
+        most_possible: No axis goes beyond this value, e.g. 1 for a ratio.
     """
     values = [v for points in series.values() for _, v in points if _drawable(v)]
     most = max(values, default=0.0)
     # A bound far above all values would press the lines flat; it is told in words instead.
     known = tuple(thresholds)
     bounds = tuple(bound for bound in known if bound.value <= FAR * most or most <= 0)
-    ticks = _ticks(max([most, *(bound.value for bound in bounds)]))
+    ticks = _ticks(max([most, *(bound.value for bound in bounds)]), most_possible)
     scale = _Scale(*span, top=ticks[-1])
+    gap = _gap(series.values())
     lines = tuple(
-        Line(label, role, _path(points, scale)) for (label, role), points in series.items()
+        Line(label, role, _path(points, scale, gap)) for (label, role), points in series.items()
     )
     return Chart(
         title=title,
@@ -167,12 +171,21 @@ def share_chart(
     )
 
 
-def _path(points: Points, scale: _Scale) -> str:
-    parts, pen = [], "M"
+def _gap(series: Iterable[Points]) -> float:
+    """Give the seconds between two points beyond which samples are missing between them."""
+    times = [[time for time, _ in points] for points in series]
+    spacings = [after - before for row in times for before, after in pairwise(row)]
+    return 2.5 * min(spacings, default=math.inf)
+
+
+def _path(points: Points, scale: _Scale, gap: float) -> str:
+    parts, pen, last = [], "M", math.inf
     for time, value in points:
         if not _drawable(value):
             pen = "M"
             continue
+        pen = "M" if time - last > gap else pen
+        last = time
         parts.append(f"{pen}{scale.x(time)} {scale.y(value)}")
         # A lone point between gaps is drawn as a dot by its round line cap.
         parts += ["h0"] if pen == "M" else []
@@ -209,11 +222,11 @@ def _placed(marks: Iterable[Mark], scale: _Scale) -> tuple[Mark, ...]:
     return tuple(Mark(scale.x(mark.at), mark.text) for mark in inside)
 
 
-def _ticks(most: float) -> list[float]:
-    """Give three to six round numbers from 0 to at least ``most``."""
-    top = most * 1.02 if most > TINY else 1.0
+def _ticks(most: float, possible: float = math.inf) -> list[float]:
+    """Give three to six round numbers from 0 to at least ``most``, and no more than possible."""
+    top = min(most * 1.02 if most > TINY else 1.0, max(possible, most))
     size = _round_up(top / 4)
-    return [size * index for index in range(math.ceil(top / size) + 1)]
+    return [min(size * index, max(possible, most)) for index in range(math.ceil(top / size) + 1)]
 
 
 def _round_up(value: float) -> float:

@@ -96,6 +96,7 @@ def charts_of(
             write=lambda value: value_text(value, "ratio"),
             thresholds=_thresholds(gate, "error_rate"),
             marks=marks,
+            most_possible=1.0,
         ),
         line_chart(
             "Latency by version (95th percentile)",
@@ -204,6 +205,7 @@ def _check_chart(
         (begin, max([end, *times])),
         write=lambda value: value_text(value, unit),
         thresholds=bounds,
+        most_possible=1.0 if unit == "ratio" else math.inf,
     )
 
 
