@@ -46,6 +46,10 @@ fresh:
 	@rm -rf .coalmine/fresh && $(MAKE) --no-print-directory compiled OUT=.coalmine/fresh
 	@diff -ru compiled .coalmine/fresh || { echo "compiled/ is stale; fix: make compile"; exit 1; }
 
+compat: setup ## Load the components with kfp 1.8, in an environment of its own (downloads it)
+	@$(BIN)/uv run --isolated --no-project --quiet --python $(BIN)/python --with kfp==1.8.22 \
+	  --with 'setuptools<81' python -W ignore tests/compat/load_with_kfp_1_8.py
+
 bench: setup ## Measure; prints ratios taken side by side in one run
 	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
@@ -56,4 +60,4 @@ lock: ## Resolve requirements.lock anew from pyproject.toml
 clean: ## Remove .venv and all state
 	rm -rf .venv .coalmine dist
 
-.PHONY: help setup demo test check lint types imports format compile compiled fresh bench lock clean
+.PHONY: help setup demo test compat check lint types imports format compile compiled fresh bench lock clean

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import click
 
+import coalmine
 from coalmine._base.errors import CoalmineError
 from coalmine.cli.options import output_option, state_option
 
@@ -199,7 +200,8 @@ def _asked_version(path: str) -> str:
 
 
 def _install(extra: str) -> str:
-    return f'pip install "coalmine[{extra}]"'
+    checkout = Path(coalmine.__file__).parent.parent / "Makefile"
+    return "make setup" if checkout.is_file() else f'pip install "coalmine[{extra}]"'
 
 
 def _is_well(found: tuple[Check, ...]) -> bool:
