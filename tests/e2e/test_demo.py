@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,16 +52,25 @@ def living(state: Path) -> list[str]:
     return found
 
 
-def step_under_way(state: Path, name: str) -> bool:
+def trains(state: Path) -> bool:
+    return (state / "bentoml" / "models").exists()
+
+
+def starts(state: Path) -> bool:
+    return bool(living(state))
+
+
+def brings_a_canary(state: Path) -> bool:
     try:
         releases: list[Any] = read_releases(state)
     except CoalmineError:  # the launcher has not made its ledger yet
         return False
     steps = [step for release in releases for step in release["steps"]]
-    return any(step["name"] == name and step["state"] == "running" for step in steps)
+    return any(step["name"] == "canary" and step["state"] == "running" for step in steps)
 
 
-def test_ctrl_c_in_the_middle_of_a_release(state: Path) -> None:
+@pytest.mark.parametrize("moment", [trains, starts, brings_a_canary])
+def test_ctrl_c_while_it(state: Path, moment: Callable[[Path], bool]) -> None:
     demo = subprocess.Popen(
         [*COALMINE, "demo", "--state", str(state)],
         stdout=subprocess.DEVNULL,
@@ -70,8 +79,8 @@ def test_ctrl_c_in_the_middle_of_a_release(state: Path) -> None:
         start_new_session=True,  # a foreground group of its own, as a terminal makes one
     )
     try:
-        assert wait_for(lambda: step_under_way(state, "canary"), seconds=120), demo.poll()
-        assert living(state)
+        assert wait_for(lambda: moment(state), seconds=120, every=0.01), demo.poll()
+        children = psutil.Process(demo.pid).children(recursive=True)
         began = time.monotonic()
         os.killpg(demo.pid, signal.SIGINT)
         _, said = demo.communicate(timeout=30)
@@ -81,6 +90,9 @@ def test_ctrl_c_in_the_middle_of_a_release(state: Path) -> None:
         demo.wait()
     assert demo.returncode == 130, said
     assert living(state) == []
+    assert children
+    _, alive = psutil.wait_procs(children, timeout=2)
+    assert [child for child in alive if child.status() != psutil.STATUS_ZOMBIE] == []
     assert "Traceback" not in said
     assert took < 15
 
