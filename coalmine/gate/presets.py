@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["PRESETS", "REQUESTS", "Preset"]
+__all__ = ["COUNTERS", "PRESETS", "REQUESTS", "Counters", "Preset"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,21 @@ class Preset:
 
     query: str
     unit: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """The counters of a revision that a ``compare`` check reads, as templates with ``${revision}``.
+
+    Attributes:
+        bad: Counters of bad answers.
+        total: Counters of all answers. They are not summed, for a sum hides that one was reset.
+        summary: What their ratio tells, in one sentence.
+    """
+
+    bad: str
+    total: str
     summary: str
 
 
@@ -77,3 +92,13 @@ PRESETS = {
     ),
 }
 """The presets by name."""
+
+REVISION = 'envoy_cluster_name="${revision}"'
+COUNTERS = {
+    "error_rate": Counters(
+        bad=f'envoy_cluster_upstream_rq_xx{{{REVISION},envoy_response_code_class="5"}}',
+        total=f"envoy_cluster_upstream_rq_completed{{{REVISION}}}",
+        summary="The part of the answers that were 5xx.",
+    ),
+}
+"""The presets of ``compare`` checks by name."""

@@ -7,9 +7,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from coalmine.gate.comparison import Comparison, Undecided, compare_query
 from coalmine.gate.duration import format_duration, parse_duration
 from coalmine.gate.model import Check, FailAfter, NoData, OnInconclusive, Policy
-from coalmine.gate.presets import PRESETS, REQUESTS
+from coalmine.gate.presets import COUNTERS, PRESETS, REQUESTS
 from coalmine.gate.template import check_template
 
 __all__ = ["PolicyFile"]
@@ -35,10 +36,23 @@ def _query(value: object) -> str:
     return value.strip()
 
 
+def _counter(value: object) -> str:
+    if not isinstance(value, str) or "${revision}" not in value:
+        raise ValueError(
+            "the counters of a revision are PromQL in a string that names it "
+            'as "${revision}", which is the canary and then stable'
+        )
+    check_template(value.replace("${revision}", "${canary}"))
+    return value.strip()
+
+
+Counter = Annotated[str, BeforeValidator(_counter)]
 Name = Annotated[str, BeforeValidator(_name)]
 Query = Annotated[str, BeforeValidator(_query)]
 Seconds = Annotated[float, BeforeValidator(parse_duration)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Share = Annotated[float, Field(strict=True, ge=0, lt=1)]
+Probability = Annotated[float, Field(strict=True, gt=0, le=0.5)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 
 
@@ -61,10 +75,49 @@ class _Requests(_Part):
     query: Query
 
 
+class _Compare(_Part):
+    preset: str | None = None
+    bad: Counter | None = None
+    total: Counter | None = None
+    margin: Share
+    false_rollback: Probability = 0.05
+    false_promotion: Probability = 0.05
+    undecided: Undecided = Undecided.ESTIMATE
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        own = self.bad is not None and self.total is not None
+        if (self.preset is None) != own or (self.bad is None) != (self.total is None):
+            raise ValueError("a comparison has either a preset, or bad and total; give one of them")
+        if self.preset is not None and self.preset not in COUNTERS:
+            raise ValueError(
+                f"{self.preset!r} is no preset of a comparison; known are {', '.join(COUNTERS)}"
+            )
+        return self
+
+    def query(self) -> str:
+        preset = COUNTERS.get(self.preset or "")
+        if preset:
+            return compare_query(preset.bad, preset.total)
+        return compare_query(self.bad or "", self.total or "")
+
+    def made(self) -> Comparison:
+        return Comparison(
+            margin=self.margin,
+            false_rollback=self.false_rollback,
+            false_promotion=self.false_promotion,
+            undecided=self.undecided,
+        )
+
+
+THRESHOLD_ONLY = ("min", "max", "fail_after", "no_data", "over")
+
+
 class _Check(_Part):
     name: Name
     preset: str | None = None
     query: Query | None = None
+    compare: _Compare | None = None
     min: Number | None = None
     max: Number | None = None
     fail_after: _FailAfter | None = None
@@ -73,8 +126,11 @@ class _Check(_Part):
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        if (self.preset is None) == (self.query is None):
-            raise ValueError("a check has either a preset or a query; give one of them")
+        given = [self.preset, self.query, self.compare]
+        if sum(one is not None for one in given) != 1:
+            raise ValueError("a check has either a preset or a query or compare; give one of them")
+        if self.compare is not None:
+            return self._is_comparison()
         if self.preset is not None and self.preset not in PRESETS:
             raise ValueError(f"{self.preset!r} is no preset; known are {', '.join(PRESETS)}")
         if self.min is None and self.max is None:
@@ -85,7 +141,32 @@ class _Check(_Part):
             raise ValueError("over must be longer than nothing")
         return self
 
+    def _is_comparison(self) -> Self:
+        strange = [name for name in THRESHOLD_ONLY if getattr(self, name) is not None]
+        if strange:
+            raise ValueError(f"a check with compare takes no {strange[0]}; remove it")
+        return self
+
     def made(self, no_data: NoData, window: float) -> Check:
+        """Give what it says; ``no_data`` and ``window`` are those of the policy."""
+        return self._compared(window) if self.compare else self._held(no_data, window)
+
+    def _compared(self, window: float) -> Check:
+        assert self.compare is not None
+        return Check(
+            name=self.name,
+            query=self.compare.query(),
+            minimum=None,
+            maximum=None,
+            fail_after=FailAfter(),
+            no_data=NoData.WAIT,
+            over=window,
+            preset=self.compare.preset or "",
+            unit="ratio",
+            compare=self.compare.made(),
+        )
+
+    def _held(self, no_data: NoData, window: float) -> Check:
         preset = PRESETS.get(self.preset or "")
         limits = self.fail_after.model_dump() if self.fail_after else {}
         return Check(
