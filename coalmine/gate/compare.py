@@ -20,7 +20,7 @@ from coalmine.gate.sequential import (
 from coalmine.gate.tally import CheckResult, CheckState, Compared
 from coalmine.metrics.protocol import Series
 
-__all__ = ["CompareTally", "compare_check"]
+__all__ = ["CompareTally", "compare_check", "compare_counts"]
 
 EPSILON = 1e-9
 
@@ -131,7 +131,13 @@ def compare_check(
     check: Check, comparison: Comparison, series: Iterable[Series], grid: Grid
 ) -> CompareTally:
     """Weigh a comparison over all points up to now."""
-    steps = counts_by_point(series, grid)
+    return compare_counts(check, comparison, counts_by_point(series, grid), grid)
+
+
+def compare_counts(
+    check: Check, comparison: Comparison, steps: Sequence[Counts], grid: Grid
+) -> CompareTally:
+    """Weigh what was answered in the step up to each point, from ``grid.first`` on."""
     worse = log_evidence_worse(steps, comparison.margin)
     not_worse = log_evidence_not_worse(steps, comparison.margin)
     return CompareTally(
