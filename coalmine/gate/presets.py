@@ -1,4 +1,4 @@
-"""Queries that need not be written: what Envoy tells of a revision.
+"""Queries that need not be written: what Envoy tells of a revision, and other systems.
 
 Envoy names its metrics by cluster and there is one cluster a revision. A revision's counters start
 at 0 with its release, and its 5xx series appears only with the first 5xx. ``increase()`` would miss
@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["COUNTERS", "PRESETS", "REQUESTS", "Counters", "Preset"]
+from coalmine.gate.pods import SYSTEMS, pod_presets
+
+__all__ = ["COUNTERS", "PRESETS", "REQUESTS", "REQUEST_COUNTERS", "Counters", "Preset"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,11 @@ def _quantile(share: float) -> str:
 
 REQUESTS = f"sum({COMPLETED})"
 """The default counter of the canary's answered requests, for ``min_requests``."""
+REQUEST_COUNTERS = {
+    "envoy": REQUESTS,
+    **{name: system.total.replace("${revision}", "${canary}") for name, system in SYSTEMS.items()},
+}
+"""The counters of the canary's answered requests by system."""
 
 PRESETS = {
     "error_rate": Preset(
@@ -90,6 +97,7 @@ PRESETS = {
         unit="count",
         summary="How often an Envoy restarted in ${window}: its counters, the evidence, are lost.",
     ),
+    **{name: Preset(*what) for system in SYSTEMS for name, what in pod_presets(system).items()},
 }
 """The presets by name."""
 
@@ -100,5 +108,11 @@ COUNTERS = {
         total=f"envoy_cluster_upstream_rq_completed{{{REVISION}}}",
         summary="The part of the answers that were 5xx.",
     ),
+    **{
+        f"{name}_error_rate": Counters(
+            bad=system.bad, total=system.total, summary="The part of the answers that were 5xx."
+        )
+        for name, system in SYSTEMS.items()
+    },
 }
 """The presets of ``compare`` checks by name."""

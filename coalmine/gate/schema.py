@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from coalmine.gate.comparison import Comparison, Undecided, compare_query
 from coalmine.gate.duration import format_duration, parse_duration
 from coalmine.gate.model import Check, FailAfter, NoData, OnInconclusive, Policy
-from coalmine.gate.presets import COUNTERS, PRESETS, REQUESTS
+from coalmine.gate.presets import COUNTERS, PRESETS, REQUEST_COUNTERS
 from coalmine.gate.template import check_template
 
 __all__ = ["PolicyFile"]
@@ -72,7 +72,20 @@ class _FailAfter(_Part):
 
 
 class _Requests(_Part):
-    query: Query
+    preset: str | None = None
+    query: Query | None = None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if (self.preset is None) == (self.query is None):
+            raise ValueError("requests has either a preset or a query; give one of them")
+        if self.preset is not None and self.preset not in REQUEST_COUNTERS:
+            known = ", ".join(REQUEST_COUNTERS)
+            raise ValueError(f"{self.preset!r} is no preset of requests; known are {known}")
+        return self
+
+    def made(self) -> str:
+        return self.query or REQUEST_COUNTERS[self.preset or ""]
 
 
 class _Compare(_Part):
@@ -192,7 +205,7 @@ class _Spec(_Part):
     no_data: NoData
     checks: Annotated[tuple[_Check, ...], Field(min_length=1)]
     on_inconclusive: OnInconclusive = OnInconclusive.INCONCLUSIVE
-    requests: _Requests = _Requests.model_construct(query=REQUESTS)
+    requests: _Requests = _Requests(preset="envoy")
 
     @model_validator(mode="after")
     def _times_fit(self) -> Self:
@@ -241,5 +254,5 @@ class PolicyFile(_Part):
             coverage=spec.coverage,
             checks=tuple(check.made(spec.no_data, spec.window) for check in spec.checks),
             on_inconclusive=spec.on_inconclusive,
-            requests=spec.requests.query,
+            requests=spec.requests.made(),
         )
