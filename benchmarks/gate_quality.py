@@ -22,6 +22,8 @@ from measure import print_head
 __all__ = ["BASES", "RATES", "Score", "compare_rules", "run"]
 
 FALSE_ROLLBACKS = 0.05
+OURS = 2
+"""The first rules are ours."""
 RATES, BASES = (1.0, 10.0, 100.0), (0.0, 0.001, 0.01)
 
 
@@ -107,16 +109,18 @@ def _print_table(title: str, scores: Mapping[Cell, Sequence[Score]]) -> None:
 
 
 def _print_better(scores: Mapping[Cell, Sequence[Score]], runs: int) -> None:
-    """Name the cells in which another rule is wrong less often, by more than noise."""
-    print("\nWhere another rule is wrong less often, by more than two standard errors:\n")
-    found = [
-        f"- {cell.fault}, {cell.rate:g}/s, {cell.base:.1%}: {rule.name} {score.wrong:.0%}, "
-        f"Coalmine {row[0].wrong:.0%}"
-        for cell, row in scores.items()
-        for rule, score in zip(RULES[1:], row[1:], strict=True)
-        if row[0].wrong - score.wrong > 2 * _noise(row[0].wrong, score.wrong, runs)
-    ]
-    print("\n".join(found) or "- nowhere")
+    """Name the cells in which another's rule is wrong less often, by more than noise."""
+    for number in range(OURS):
+        name = RULES[number].name
+        print(f"\nWhere another rule is wrong less often than {name}, by two standard errors:\n")
+        found = [
+            f"- {cell.fault}, {cell.rate:g}/s, {cell.base:.1%}: {rule.name} {score.wrong:.0%}, "
+            f"{name} {row[number].wrong:.0%}"
+            for cell, row in scores.items()
+            for rule, score in zip(RULES[OURS:], row[OURS:], strict=True)
+            if row[number].wrong - score.wrong > 2 * _noise(row[number].wrong, score.wrong, runs)
+        ]
+        print("\n".join(found) or "- nowhere")
 
 
 def _noise(one: float, other: float, runs: int) -> float:

@@ -56,7 +56,12 @@ class Rule:
 
 def ours(traffic: Traffic, margin: float) -> list[Outcome]:
     """Judge by a ``compare`` check as it runs in the gate, looked at every five seconds."""
-    return [_ours(traffic, row, margin) for row in range(len(traffic.canary))]
+    return [_ours(traffic, row, margin, early=True) for row in range(len(traffic.canary))]
+
+
+def ours_patient(traffic: Traffic, margin: float) -> list[Outcome]:
+    """Judge in the same way with ``early_pass: false``: a promotion takes the whole window."""
+    return [_ours(traffic, row, margin, early=False) for row in range(len(traffic.canary))]
 
 
 def prometheus_gate(traffic: Traffic, percent: float) -> list[Outcome]:
@@ -113,8 +118,10 @@ def kayenta(traffic: Traffic, confidence: float) -> list[Outcome]:
     return [Outcome(not _is_high(one, other, confidence), WINDOW) for one, other in pairs]
 
 
+MARGINS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 RULES = (
-    Rule("Coalmine", 0.005, (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05), ours),
+    Rule("Coalmine", 0.005, MARGINS, ours),
+    Rule("Coalmine, whole window", 0.005, MARGINS, ours_patient),
     Rule("prometheus-gate", 1.0, (0, 1, 2, 3, 4, 6, 8, 12, 20, 40), prometheus_gate),
     Rule("Flagger", 0.01, (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1), flagger),
     Rule(
@@ -125,15 +132,15 @@ RULES = (
     ),
     Rule("Kayenta", 0.98, (0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 0.9999), kayenta),
 )
-"""Ours first."""
+"""Ours first, both of them."""
 
 
-def _ours(traffic: Traffic, row: int, margin: float) -> Outcome:
+def _ours(traffic: Traffic, row: int, margin: float, *, early: bool) -> Outcome:
     columns = (traffic.canary_bad, traffic.canary, traffic.stable_bad, traffic.stable)
     # The grid's first point is the canary's start, at which nothing was answered.
     steps = [Counts(0, 0, 0, 0)]
     steps += [Counts(*map(float, step)) for step in zip(*(c[row] for c in columns), strict=True)]
-    comparison = Comparison(margin, 0.05, 0.05, Undecided.ESTIMATE)
+    comparison = Comparison(margin, 0.05, 0.05, Undecided.ESTIMATE, early)
     for last in (6, 24, 60, WINDOW, STEPS):
         grid = Grid(since=0.0, step=STEP, first=0, last=last, window=WINDOW)
         outcome = _verdict(compare_counts(CHECK, comparison, steps[: last + 1], grid), last)

@@ -75,7 +75,7 @@ class CompareTally:
         """Tell whether a canary could be promoted at a point before the window is over."""
         steps = point - self.grid.first
         covered = self.known[steps + 1] >= coverage * min(steps, self.grid.window) - EPSILON
-        return covered and self.settled_by(point)
+        return self.comparison.early_pass and covered and self.settled_by(point)
 
     def passes(self, point: int, coverage: float) -> bool:
         """Tell whether a canary could be promoted at a point once the window is over."""

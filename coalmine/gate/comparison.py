@@ -33,12 +33,14 @@ class Comparison:
         false_rollback: The highest probability of a roll-back of a canary within the margin.
         false_promotion: The highest probability that not worse is established of one beyond it.
         undecided: What counts at the window's end.
+        early_pass: Whether the check can pass before the window is over.
     """
 
     margin: float
     false_rollback: float
     false_promotion: float
     undecided: Undecided
+    early_pass: bool = True
 
 
 def compare_query(bad: str, total: str) -> str:

@@ -96,6 +96,7 @@ class _Compare(_Part):
     false_rollback: Probability = 0.05
     false_promotion: Probability = 0.05
     undecided: Undecided = Undecided.ESTIMATE
+    early_pass: Annotated[bool, Field(strict=True)] = True
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -120,6 +121,7 @@ class _Compare(_Part):
             false_rollback=self.false_rollback,
             false_promotion=self.false_promotion,
             undecided=self.undecided,
+            early_pass=self.early_pass,
         )
 
 

@@ -88,6 +88,14 @@ def test_not_worse_is_promoted_before_the_window_is_over(make: Any, world: Any) 
     assert at(make, few, 9).verdict is Verdict.CONTINUE
 
 
+def test_a_check_may_take_the_whole_window_to_pass(make: Any, world: Any) -> None:
+    patient = world(counters(0.01, 0.01), replace(COMPARISON, early_pass=False))
+    assert at(make, patient, 9).verdict is Verdict.CONTINUE
+    assert at(make, patient, 10).verdict is Verdict.PROMOTE
+    impatient = world(counters(0.2, 0.01), replace(COMPARISON, early_pass=False))
+    assert at(make, impatient, 1).verdict is Verdict.ROLLBACK
+
+
 def test_a_threshold_beside_it_holds_the_window(make: Any, world: Any) -> None:
     policy, evidence = world(counters(0.01, 0.01))
     both = replace(policy, checks=(*policy.checks, make.check(name="score")))
@@ -216,6 +224,7 @@ FAULTS = [
     ("        margin: 0.005\n", "", "compare.margin: is missing"),
     ("margin: 0.005", "margin: 0.005\n        false_rollback: 0", "false_rollback"),
     ("margin: 0.005", "margin: 0.005\n        undecided: pass", "undecided"),
+    ("margin: 0.005", "margin: 0.005\n        early_pass: 1", "early_pass"),
     ("preset: error_rate", "preset: latency_p95", "no preset of a comparison; known are error_rat"),
     ("        preset: error_rate\n", "", "either a preset, or bad and total"),
     ("        preset: error_rate\n", OWN.split("\n", maxsplit=1)[0] + "\n", "bad and total"),
