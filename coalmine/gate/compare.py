@@ -131,7 +131,7 @@ def compare_check(
     check: Check, comparison: Comparison, series: Iterable[Series], grid: Grid
 ) -> CompareTally:
     """Weigh a comparison over all points up to now."""
-    return compare_counts(check, comparison, counts_by_point(series, grid), grid)
+    return compare_counts(check, comparison, counts_by_point(comparison, series, grid), grid)
 
 
 def compare_counts(

@@ -10,6 +10,9 @@ __all__ = ["bad_comparison", "margin_text", "seen_text", "unsettled_text"]
 
 def margin_text(comparison: Comparison) -> str:
     """Say what is good: ``at most 0.5 percentage points above stable``."""
+    if comparison.slower is not None:
+        quantile = f"p{100 * comparison.slower.quantile:g}"
+        return f"{quantile} at most {100 * comparison.slower.share:g} % slower than stable"
     return f"at most {_points(comparison.margin)} percentage points above stable"
 
 
@@ -17,6 +20,9 @@ def seen_text(tally: CompareTally, point: int, *, whole: bool) -> str:
     """Say what both sides answered up to a point: since the start, or only in the last window."""
     seen = tally.totals[point - tally.grid.first] if whole else tally.seen_at(point)
     canary = _ratio(seen.canary_bad, seen.canary)
+    if tally.comparison.slower is not None:
+        stable = _ratio(seen.stable_bad, seen.stable)
+        return f"slow in {canary} on the canary, where {stable} are on stable"
     return f"{canary} on the canary and {_ratio(seen.stable_bad, seen.stable)} on stable"
 
 
@@ -38,7 +44,7 @@ def unsettled_text(tally: CompareTally, coverage: float) -> str:
             f"({coverage:.0%} needed)"
         )
     if not tally.passes(tally.grid.last, coverage):
-        return f"{tally.check.name} is not established to be {margin_text(tally.comparison)}"
+        return f"{tally.check.name} is not established to be good: {margin_text(tally.comparison)}"
     return ""
 
 

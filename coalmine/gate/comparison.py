@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["PART", "PARTS", "Comparison", "Undecided", "compare_query"]
+__all__ = [
+    "PART",
+    "PARTS",
+    "Comparison",
+    "SlowerThan",
+    "Undecided",
+    "compare_query",
+    "latency_query",
+]
 
 PART = "coalmine_part"
-"""The label that tells in an answer which of the four counters a series is of."""
+"""The label that tells in an answer which of the counters a series is of."""
 PARTS = ("canary_bad", "canary_total", "stable_bad", "stable_total")
-"""Its values."""
+"""Its values where ratios are compared."""
+BUCKET_PARTS = ("canary_bucket", "stable_bucket")
+"""Its values where durations are."""
 REVISION = "${revision}"
 
 
@@ -25,6 +35,19 @@ class Undecided(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class SlowerThan:
+    """How much slower the canary may be.
+
+    Attributes:
+        quantile: Where the durations are compared, such as 0.95.
+        share: How much longer the canary may take, as a part of stable's duration.
+    """
+
+    quantile: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """The canary's ratio against stable's.
 
@@ -34,6 +57,7 @@ class Comparison:
         false_promotion: The highest probability that not worse is established of one beyond it.
         undecided: What counts at the window's end.
         early_pass: Whether the check can pass before the window is over.
+        slower: Set where the ratio is that of slow answers, by the buckets of a histogram.
     """
 
     margin: float
@@ -41,6 +65,7 @@ class Comparison:
     false_promotion: float
     undecided: Undecided
     early_pass: bool = True
+    slower: SlowerThan | None = None
 
 
 def compare_query(bad: str, total: str) -> str:
@@ -54,11 +79,21 @@ def compare_query(bad: str, total: str) -> str:
     Returns:
         A template with ``${canary}`` and ``${stable}``; each series is labelled with its part.
     """
-    return "\nor ".join(_labelled(bad, total))
+    kinds = {"bad": bad, "total": total}
+    return "\nor ".join(_labelled(kinds, PARTS))
 
 
-def _labelled(bad: str, total: str) -> Iterator[str]:
-    for part in PARTS:
+def latency_query(bucket: str) -> str:
+    """Ask for both sides' histograms at once.
+
+    Args:
+        bucket: Template of an expression for a revision's buckets, with ``${revision}``.
+    """
+    return "\nor ".join(_labelled({"bucket": bucket}, BUCKET_PARTS))
+
+
+def _labelled(kinds: Mapping[str, str], parts: Sequence[str]) -> Iterator[str]:
+    for part in parts:
         role, kind = part.split("_")
-        text = (bad if kind == "bad" else total).replace(REVISION, f"${{{role}}}")
+        text = kinds[kind].replace(REVISION, f"${{{role}}}")
         yield f'label_replace(\n{text}\n, "{PART}", "{part}", "", "")'

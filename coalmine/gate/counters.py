@@ -6,16 +6,26 @@ import math
 from collections.abc import Iterable
 from itertools import accumulate
 
-from coalmine.gate.comparison import PART, PARTS
+from coalmine.gate.comparison import PART, PARTS, Comparison
 from coalmine.gate.evidence import Grid, growth
+from coalmine.gate.latency import slow_by_point
 from coalmine.gate.sequential import Counts
 from coalmine.metrics.protocol import Sample, Series
 
 __all__ = ["counts_by_point", "ratio_series"]
 
 
-def counts_by_point(series: Iterable[Series], grid: Grid) -> tuple[Counts, ...]:
-    """Count what was answered in the step up to each point, from ``grid.first`` on.
+def counts_by_point(
+    comparison: Comparison, series: Iterable[Series], grid: Grid
+) -> tuple[Counts, ...]:
+    """Count what was answered in the step up to each point, from ``grid.first`` on."""
+    if comparison.slower is not None:
+        return slow_by_point(series, grid, comparison.slower)
+    return _ratio_by_point(series, grid)
+
+
+def _ratio_by_point(series: Iterable[Series], grid: Grid) -> tuple[Counts, ...]:
+    """Count bad answers and all.
 
     A step in which one side grew by more bad answers than answers holds counters that do not belong
     together, such as one read before and one after a reset; it counts for nothing.
@@ -31,9 +41,11 @@ def counts_by_point(series: Iterable[Series], grid: Grid) -> tuple[Counts, ...]:
     return tuple(_counts(*step) for step in steps)
 
 
-def ratio_series(series: Iterable[Series], grid: Grid) -> tuple[Series, ...]:
+def ratio_series(
+    comparison: Comparison, series: Iterable[Series], grid: Grid
+) -> tuple[Series, ...]:
     """Give both sides' ratio of all answers up to each point; NaN where there were none."""
-    totals = tuple(accumulate(counts_by_point(series, grid)))
+    totals = tuple(accumulate(counts_by_point(comparison, series, grid)))
     sides = {
         "canary": [(seen.canary_bad, seen.canary) for seen in totals],
         "stable": [(seen.stable_bad, seen.stable) for seen in totals],

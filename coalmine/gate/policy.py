@@ -93,9 +93,14 @@ def _path_of(reference: str) -> Path:
 
 def _as_input_error(error: ValidationError, located: LocatedYaml, source: str) -> InputError:
     # A misspelt field is unknown and its right name is missing: the first of the two says more.
+    # A list whose only item is wrong counts as too short: the item's own fault says more.
     faults = sorted(
         error.errors(),
-        key=lambda fault: (fault["type"] != "extra_forbidden", located.line_of(fault["loc"])),
+        key=lambda fault: (
+            fault["type"] != "extra_forbidden",
+            fault["type"] == "too_short",
+            located.line_of(fault["loc"]),
+        ),
     )
     fault, more = faults[0], len(faults) - 1
     kind, place = fault["type"], fault["loc"]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from coalmine.gate.pods import SYSTEMS, pod_presets
 
-__all__ = ["COUNTERS", "PRESETS", "REQUESTS", "REQUEST_COUNTERS", "Counters", "Preset"]
+__all__ = ["BUCKETS", "COUNTERS", "PRESETS", "REQUESTS", "REQUEST_COUNTERS", "Counters", "Preset"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +116,9 @@ COUNTERS = {
     },
 }
 """The presets of ``compare`` checks by name."""
+
+BUCKETS = {
+    "latency": f"envoy_cluster_upstream_rq_time_bucket{{{REVISION}}}",
+    **{f"{name}_latency": system.bucket for name, system in SYSTEMS.items()},
+}
+"""The histograms of the duration of a revision's answers, by preset, with ``${revision}``."""

@@ -95,7 +95,10 @@ def _measured(check: Check, series: Sequence[Series], grid: Grid) -> dict[str, A
     samples = [_series(one) for one in series]
     if check.compare is None:
         return {"series": samples}
-    return {"series": [_series(one) for one in ratio_series(series, grid)], "counters": samples}
+    return {
+        "series": [_series(one) for one in ratio_series(check.compare, series, grid)],
+        "counters": samples,
+    }
 
 
 def _series(series: Series) -> dict[str, Any]:

@@ -7,10 +7,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from coalmine.gate.comparison import Comparison, Undecided, compare_query
+from coalmine.gate.comparison import (
+    Comparison,
+    SlowerThan,
+    Undecided,
+    compare_query,
+    latency_query,
+)
 from coalmine.gate.duration import format_duration, parse_duration
 from coalmine.gate.model import Check, FailAfter, NoData, OnInconclusive, Policy
-from coalmine.gate.presets import COUNTERS, PRESETS, REQUEST_COUNTERS
+from coalmine.gate.presets import BUCKETS, COUNTERS, PRESETS, REQUEST_COUNTERS
 from coalmine.gate.template import check_template
 
 __all__ = ["PolicyFile"]
@@ -52,6 +58,8 @@ Query = Annotated[str, BeforeValidator(_query)]
 Seconds = Annotated[float, BeforeValidator(parse_duration)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, ge=0, lt=1)]
+Quantile = Annotated[float, Field(strict=True, gt=0, lt=1)]
+Slower = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(strict=True, gt=0, le=0.5)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 
@@ -92,36 +100,62 @@ class _Compare(_Part):
     preset: str | None = None
     bad: Counter | None = None
     total: Counter | None = None
-    margin: Share
+    bucket: Counter | None = None
+    margin: Share | None = None
+    quantile: Quantile | None = None
+    slower: Slower | None = None
     false_rollback: Probability = 0.05
     false_promotion: Probability = 0.05
     undecided: Undecided = Undecided.ESTIMATE
     early_pass: Annotated[bool, Field(strict=True)] = True
 
+    @property
+    def of_latency(self) -> bool:
+        return self.bucket is not None or self.preset in BUCKETS
+
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        own = self.bad is not None and self.total is not None
-        if (self.preset is None) != own or (self.bad is None) != (self.total is None):
-            raise ValueError("a comparison has either a preset, or bad and total; give one of them")
-        if self.preset is not None and self.preset not in COUNTERS:
+        if (self.bad is None) != (self.total is None):
+            raise ValueError("bad and total belong together; give both")
+        given = [self.preset, self.bad, self.bucket]
+        if sum(one is not None for one in given) != 1:
             raise ValueError(
-                f"{self.preset!r} is no preset of a comparison; known are {', '.join(COUNTERS)}"
+                "a comparison has either a preset, or bad and total, or bucket; give one of them"
             )
+        if self.preset is not None and self.preset not in {**COUNTERS, **BUCKETS}:
+            known = ", ".join([*COUNTERS, *BUCKETS])
+            raise ValueError(f"{self.preset!r} is no preset of a comparison; known are {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _says_how_much(self) -> Self:
+        if self.of_latency and (self.quantile is None or self.slower is None):
+            raise ValueError("a comparison of latency needs quantile and slower; give both")
+        if self.of_latency and self.margin is not None:
+            raise ValueError("a comparison of latency takes no margin; slower says how much")
+        if not self.of_latency and self.margin is None:
+            raise ValueError("a comparison of ratios needs a margin; add it")
+        if not self.of_latency and not (self.quantile is None and self.slower is None):
+            raise ValueError("quantile and slower are for comparisons of latency; remove them")
         return self
 
     def query(self) -> str:
+        if self.of_latency:
+            return latency_query(self.bucket or BUCKETS[self.preset or ""])
         preset = COUNTERS.get(self.preset or "")
         if preset:
             return compare_query(preset.bad, preset.total)
         return compare_query(self.bad or "", self.total or "")
 
     def made(self) -> Comparison:
+        slow = None if self.slower is None else SlowerThan(self.quantile or 0.0, self.slower)
         return Comparison(
-            margin=self.margin,
+            margin=self.margin or 0.0,
             false_rollback=self.false_rollback,
             false_promotion=self.false_promotion,
             undecided=self.undecided,
             early_pass=self.early_pass,
+            slower=slow,
         )
 
 

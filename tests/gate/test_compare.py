@@ -111,7 +111,7 @@ def test_at_the_windows_end_the_rule_decides(make: Any, world: Any) -> None:
     strict = replace(COMPARISON, undecided=Undecided.WAIT)
     decision = at(make, world(slow, strict), 30)
     assert decision.verdict is Verdict.INCONCLUSIVE
-    assert "not established to be at most 2 percentage points above stable" in decision.reason
+    assert "not established to be good: at most 2 percentage points above stable" in decision.reason
 
 
 def test_what_looks_worse_but_is_not_established_is_not_promoted(make: Any, world: Any) -> None:
@@ -221,13 +221,20 @@ def test_a_comparison_is_read() -> None:
 
 FAULTS = [
     ("margin: 0.005", "margin: -1", r"p.yaml:15: spec.checks\[0\].compare.margin"),
-    ("        margin: 0.005\n", "", "compare.margin: is missing"),
+    ("        margin: 0.005\n", "", "needs a margin; add it"),
     ("margin: 0.005", "margin: 0.005\n        false_rollback: 0", "false_rollback"),
     ("margin: 0.005", "margin: 0.005\n        undecided: pass", "undecided"),
     ("margin: 0.005", "margin: 0.005\n        early_pass: 1", "early_pass"),
     ("preset: error_rate", "preset: latency_p95", "no preset of a comparison; known are error_rat"),
     ("        preset: error_rate\n", "", "either a preset, or bad and total"),
     ("        preset: error_rate\n", OWN.split("\n", maxsplit=1)[0] + "\n", "bad and total"),
+    ("preset: error_rate", "preset: latency", "needs quantile and slower"),
+    ("margin: 0.005", "margin: 0.005\n        slower: 0.2", "are for comparisons of latency"),
+    (
+        "preset: error_rate",
+        "preset: latency\n        quantile: 0.9\n        slower: 1",
+        "no margin",
+    ),
     ("        preset: error_rate\n", OWN.replace('"${revision}"', "1"), r'names it as "\$\{revisi'),
     (
         "        preset: error_rate\n",
