@@ -142,3 +142,16 @@ def test_huge_counts_stay_numbers(extreme: Counts) -> None:
     for weigh in (log_evidence_worse, log_evidence_not_worse):
         path = weigh([extreme, Counts(1, 100, 1, 900), extreme], 0.005)
         assert not any(math.isnan(value) for value in path)
+
+
+STEP = st.tuples(st.integers(0, 50), st.integers(0, 50), st.integers(0, 300), st.integers(0, 300))
+
+
+@given(st.lists(STEP, max_size=12), st.integers(0, 12), MARGIN)
+def test_what_comes_later_changes_no_evidence_from_before(
+    answered: list[tuple[int, int, int, int]], cut: int, margin: float
+) -> None:
+    """So a gate that was killed and runs again comes to the same evidence at each point."""
+    steps = [Counts(bad, bad + good, worse, worse + fine) for bad, good, worse, fine in answered]
+    for weigh in (log_evidence_worse, log_evidence_not_worse):
+        assert weigh(steps[:cut], margin) == weigh(steps, margin)[:cut]
