@@ -45,9 +45,6 @@ def _canary_options(function: F) -> F:
             click.option(
                 "--stable", default="", help="Revision name of the stable version, if there is one."
             ),
-            click.option(
-                "--since", help="When the canary got its share; RFC 3339.  [default: now]"
-            ),
         ]
     ):
         function = option(function)
@@ -56,6 +53,7 @@ def _canary_options(function: F) -> F:
 
 @click.group("gate", invoke_without_command=True)
 @_canary_options
+@click.option("--since", help="When the canary got its share; RFC 3339.  [default: now]")
 @click.option(
     "--replay",
     nargs=2,
@@ -100,6 +98,7 @@ def command(
 
 @command.command("explain")
 @_canary_options
+@click.option("--since", help="When the canary got its share; RFC 3339.  [required]")
 @click.option("--at", metavar="TIME", help="When to look; RFC 3339.  [default: now]")
 @click.option(
     "--evidence",
@@ -129,7 +128,7 @@ def _looked(context: click.Context, at: str | None, given: dict[str, str | None]
     from coalmine.gate.record import gate_record  # noqa: PLC0415
     from coalmine.gate.runner import Tick, measure  # noqa: PLC0415
 
-    _require(context, {**given, "since": given["since"] or ""}, more=("since",))
+    _require(context, given, more=("since",))
     now = _parse(at) or datetime.now(UTC)
     begin = _parse(given["since"]) or now
     plan, facts, source = _prepared(given)
