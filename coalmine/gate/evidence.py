@@ -7,7 +7,7 @@ whenever a gate asks, it asks for the same points. A point's reading says what w
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -20,6 +20,7 @@ __all__ = [
     "Reading",
     "breaks",
     "grid_of",
+    "growth",
     "read_check",
     "requests_by_point",
     "values_by_point",
@@ -123,17 +124,14 @@ def read_check(check: Check, series: Iterable[Series], grid: Grid) -> tuple[Read
 
 
 def requests_by_point(series: Iterable[Series], grid: Grid) -> tuple[float, ...]:
-    """Count the requests since the first point that counts, up to each point after it.
-
-    A counter that appears later began at 0. One that falls was reset and began at 0 again.
-    """
+    """Count the requests since the first point that counts, up to each point after it."""
     grown = [0.0] * max(0, grid.last - grid.first + 1)
     for one in series:
-        for point, growth in _growth(one, grid):
-            grown[point - grid.first] += growth
+        for point, more in growth(one, grid):
+            grown[point - grid.first] += more
     total, totals = 0.0, []
-    for growth in grown:
-        total += growth
+    for more in grown:
+        total += more
         totals.append(total)
     return tuple(totals)
 
@@ -155,7 +153,11 @@ def _read_nothing(check: Check, values: list[float]) -> Reading:
     return Reading.BROKEN if any(breaks(check, value) for value in values) else Reading.KEPT
 
 
-def _growth(series: Series, grid: Grid) -> Iterable[tuple[int, float]]:
+def growth(series: Series, grid: Grid) -> Iterator[tuple[int, float]]:
+    """Give how much a counter grew up to each point after ``grid.first``.
+
+    A counter that appears later began at 0. One that falls was reset and began at 0 again.
+    """
     before: float | None = None
     for sample in series.samples:
         point, value = grid.point_of(sample.time), sample.value

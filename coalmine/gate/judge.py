@@ -7,7 +7,8 @@ runs again decides as if it had never stopped:
   the canary is rolled back, whatever else is so.
 * Else the canary is promoted if there was a point at which the window was over, the canary had
   answered enough requests, and each check had enough of the window's samples and the last of them
-  was good.
+  was good; or, before that, enough requests and each check established that it is not worse than
+  stable, which only ``compare`` checks can do.
 * Else, once the timeout is over, the evidence is inconclusive.
 """
 
@@ -17,14 +18,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from coalmine.gate.compare import compare_check
 from coalmine.gate.evidence import Evidence, Grid, grid_of, requests_by_point
-from coalmine.gate.model import OnInconclusive, Policy
-from coalmine.gate.reasons import inconclusive_reason, promote_reason, rollback_reason
-from coalmine.gate.tally import CheckResult, Tally, tally_check
+from coalmine.gate.model import Check, OnInconclusive, Policy
+from coalmine.gate.reasons import (
+    AnyTally,
+    inconclusive_reason,
+    promote_reason,
+    rollback_reason,
+)
+from coalmine.gate.tally import CheckResult, tally_check
+from coalmine.metrics.protocol import Series
 
 __all__ = ["Decision", "Verdict", "judge", "unavailable"]
-
-EPSILON = 1e-9
 
 
 class Verdict(StrEnum):
@@ -68,7 +74,7 @@ def judge(policy: Policy, evidence: Evidence, now: float) -> Decision:
     grid = grid_of(policy, evidence.since, now)
     requests = requests_by_point(evidence.requests, grid)
     tallies = tuple(
-        tally_check(check, evidence.checks.get(check.name, ()), grid) for check in policy.checks
+        _tally(check, evidence.checks.get(check.name, ()), grid) for check in policy.checks
     )
     verdict, reason = _verdict(policy, grid, requests, tallies, now)
     count = requests[-1] if requests else 0.0
@@ -83,15 +89,21 @@ def unavailable(policy: Policy, since: float, now: float, cause: str) -> Decisio
     return Decision(_when_inconclusive(policy), f"the metrics could not be read: {cause}", 0.0, ())
 
 
+def _tally(check: Check, series: tuple[Series, ...], grid: Grid) -> AnyTally:
+    if check.compare is None:
+        return tally_check(check, series, grid)
+    return compare_check(check, check.compare, series, grid)
+
+
 def _verdict(
-    policy: Policy, grid: Grid, requests: Sequence[float], tallies: Sequence[Tally], now: float
+    policy: Policy, grid: Grid, requests: Sequence[float], tallies: Sequence[AnyTally], now: float
 ) -> tuple[Verdict, str]:
     failed = [tally for tally in tallies if tally.failed_at is not None]
     if failed:
         return Verdict.ROLLBACK, rollback_reason(failed)
     point = _promotion_point(policy, grid, requests, tallies)
     if point is not None:
-        return Verdict.PROMOTE, promote_reason(policy, requests[point - grid.first], tallies)
+        return Verdict.PROMOTE, promote_reason(point, requests[point - grid.first], tallies)
     count = requests[-1] if requests else 0.0
     reason = inconclusive_reason(policy, count, tallies, now - grid.since)
     timed_out = now - grid.since >= policy.timeout
@@ -99,18 +111,18 @@ def _verdict(
 
 
 def _promotion_point(
-    policy: Policy, grid: Grid, requests: Sequence[float], tallies: Sequence[Tally]
+    policy: Policy, grid: Grid, requests: Sequence[float], tallies: Sequence[AnyTally]
 ) -> int | None:
     """Find the first point at which everything that a promotion needs was so."""
-    for point in range(grid.first + grid.window, grid.last + 1):
-        enough = requests[point - grid.first] >= policy.min_requests
-        if enough and all(_passes(tally, point, policy.coverage) for tally in tallies):
+    full = grid.first + grid.window
+    for point in range(grid.first + 1, grid.last + 1):
+        if requests[point - grid.first] < policy.min_requests:
+            continue
+        if all(tally.passes_early(point, policy.coverage) for tally in tallies):
+            return point
+        if point >= full and all(tally.passes(point, policy.coverage) for tally in tallies):
             return point
     return None
-
-
-def _passes(tally: Tally, point: int, coverage: float) -> bool:
-    return tally.coverage_at(point) >= coverage - EPSILON and tally.good_at(point)
 
 
 def _when_inconclusive(policy: Policy) -> Verdict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from coalmine.gate.comparison import Comparison
 from coalmine.gate.presets import REQUESTS
 
 __all__ = ["Check", "FailAfter", "NoData", "OnInconclusive", "Policy"]
@@ -55,6 +56,7 @@ class Check:
         over: Seconds that each sample looks back: the query's ``${window}``.
         preset: Name of the preset the query is from; empty where it was written out.
         unit: For people: ``ratio``, ``ms``, ``count`` or empty.
+        compare: What is compared with stable; None where values are held against bounds.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Check:
     over: float
     preset: str = ""
     unit: str = ""
+    compare: Comparison | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from coalmine.gate.model import Policy
-from coalmine.gate.plan import make_plan
+from coalmine.gate.plan import Plan, make_plan
 from coalmine.metrics.protocol import BadQueryError, MetricsSource, MetricsUnavailableError
 
-__all__ = ["preflight"]
+__all__ = ["preflight", "preflight_plan"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,15 @@ def preflight(
     Where the source does not answer, this is logged as a warning and nothing is raised: the gate
     itself waits for it until its timeout.
     """
-    plan = make_plan(policy, variables)
+    preflight_plan(make_plan(policy, variables), source, now=now)
+
+
+def preflight_plan(plan: Plan, source: MetricsSource, *, now: datetime | None = None) -> None:
+    """Do the same with queries that are written out.
+
+    Raises:
+        BadQueryError: A query does not parse, or gives a range vector or a string.
+    """
     moment = now or datetime.now(UTC)
     try:
         for name, query in {"requests": plan.requests, **plan.queries}.items():

@@ -1,4 +1,4 @@
-"""Queries that need not be written: what Envoy tells of a revision.
+"""Queries that need not be written: what Envoy tells of a revision, and other systems.
 
 Envoy names its metrics by cluster and there is one cluster a revision. A revision's counters start
 at 0 with its release, and its 5xx series appears only with the first 5xx. ``increase()`` would miss
@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["PRESETS", "REQUESTS", "Preset"]
+from coalmine.gate.pods import SYSTEMS, pod_presets
+
+__all__ = ["BUCKETS", "COUNTERS", "PRESETS", "REQUESTS", "REQUEST_COUNTERS", "Counters", "Preset"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,21 @@ class Preset:
 
     query: str
     unit: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """The counters of a revision that a ``compare`` check reads, as templates with ``${revision}``.
+
+    Attributes:
+        bad: Counters of bad answers.
+        total: Counters of all answers. They are not summed, for a sum hides that one was reset.
+        summary: What their ratio tells, in one sentence.
+    """
+
+    bad: str
+    total: str
     summary: str
 
 
@@ -48,6 +65,11 @@ def _quantile(share: float) -> str:
 
 REQUESTS = f"sum({COMPLETED})"
 """The default counter of the canary's answered requests, for ``min_requests``."""
+REQUEST_COUNTERS = {
+    "envoy": REQUESTS,
+    **{name: system.total.replace("${revision}", "${canary}") for name, system in SYSTEMS.items()},
+}
+"""The counters of the canary's answered requests by system."""
 
 PRESETS = {
     "error_rate": Preset(
@@ -75,5 +97,28 @@ PRESETS = {
         unit="count",
         summary="How often an Envoy restarted in ${window}: its counters, the evidence, are lost.",
     ),
+    **{name: Preset(*what) for system in SYSTEMS for name, what in pod_presets(system).items()},
 }
 """The presets by name."""
+
+REVISION = 'envoy_cluster_name="${revision}"'
+COUNTERS = {
+    "error_rate": Counters(
+        bad=f'envoy_cluster_upstream_rq_xx{{{REVISION},envoy_response_code_class="5"}}',
+        total=f"envoy_cluster_upstream_rq_completed{{{REVISION}}}",
+        summary="The part of the answers that were 5xx.",
+    ),
+    **{
+        f"{name}_error_rate": Counters(
+            bad=system.bad, total=system.total, summary="The part of the answers that were 5xx."
+        )
+        for name, system in SYSTEMS.items()
+    },
+}
+"""The presets of ``compare`` checks by name."""
+
+BUCKETS = {
+    "latency": f"envoy_cluster_upstream_rq_time_bucket{{{REVISION}}}",
+    **{f"{name}_latency": system.bucket for name, system in SYSTEMS.items()},
+}
+"""The histograms of the duration of a revision's answers, by preset, with ``${revision}``."""

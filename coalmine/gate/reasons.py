@@ -4,12 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from coalmine.gate.compare import CompareTally
+from coalmine.gate.compare_reasons import (
+    bad_comparison,
+    margin_text,
+    seen_text,
+    unsettled_text,
+)
 from coalmine.gate.duration import format_duration
 from coalmine.gate.evidence import Reading
 from coalmine.gate.model import Check, Policy
 from coalmine.gate.tally import Tally
 
-__all__ = ["bounds_text", "inconclusive_reason", "promote_reason", "rollback_reason", "value_text"]
+__all__ = [
+    "AnyTally",
+    "bounds_text",
+    "inconclusive_reason",
+    "promote_reason",
+    "rollback_reason",
+    "value_text",
+]
+
+AnyTally = Tally | CompareTally
+"""How a check stands: one against bounds, or one against stable."""
 
 UNITS = {"ms": " ms"}
 EPSILON = 1e-9
@@ -26,6 +43,8 @@ def value_text(value: float | None, unit: str) -> str:
 
 def bounds_text(check: Check) -> str:
     """Say what is good: ``at most 5 %``, ``at least 3``, or both."""
+    if check.compare is not None:
+        return margin_text(check.compare)
     parts = []
     if check.minimum is not None:
         parts.append(f"at least {value_text(check.minimum, check.unit)}")
@@ -34,44 +53,61 @@ def bounds_text(check: Check) -> str:
     return " and ".join(parts)
 
 
-def rollback_reason(failed: Sequence[Tally]) -> str:
+def rollback_reason(failed: Sequence[AnyTally]) -> str:
     """Say which check failed first, and how."""
     tally = min(failed, key=lambda one: one.failed_at or 0)
-    point = (tally.failed_at or 0) - tally.grid.first
-    seen = tally.readings[: point + 1]
-    total = sum(reading.fails for reading in seen)
-    limit = tally.check.fail_after.consecutive
-    count = f"{tally.row} samples in a row" if tally.row == limit else f"{total} samples"
-    if count.startswith("1 "):
-        count = "one sample"
     when = format_duration(tally.grid.step * (tally.failed_at or 0))
     others = f" ({len(failed) - 1} more failed as well)" if len(failed) > 1 else ""
-    return f"{tally.check.name} {_fault(tally, seen)} in {count}, after {when}{others}"
+    return f"{tally.check.name} {_failure(tally)}, after {when}{others}"
 
 
-def promote_reason(policy: Policy, requests: float, tallies: Sequence[Tally]) -> str:
-    """Say what was good."""
-    worst = ", ".join(
-        f"{tally.check.name} at worst {value_text(tally.worst, tally.check.unit)}"
-        for tally in tallies
-    )
-    window = format_duration(policy.window)
-    return f"every check passed for {window} and {requests:.0f} requests: {worst}"
+def promote_reason(point: int, requests: float, tallies: Sequence[AnyTally]) -> str:
+    """Say what was good at the point of the promotion."""
+    grid = tallies[0].grid
+    early = point < grid.first + grid.window
+    told = ", ".join(_good(tally, point, whole=early) for tally in tallies)
+    span = format_duration(grid.step * min(grid.window, point - grid.first))
+    head = "every check is established to be good after" if early else "every check passed for"
+    return f"{head} {span} and {requests:.0f} requests: {told}"
 
 
 def inconclusive_reason(
-    policy: Policy, requests: float, tallies: Sequence[Tally], elapsed: float
+    policy: Policy, requests: float, tallies: Sequence[AnyTally], elapsed: float
 ) -> str:
     """Say what is still missing."""
     open_window = elapsed < policy.delay + policy.window
     missing = [_open_window(policy)] if open_window else []
     missing += [_missing_requests(policy, requests)]
-    missing += [
-        _bad_now(tally) or _missing_samples(policy, tally, open_window) for tally in tallies
-    ]
+    missing += [_missing(policy, tally, open_window) for tally in tallies]
     told = [text for text in missing if text]
     spent = format_duration(max(0, int(elapsed)))
     return f"after {spent}: {'; '.join(told) or 'the last samples are awaited'}"
+
+
+def _failure(tally: AnyTally) -> str:
+    if isinstance(tally, CompareTally):
+        seen = seen_text(tally, tally.failed_at or 0, whole=True)
+        return f"was {seen} ({margin_text(tally.comparison)} is good)"
+    seen_readings = tally.readings[: (tally.failed_at or 0) - tally.grid.first + 1]
+    total = sum(reading.fails for reading in seen_readings)
+    limit = tally.check.fail_after.consecutive
+    count = f"{tally.row} samples in a row" if tally.row == limit else f"{total} samples"
+    if count.startswith("1 "):
+        count = "one sample"
+    return f"{_fault(tally, seen_readings)} in {count}"
+
+
+def _good(tally: AnyTally, point: int, *, whole: bool) -> str:
+    if isinstance(tally, CompareTally):
+        return f"{tally.check.name} {seen_text(tally, point, whole=whole)}"
+    return f"{tally.check.name} at worst {value_text(tally.worst, tally.check.unit)}"
+
+
+def _missing(policy: Policy, tally: AnyTally, open_window: bool) -> str:
+    if isinstance(tally, CompareTally):
+        told = "" if open_window else unsettled_text(tally, policy.coverage - EPSILON)
+        return bad_comparison(tally) or told
+    return _bad_now(tally) or _missing_samples(policy, tally, open_window)
 
 
 def _fault(tally: Tally, seen: Sequence[Reading]) -> str:

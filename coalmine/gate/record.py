@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from coalmine._base.files import write_atomic
+from coalmine.gate.counters import ratio_series
+from coalmine.gate.evidence import Grid, grid_of
 from coalmine.gate.judge import Verdict
+from coalmine.gate.model import Check
 from coalmine.gate.plan import Plan
 from coalmine.gate.reasons import bounds_text
 from coalmine.gate.runner import Tick
@@ -35,10 +38,12 @@ def gate_record(
         facts: ``release_id``, ``service``, ``canary``, ``stable``.
     """
     decision, ended = tick.decision, tick.decision.verdict is not Verdict.CONTINUE
+    since_time = since.timestamp()
+    grid = grid_of(plan.policy, since_time, tick.now)
     checks = tick.evidence.checks if tick.evidence else {}
     return {
         **facts,
-        "since": _time_text(since.timestamp()),
+        "since": _time_text(since_time),
         "updated": _time_text(tick.now),
         "ended": _time_text(tick.now) if ended else None,
         "verdict": str(decision.verdict),
@@ -55,7 +60,7 @@ def gate_record(
                 "good": bounds_text(check),
                 "query": plan.queries[check.name],
                 "result": _result(decision.checks, check.name),
-                "series": [_series(one) for one in checks.get(check.name, ())],
+                **_measured(check, checks.get(check.name, ()), grid),
             }
             for check in plan.policy.checks
         ],
@@ -83,6 +88,17 @@ def read_record(path: Path) -> dict[str, Any] | None:
 def _result(results: Any, name: str) -> dict[str, Any] | None:  # noqa: ANN401 - a tuple of results
     found = next((result for result in results if result.name == name), None)
     return None if found is None else asdict(found)
+
+
+def _measured(check: Check, series: Sequence[Series], grid: Grid) -> dict[str, Any]:
+    """Give the samples; of a comparison also the ratios that they add up to."""
+    samples = [_series(one) for one in series]
+    if check.compare is None:
+        return {"series": samples}
+    return {
+        "series": [_series(one) for one in ratio_series(check.compare, series, grid)],
+        "counters": samples,
+    }
 
 
 def _series(series: Series) -> dict[str, Any]:

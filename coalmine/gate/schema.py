@@ -7,9 +7,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from coalmine.gate.comparison import (
+    Comparison,
+    SlowerThan,
+    Undecided,
+    compare_query,
+    latency_query,
+)
 from coalmine.gate.duration import format_duration, parse_duration
 from coalmine.gate.model import Check, FailAfter, NoData, OnInconclusive, Policy
-from coalmine.gate.presets import PRESETS, REQUESTS
+from coalmine.gate.presets import BUCKETS, COUNTERS, PRESETS, REQUEST_COUNTERS
 from coalmine.gate.template import check_template
 
 __all__ = ["PolicyFile"]
@@ -35,10 +42,25 @@ def _query(value: object) -> str:
     return value.strip()
 
 
+def _counter(value: object) -> str:
+    if not isinstance(value, str) or "${revision}" not in value:
+        raise ValueError(
+            "the counters of a revision are PromQL in a string that names it "
+            'as "${revision}", which is the canary and then stable'
+        )
+    check_template(value.replace("${revision}", "${canary}"))
+    return value.strip()
+
+
+Counter = Annotated[str, BeforeValidator(_counter)]
 Name = Annotated[str, BeforeValidator(_name)]
 Query = Annotated[str, BeforeValidator(_query)]
 Seconds = Annotated[float, BeforeValidator(parse_duration)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Share = Annotated[float, Field(strict=True, ge=0, lt=1)]
+Quantile = Annotated[float, Field(strict=True, gt=0, lt=1)]
+Slower = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+Probability = Annotated[float, Field(strict=True, gt=0, le=0.5)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 
 
@@ -58,13 +80,93 @@ class _FailAfter(_Part):
 
 
 class _Requests(_Part):
-    query: Query
+    preset: str | None = None
+    query: Query | None = None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if (self.preset is None) == (self.query is None):
+            raise ValueError("requests has either a preset or a query; give one of them")
+        if self.preset is not None and self.preset not in REQUEST_COUNTERS:
+            known = ", ".join(REQUEST_COUNTERS)
+            raise ValueError(f"{self.preset!r} is no preset of requests; known are {known}")
+        return self
+
+    def made(self) -> str:
+        return self.query or REQUEST_COUNTERS[self.preset or ""]
+
+
+class _Compare(_Part):
+    preset: str | None = None
+    bad: Counter | None = None
+    total: Counter | None = None
+    bucket: Counter | None = None
+    margin: Share | None = None
+    quantile: Quantile | None = None
+    slower: Slower | None = None
+    false_rollback: Probability = 0.05
+    false_promotion: Probability = 0.05
+    undecided: Undecided = Undecided.ESTIMATE
+    early_pass: Annotated[bool, Field(strict=True)] = True
+
+    @property
+    def of_latency(self) -> bool:
+        return self.bucket is not None or self.preset in BUCKETS
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if (self.bad is None) != (self.total is None):
+            raise ValueError("bad and total belong together; give both")
+        given = [self.preset, self.bad, self.bucket]
+        if sum(one is not None for one in given) != 1:
+            raise ValueError(
+                "a comparison has either a preset, or bad and total, or bucket; give one of them"
+            )
+        if self.preset is not None and self.preset not in {**COUNTERS, **BUCKETS}:
+            known = ", ".join([*COUNTERS, *BUCKETS])
+            raise ValueError(f"{self.preset!r} is no preset of a comparison; known are {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _says_how_much(self) -> Self:
+        if self.of_latency and (self.quantile is None or self.slower is None):
+            raise ValueError("a comparison of latency needs quantile and slower; give both")
+        if self.of_latency and self.margin is not None:
+            raise ValueError("a comparison of latency takes no margin; slower says how much")
+        if not self.of_latency and self.margin is None:
+            raise ValueError("a comparison of ratios needs a margin; add it")
+        if not self.of_latency and not (self.quantile is None and self.slower is None):
+            raise ValueError("quantile and slower are for comparisons of latency; remove them")
+        return self
+
+    def query(self) -> str:
+        if self.of_latency:
+            return latency_query(self.bucket or BUCKETS[self.preset or ""])
+        preset = COUNTERS.get(self.preset or "")
+        if preset:
+            return compare_query(preset.bad, preset.total)
+        return compare_query(self.bad or "", self.total or "")
+
+    def made(self) -> Comparison:
+        slow = None if self.slower is None else SlowerThan(self.quantile or 0.0, self.slower)
+        return Comparison(
+            margin=self.margin or 0.0,
+            false_rollback=self.false_rollback,
+            false_promotion=self.false_promotion,
+            undecided=self.undecided,
+            early_pass=self.early_pass,
+            slower=slow,
+        )
+
+
+THRESHOLD_ONLY = ("min", "max", "fail_after", "no_data", "over")
 
 
 class _Check(_Part):
     name: Name
     preset: str | None = None
     query: Query | None = None
+    compare: _Compare | None = None
     min: Number | None = None
     max: Number | None = None
     fail_after: _FailAfter | None = None
@@ -73,8 +175,11 @@ class _Check(_Part):
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        if (self.preset is None) == (self.query is None):
-            raise ValueError("a check has either a preset or a query; give one of them")
+        given = [self.preset, self.query, self.compare]
+        if sum(one is not None for one in given) != 1:
+            raise ValueError("a check has either a preset or a query or compare; give one of them")
+        if self.compare is not None:
+            return self._is_comparison()
         if self.preset is not None and self.preset not in PRESETS:
             raise ValueError(f"{self.preset!r} is no preset; known are {', '.join(PRESETS)}")
         if self.min is None and self.max is None:
@@ -85,7 +190,32 @@ class _Check(_Part):
             raise ValueError("over must be longer than nothing")
         return self
 
+    def _is_comparison(self) -> Self:
+        strange = [name for name in THRESHOLD_ONLY if getattr(self, name) is not None]
+        if strange:
+            raise ValueError(f"a check with compare takes no {strange[0]}; remove it")
+        return self
+
     def made(self, no_data: NoData, window: float) -> Check:
+        """Give what it says; ``no_data`` and ``window`` are those of the policy."""
+        return self._compared(window) if self.compare else self._held(no_data, window)
+
+    def _compared(self, window: float) -> Check:
+        assert self.compare is not None
+        return Check(
+            name=self.name,
+            query=self.compare.query(),
+            minimum=None,
+            maximum=None,
+            fail_after=FailAfter(),
+            no_data=NoData.WAIT,
+            over=window,
+            preset=self.compare.preset or "",
+            unit="ratio",
+            compare=self.compare.made(),
+        )
+
+    def _held(self, no_data: NoData, window: float) -> Check:
         preset = PRESETS.get(self.preset or "")
         limits = self.fail_after.model_dump() if self.fail_after else {}
         return Check(
@@ -111,7 +241,7 @@ class _Spec(_Part):
     no_data: NoData
     checks: Annotated[tuple[_Check, ...], Field(min_length=1)]
     on_inconclusive: OnInconclusive = OnInconclusive.INCONCLUSIVE
-    requests: _Requests = _Requests.model_construct(query=REQUESTS)
+    requests: _Requests = _Requests(preset="envoy")
 
     @model_validator(mode="after")
     def _times_fit(self) -> Self:
@@ -160,5 +290,5 @@ class PolicyFile(_Part):
             coverage=spec.coverage,
             checks=tuple(check.made(spec.no_data, spec.window) for check in spec.checks),
             on_inconclusive=spec.on_inconclusive,
-            requests=spec.requests.query,
+            requests=spec.requests.made(),
         )

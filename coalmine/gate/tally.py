@@ -12,7 +12,7 @@ from coalmine.gate.evidence import Grid, Reading, read_check, values_by_point
 from coalmine.gate.model import Check, FailAfter
 from coalmine.metrics.protocol import Series
 
-__all__ = ["CheckResult", "CheckState", "Tally", "tally_check"]
+__all__ = ["CheckResult", "CheckState", "Compared", "Tally", "tally_check"]
 
 EPSILON = 1e-9
 
@@ -31,6 +31,33 @@ class CheckState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """What a comparison knows at the last point.
+
+    Attributes:
+        canary_bad: The canary's bad answers since the delay.
+        canary: All its answers.
+        stable_bad: Stable's bad answers.
+        stable: All its answers.
+        worse: Natural logarithm of the evidence for worse than the margin.
+        worse_needed: At which value of it the canary is rolled back.
+        not_worse: Natural logarithm of the evidence for better than the margin.
+        not_worse_needed: At which value of it the check passes before the window is over.
+        settled_at: Unix seconds of the sample at which not worse was established, or None.
+    """
+
+    canary_bad: float
+    canary: float
+    stable_bad: float
+    stable: float
+    worse: float
+    worse_needed: float
+    not_worse: float
+    not_worse_needed: float
+    settled_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class CheckResult:
     """How one check stands, for people and for the evidence.
 
@@ -43,6 +70,7 @@ class CheckResult:
         last: The newest value; None where there is none.
         worst: The value nearest to, or farthest beyond, a bound; None where there is none.
         failed_at: Unix seconds of the sample with which it failed for good, or None.
+        compared: What a comparison knows; None for a threshold and while nothing was measured.
     """
 
     name: str
@@ -53,6 +81,7 @@ class CheckResult:
     last: float | None
     worst: float | None
     failed_at: float | None
+    compared: Compared | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +118,14 @@ class Tally:
     def good_at(self, point: int) -> bool:
         """Tell whether the newest reading up to a point was good."""
         return self.latest[point - self.grid.first] is True
+
+    def passes_early(self, point: int, coverage: float) -> bool:  # noqa: ARG002 - as for others
+        """Tell that a threshold has to be kept for the whole window."""
+        return False
+
+    def passes(self, point: int, coverage: float) -> bool:
+        """Tell whether a canary could be promoted at a point once the window is over."""
+        return self.coverage_at(point) >= coverage - EPSILON and self.good_at(point)
 
     def result(self, coverage: float) -> CheckResult:
         """Sum it up at the last point."""

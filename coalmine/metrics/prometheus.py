@@ -20,6 +20,7 @@ from prometheus_api_client import PrometheusConnect
 from urllib3.util.retry import Retry
 
 from coalmine._base.errors import InputError
+from coalmine.metrics.access import Access, access_from_environment
 from coalmine.metrics.protocol import BadQueryError, MetricsUnavailableError, Sample, Series
 
 __all__ = ["PrometheusSource"]
@@ -36,17 +37,19 @@ class PrometheusSource:
     Args:
         url: Base URL, ``http://`` or ``https://``.
         timeout: Seconds to wait for a connection, and then for each part of the answer.
+        access: What to send and whom to trust; from the environment unless told.
 
     Raises:
-        InputError: The URL is none.
+        InputError: The URL is none, or what the environment says of the access is wrong.
     """
 
-    def __init__(self, url: str, *, timeout: float = 10.0) -> None:
+    def __init__(self, url: str, *, timeout: float = 10.0, access: Access | None = None) -> None:
         self._url, self._host = _checked_url(url)
         session = requests.Session()
         # A proxy from the environment can never reach our own loopback.
         session.trust_env = not _is_loopback(urlsplit(self._url).hostname or "")
         session.hooks["response"].append(self._check)
+        _grant(session, access_from_environment() if access is None else access)
         self._client = PrometheusConnect(
             url=self._url,
             session=session,
@@ -137,6 +140,24 @@ class PrometheusSource:
         return MetricsUnavailableError(
             f"what answers at {self._host} is no Prometheus: it sent {what}", fix=REACH_FIX
         )
+
+
+def _grant(session: requests.Session, access: Access) -> None:
+    """Set what is sent with every request, and whom to trust."""
+    session.cert = access.certificate
+    session.verify = (access.ca_file or True) if access.verify else False
+    if access.basic:
+        user, password = (part.encode() for part in access.basic)
+        session.auth = (user, password)
+    if access.headers:
+        session.headers.update(access.headers)
+    if "Authorization" in access.headers:
+        # As an auth of the session it stands; as a mere header ~/.netrc would replace it.
+        session.auth = _unchanged
+
+
+def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
 
 
 def _one_series(entry: Mapping[str, Any]) -> Series:

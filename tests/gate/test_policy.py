@@ -78,6 +78,13 @@ def test_a_policy_elsewhere_is_refused() -> None:
 
 
 FAULTS = [
+    (
+        "spec:",
+        "spec:\n  requests: {preset: nginx}",
+        "'nginx' is no preset of requests; known are env",
+        "",
+    ),
+    ("spec:", "spec:\n  requests: {}", "requests has either a preset or a query", ""),
     ("coverage: 0.75", "covrage: 0.75", "p.yaml:11: spec.covrage: is no field", "write coverage"),
     ("      max: 0.01\n", "", r"p.yaml:15: spec.checks\[0\]: a check without a threshold", ""),
     (

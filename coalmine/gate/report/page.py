@@ -193,7 +193,7 @@ def _check_chart(
     check: Mapping[str, Any], gate: Mapping[str, Any], bounds: Sequence[Threshold], unit: str
 ) -> Chart:
     series = {
-        (_series_label(one, check["name"]), "canary"): [(t, float(v)) for t, v in one["samples"]]
+        (_series_label(one, check["name"]), _role(one)): [(t, float(v)) for t, v in one["samples"]]
         for one in check.get("series") or ()
     }
     begin = seconds_of(gate.get("since")) or 0.0
@@ -207,6 +207,11 @@ def _check_chart(
         thresholds=bounds,
         most_possible=1.0 if unit == "ratio" else math.inf,
     )
+
+
+def _role(series: Mapping[str, Any]) -> str:
+    side = (series.get("labels") or {}).get("side")
+    return "stable" if side == "stable" else "canary"
 
 
 def _series_label(series: Mapping[str, Any], name: str) -> str:

@@ -1,0 +1,14 @@
+"""The quick form of ``gate_quality``: one rate, one base error rate. ``--full`` for all."""
+
+from __future__ import annotations
+
+import sys
+
+from gate_quality import BASES, RATES, run
+from gate_traffic import FAULTS
+
+if __name__ == "__main__":
+    if "--full" in sys.argv[1:]:
+        run(RATES, BASES, FAULTS, 100)
+    else:
+        run((10.0,), (0.001,), ("none", "x5", "fifth fails", "stops"), 30)
