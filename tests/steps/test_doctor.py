@@ -55,7 +55,7 @@ def test_missing_packages_are_named_with_how_to_get_them(
     monkeypatch.setattr(doctor, "_version", lambda name: "" if name == "dbos" else "1.0")
     result = _doctor(tmp_path)
     assert result.exit_code == 1
-    assert 'make setup' in result.stdout
+    assert "make setup" in result.stdout
     assert "Missing: dbos" in result.stdout.splitlines()[-1]
 
 
@@ -66,7 +66,7 @@ def test_what_is_optional_may_be_missing(
     monkeypatch.setattr(doctor, "_which", lambda name: f"/bin/{name}")
     result = _doctor(tmp_path)
     assert result.exit_code == 0
-    assert 'make setup' in result.stdout
+    assert "make setup" in result.stdout
 
 
 def test_it_works_where_only_the_core_is_installed(tmp_path: Path) -> None:
