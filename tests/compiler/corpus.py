@@ -56,15 +56,31 @@ def listed(items: list):
 
 
 @dsl.container_component
-def joined(text: str):
-    return dsl.ContainerSpec(image="i", command=["c", dsl.ConcatPlaceholder(["--x=", text])])
+def structured(
+    text: str,
+    out: dsl.OutputPath(str),
+    extra: Optional[str] = None,
+    count: Optional[int] = None,
+    ready: str = "default",
+):
+    concat, if_present = dsl.ConcatPlaceholder, dsl.IfPresentPlaceholder
+    return dsl.ContainerSpec(
+        image="i",
+        command=["c", concat(["--x=", text, "/", concat([text, "!"])])],
+        args=[
+            if_present("extra", then=["--extra", extra], else_=["--none"]),
+            if_present("count", then=concat(["--count=", count])),
+            if_present("ready", then=["--ready", concat(["<", ready, ">"])]),
+            concat(["a", if_present("extra", then=extra, else_="nothing"), "z"]),
+            if_present("extra", then=[if_present("count", then=["both", count]), "{ }"]),
+            concat(["", out]),
+        ],
+    )
 
 
 @dsl.container_component
-def maybe(text: str = ""):
-    return dsl.ContainerSpec(
-        image="i", command=["c"], args=[dsl.IfPresentPlaceholder("text", then=["--x", text])]
-    )
+def careless(text: Optional[str] = None):
+    return dsl.ContainerSpec(image="i", command=["c", text])
 
 
 @dsl.component(base_image="python:3.11")
@@ -166,6 +182,20 @@ def operators(count: int, ratio: float, flag: bool, word: str):
         for compare in COMPARISONS:
             with dsl.If(compare(left, right)):
                 tick()
+
+
+@dsl.pipeline
+def inside(text: str, extra: Optional[str] = None):
+    structured(text=text, extra=extra)
+
+
+@corpus
+def structures(text: str = "it's"):
+    one = structured(text="$HOME \"it's\" {'a': [1]} \\u00e9 ☃\tx\ny")
+    structured(text=one.outputs["out"], extra="x y", count=7)
+    structured(text='{"Concat": ["a"]} $(date) }}', extra=one.outputs["out"], ready="")
+    inside(text=text)
+    inside(text=text, extra=text)
 
 
 @corpus
@@ -281,13 +311,8 @@ def no_fstring(text: str = "x"):
 
 
 @corpus
-def no_concat():
-    joined(text="x")
-
-
-@corpus
-def no_if_present():
-    maybe()
+def no_absent_value():
+    careless()
 
 
 @corpus

@@ -48,8 +48,6 @@ def test_pieces_survive_the_way_through_the_ir(piece: list[str | InputRef | Outp
         "{{$.outputs.parameters['ghost'].output_file}}",
         "{{$.pipeline_job_name}}",
         "{{$.inputs.parameters['x']",
-        '{"IfPresent": {"InputName": "x", "Then": ["a"]}}',
-        '{"Concat": ["a", "b"]}',
     ],
 )
 def test_other_placeholders_are_refused(text: str) -> None:
