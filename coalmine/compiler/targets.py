@@ -14,7 +14,7 @@ from coalmine.compiler.ir.document import load_documents
 from coalmine.compiler.manifest import Manifest
 from coalmine.compiler.source import compile_source
 
-__all__ = ["Compiled", "Target", "compile_pipeline"]
+__all__ = ["Compiled", "Target", "compile_pipeline", "read_pipeline"]
 
 
 class Target(StrEnum):
@@ -64,7 +64,16 @@ def compile_pipeline(path: Path, target: Target, *, pipeline: str = "") -> Compi
     return Compiled(manifest.to_yaml(header=header), manifest.notes)
 
 
+def read_pipeline(path: Path, *, pipeline: str = "") -> Graph:
+    """Read a pipeline, source or compiled, as the flat graph; see ``compile_pipeline``."""
+    return read_graph_text(_ir(path, pipeline), source=str(path))
+
+
 def _ir(path: Path, pipeline: str) -> str:
+    if not path.is_file():
+        raise InputError(
+            "does not exist", field=str(path), fix="give a .py file or a compiled .yaml"
+        )
     if path.suffix == ".py":
         return compile_source(path, pipeline=pipeline)
     if path.suffix not in {".yaml", ".yml", ".json"}:
