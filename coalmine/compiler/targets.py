@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from coalmine._base.errors import InputError
 from coalmine.compiler import argo, tekton
 from coalmine.compiler.graph import Graph
-from coalmine.compiler.ir import read_graph_text
-from coalmine.compiler.ir.document import load_documents
 from coalmine.compiler.source import compile_source
 
 __all__ = ["Compiled", "Target", "compile_pipeline", "compile_targets", "read_pipeline"]
@@ -65,7 +65,7 @@ def compile_targets(
     text = _ir(path, pipeline)
     graph = None
     if set(targets) - {Target.KFP}:
-        graph = read_graph_text(text, source=str(path))
+        graph = _read(text, path)
     elif path.suffix != ".py":
         _check_compiled(text, path)
     return {
@@ -76,7 +76,18 @@ def compile_targets(
 
 def read_pipeline(path: Path, *, pipeline: str = "") -> Graph:
     """Read a pipeline, source or compiled, as the flat graph; see ``compile_pipeline``."""
-    return read_graph_text(_ir(path, pipeline), source=str(path))
+    return _read(_ir(path, pipeline), path)
+
+
+def _read(text: str, path: Path) -> Graph:
+    reader = _import_reader()
+    graph: Graph = reader.read_graph_text(text, source=str(path))
+    return graph
+
+
+def _import_reader() -> ModuleType:
+    """Import what reads IR: it is heavy, and a source gives the time to do it in."""
+    return import_module("coalmine.compiler.ir")
 
 
 def _ir(path: Path, pipeline: str) -> str:
@@ -85,7 +96,7 @@ def _ir(path: Path, pipeline: str) -> str:
             "does not exist", field=str(path), fix="give a .py file or a compiled .yaml"
         )
     if path.suffix == ".py":
-        return compile_source(path, pipeline=pipeline)
+        return compile_source(path, pipeline=pipeline, meanwhile=_import_reader)
     if path.suffix not in {".yaml", ".yml", ".json"}:
         raise InputError(
             "is neither a pipeline source nor a compiled pipeline",
@@ -101,6 +112,8 @@ def _ir(path: Path, pipeline: str) -> str:
 
 
 def _check_compiled(text: str, path: Path) -> None:
+    from coalmine.compiler.ir.document import load_documents  # noqa: PLC0415 - it is heavy
+
     try:
         first = load_documents(text)[0]
     except InputError as error:
