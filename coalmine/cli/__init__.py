@@ -26,6 +26,7 @@ COMMANDS = {
     "send": "Send a CloudEvent to a launcher.",
     "launcher": "Receive events and run releases.",
     "compile": "Compile a pipeline for an engine.",
+    "graph": "Show a pipeline's graph.",
     "step": "Do the work of one task of a release.",
     "gate": "Judge a canary by a policy, and exit with the verdict.",
     "doctor": "Say what is here, what is missing and how to get it.",

@@ -32,14 +32,10 @@ def command(pipeline_file: Path, target: str, output: Path | None, pipeline: str
     PIPELINE is a .py file in the Kubeflow Pipelines DSL, or KFP IR as .yaml. What the target
     cannot do is an error that names the task; see docs/compile-targets.md.
     """
-    from coalmine._base.errors import CoalmineError, InputError  # noqa: PLC0415 - `--help` is quick
+    from coalmine._base.errors import CoalmineError  # noqa: PLC0415 - `--help` is quick
     from coalmine._base.files import write_atomic  # noqa: PLC0415
     from coalmine.compiler.targets import Target, compile_pipeline  # noqa: PLC0415
 
-    if not pipeline_file.is_file():
-        raise InputError(
-            "does not exist", field=str(pipeline_file), fix="give a .py file or a compiled .yaml"
-        )
     compiled = compile_pipeline(pipeline_file, Target(target), pipeline=pipeline)
     for note in compiled.notes:
         click.echo(f"Note: {note}", err=True)

@@ -9,6 +9,7 @@ import importlib.util
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from coalmine._base.errors import InputError
@@ -19,12 +20,15 @@ EXPLAINED = 3
 LONGEST_SECONDS = 120
 
 
-def compile_source(path: Path, *, pipeline: str = "") -> str:
+def compile_source(
+    path: Path, *, pipeline: str = "", meanwhile: Callable[[], object] = lambda: None
+) -> str:
     """Compile a pipeline source with the KFP SDK.
 
     Args:
         path: A .py file with a function under ``@dsl.pipeline``.
         pipeline: The function's or the pipeline's name, where the file has several.
+        meanwhile: What to do while kfp is at work; importing kfp alone takes more than a second.
 
     Returns:
         The IR as kfp writes it: YAML of one or two documents.
@@ -40,36 +44,39 @@ def compile_source(path: Path, *, pipeline: str = "") -> str:
         )
     with tempfile.TemporaryDirectory(prefix="coalmine-compile-") as folder:
         output = Path(folder) / "pipeline.yaml"
-        _run(path, output, pipeline)
+        _run(path, output, pipeline, meanwhile)
         return output.read_text(encoding="utf-8")
 
 
-def _run(path: Path, output: Path, pipeline: str) -> None:
+def _run(path: Path, output: Path, pipeline: str, meanwhile: Callable[[], object]) -> None:
     command = [sys.executable, "-m", "coalmine.compiler._kfp", str(path), str(output), pipeline]
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            timeout=LONGEST_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise InputError(
-            f"did not compile within {LONGEST_SECONDS} seconds",
-            field=str(path),
-            fix="a pipeline source should only wire components; do the work inside of them",
-        ) from None
-    if done.returncode == 0 and output.is_file():
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    ) as process:
+        try:
+            meanwhile()
+            _, said_on_stderr = process.communicate(timeout=LONGEST_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise InputError(
+                f"did not compile within {LONGEST_SECONDS} seconds",
+                field=str(path),
+                fix="a pipeline source should only wire components; do the work inside of them",
+            ) from None
+        finally:
+            process.kill()
+    if process.returncode == 0 and output.is_file():
         return
-    said = done.stderr.strip().splitlines() or [f"it ended with exit code {done.returncode}"]
+    said = said_on_stderr.strip().splitlines()
+    said = said or [f"it ended with exit code {process.returncode}"]
     raise InputError(
         f"does not compile: {said[-1]}",
         field=str(path),
         fix="name one with --pipeline"
-        if done.returncode == EXPLAINED
+        if process.returncode == EXPLAINED
         else f"see what Python says about it: {Path(sys.executable).name} {path}",
     )

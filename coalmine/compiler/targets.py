@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from coalmine._base.errors import InputError
 from coalmine.compiler import argo, tekton
 from coalmine.compiler.graph import Graph
-from coalmine.compiler.ir import read_graph_text
-from coalmine.compiler.ir.document import load_documents
-from coalmine.compiler.manifest import Manifest
 from coalmine.compiler.source import compile_source
 
-__all__ = ["Compiled", "Target", "compile_pipeline"]
+__all__ = ["Compiled", "Target", "compile_pipeline", "compile_targets", "read_pipeline"]
 
 
 class Target(StrEnum):
@@ -42,31 +42,61 @@ LOWER = {Target.TEKTON: tekton.lower, Target.ARGO: argo.lower}
 
 
 def compile_pipeline(path: Path, target: Target, *, pipeline: str = "") -> Compiled:
-    """Compile a pipeline for a target.
+    """Compile a pipeline for one target; see ``compile_targets``."""
+    return compile_targets(path, [target], pipeline=pipeline)[target]
+
+
+def compile_targets(
+    path: Path, targets: Collection[Target], *, pipeline: str = ""
+) -> dict[Target, Compiled]:
+    """Compile a pipeline for several targets, reading it once.
 
     The same pipeline gives the same bytes on every machine: no time and no absolute path is in
     the result.
 
     Args:
         path: A .py source, or KFP IR as .yaml, .yml or .json.
-        target: What to compile to.
+        targets: What to compile to.
         pipeline: Which pipeline of a source, where it has several.
 
     Raises:
-        InputError: The pipeline is wrong, or asks for something the target cannot do.
+        InputError: The pipeline is wrong, or asks for something that one of the targets cannot do.
     """
     text = _ir(path, pipeline)
-    if target is Target.KFP:
-        return Compiled(text)
-    graph = read_graph_text(text, source=str(path))
-    manifest = _lowered(graph, target, path)
-    header = (f"Made by: coalmine compile {_shown(path)} --target {target}", "Do not edit.")
-    return Compiled(manifest.to_yaml(header=header), manifest.notes)
+    graph = None
+    if set(targets) - {Target.KFP}:
+        graph = _read(text, path)
+    elif path.suffix != ".py":
+        _check_compiled(text, path)
+    return {
+        target: _lowered(graph, target, path) if graph and target in LOWER else Compiled(text)
+        for target in targets
+    }
+
+
+def read_pipeline(path: Path, *, pipeline: str = "") -> Graph:
+    """Read a pipeline, source or compiled, as the flat graph; see ``compile_pipeline``."""
+    return _read(_ir(path, pipeline), path)
+
+
+def _read(text: str, path: Path) -> Graph:
+    reader = _import_reader()
+    graph: Graph = reader.read_graph_text(text, source=str(path))
+    return graph
+
+
+def _import_reader() -> ModuleType:
+    """Import what reads IR: it is heavy, and a source gives the time to do it in."""
+    return import_module("coalmine.compiler.ir")
 
 
 def _ir(path: Path, pipeline: str) -> str:
+    if not path.is_file():
+        raise InputError(
+            "does not exist", field=str(path), fix="give a .py file or a compiled .yaml"
+        )
     if path.suffix == ".py":
-        return compile_source(path, pipeline=pipeline)
+        return compile_source(path, pipeline=pipeline, meanwhile=_import_reader)
     if path.suffix not in {".yaml", ".yml", ".json"}:
         raise InputError(
             "is neither a pipeline source nor a compiled pipeline",
@@ -74,28 +104,35 @@ def _ir(path: Path, pipeline: str) -> str:
             fix="give a .py file, or KFP IR as .yaml",
         )
     try:
-        text = path.read_text(encoding="utf-8")
-        first = load_documents(text)[0]
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"cannot be read: {error}", field=str(path), fix="give a compiled pipeline"
         ) from None
+
+
+def _check_compiled(text: str, path: Path) -> None:
+    from coalmine.compiler.ir.document import load_documents  # noqa: PLC0415 - it is heavy
+
+    try:
+        first = load_documents(text)[0]
     except InputError as error:
         raise InputError(error.message, field=str(path), fix=error.fix) from None
-    if "pipelineInfo" not in first:
+    if "schemaVersion" not in first:
         raise InputError(
-            "holds no compiled pipeline: pipelineInfo is missing",
+            "holds no compiled pipeline: schemaVersion is missing",
             field=str(path),
             fix="give a file that the KFP 2 compiler has written, or a .py file",
         )
-    return text
 
 
-def _lowered(graph: Graph, target: Target, path: Path) -> Manifest:
+def _lowered(graph: Graph, target: Target, path: Path) -> Compiled:
     try:
-        return LOWER[target](graph)
+        manifest = LOWER[target](graph)
     except InputError as error:
         raise InputError(error.message, field=str(path), fix=error.fix) from None
+    header = (f"Made by: coalmine compile {_shown(path)} --target {target}", "Do not edit.")
+    return Compiled(manifest.to_yaml(header=header), manifest.notes)
 
 
 def _shown(path: Path) -> str:

@@ -8,7 +8,6 @@ refused. There is no wait between retries.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from coalmine._base.errors import InputError
@@ -17,10 +16,8 @@ from coalmine.compiler.graph import (
     Constant,
     Graph,
     InputRef,
-    Operator,
     OutputPath,
     Parameter,
-    ParameterRef,
     Piece,
     Task,
     TaskOutputRef,
@@ -29,14 +26,11 @@ from coalmine.compiler.graph import (
 from coalmine.compiler.manifest import Manifest, Place
 from coalmine.compiler.order import ancestors, inherited_conditions, waits_for
 from coalmine.compiler.pod import SIMPLE_NAME, pod_text, resources
+from coalmine.compiler.tekton_when import plain, reference, says_whole_numbers, when
 
 __all__ = ["lower"]
 
 TARGET = "tekton"
-VARIABLE = re.compile(
-    r"\$\((params|results|tasks|context|workspaces|steps?|inputs|outputs|finally|artifacts"
-    r"|credentials|resources|sidecars)\b"
-)
 DEFAULT_RUN_TIMEOUT = 3600
 
 
@@ -87,7 +81,7 @@ def _task(task: Task, conditions: tuple[Condition, ...], after: list[str]) -> di
     }
     written: dict[str, Any] = {"name": task.name}
     written["params"] = [{"name": name, "value": value} for name, value in arguments.items()]
-    written["when"] = [_when(item, task.name) for item in conditions]
+    written["when"] = [when(item, task.name) for item in conditions]
     written["runAfter"] = [name for name in after if name not in used]
     written["retries"] = task.retry.max_retries if task.retry else 0
     written["timeout"] = f"{task.timeout_seconds}s" if task.timeout_seconds else ""
@@ -109,34 +103,9 @@ def _arguments(task: Task) -> dict[str, str]:
 def _value(value: Value, where: Place) -> str:
     match value:
         case Constant(text):
-            return pod_text(_plain(text, where))
+            return pod_text(plain(text, where))
         case _:
-            return _reference(value)
-
-
-def _reference(value: ParameterRef | TaskOutputRef) -> str:
-    match value:
-        case ParameterRef(name):
-            return f"$(params.{name})"
-        case TaskOutputRef(task, output):
-            return f"$(tasks.{task}.results.{output})"
-
-
-def _when(condition: Condition, task: str) -> dict[str, Any]:
-    left, right = condition.left, condition.right
-    if isinstance(left, Constant):
-        left, right = right, left
-    where = Place(task, "condition", TARGET)
-    operator = "in" if condition.operator is Operator.EQUAL else "notin"
-    return {
-        "input": _side(left, where),
-        "operator": operator,
-        "values": [_side(right, where)],
-    }
-
-
-def _side(value: Value, where: Place) -> str:
-    return _plain(value.value, where) if isinstance(value, Constant) else _reference(value)
+            return reference(value)
 
 
 def _task_spec(task: Task, arguments: dict[str, str]) -> dict[str, Any]:
@@ -151,7 +120,7 @@ def _task_spec(task: Task, arguments: dict[str, str]) -> dict[str, Any]:
     step["command"] = [_piece(piece, task.name) for piece in task.command]
     step["args"] = [_piece(piece, task.name) for piece in task.args]
     step["env"] = [
-        {"name": name, "value": pod_text(_plain(text, Place(task.name, f"env {name!r}", TARGET)))}
+        {"name": name, "value": pod_text(plain(text, Place(task.name, f"env {name!r}", TARGET)))}
         for name, text in task.env
     ]
     step["computeResources"] = resources(task.resources)
@@ -166,7 +135,7 @@ def _task_spec(task: Task, arguments: dict[str, str]) -> dict[str, Any]:
 def _piece(piece: Piece, task: str) -> str:
     where = Place(task, "command line", TARGET)
     # A value may end in a dollar sign; with the text behind it that must make no variable.
-    _plain("".join(part if isinstance(part, str) else "$" for part in piece), where)
+    plain("".join(part if isinstance(part, str) else "$" for part in piece), where)
     return "".join(_part(part) for part in piece)
 
 
@@ -178,15 +147,6 @@ def _part(part: str | InputRef | OutputPath) -> str:
             return f"$(results.{name}.path)"
         case _:
             return pod_text(part)
-
-
-def _plain(text: str, where: Place) -> str:
-    if match := VARIABLE.search(text):
-        raise InputError(
-            f"{where}: the text {match[0]}... would be replaced by Tekton",
-            fix="pass it in a file or by another name; Tekton cannot quote it",
-        )
-    return text
 
 
 def _exact(text: str, where: Place) -> str:
@@ -214,6 +174,11 @@ def _notes(graph: Graph) -> tuple[str, ...]:
     if waiting:
         notes.append(
             f"Tekton retries at once; the wait between tries is left out for {', '.join(waiting)}."
+        )
+    if says_whole_numbers(graph):
+        notes.append(
+            "Tekton compares whole numbers as text: 5 is equal to 5, but not to 05 or +5. Outputs "
+            "and parameters that a condition reads have to be written plainly."
         )
     if sum(task.timeout_seconds or 0 for task in graph.tasks) >= DEFAULT_RUN_TIMEOUT:
         notes.append(

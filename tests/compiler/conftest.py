@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,9 +22,9 @@ from coalmine.compiler.graph import (
     Constant,
     Graph,
     InputRef,
-    Operator,
     OutputPath,
     ParameterRef,
+    ParameterType,
     Task,
     Value,
 )
@@ -70,6 +72,35 @@ def check_manifest(tmp_path: Path) -> Callable[[str], None]:
     return check
 
 
+READ: dict[ParameterType, Callable[[str], Any]] = {
+    ParameterType.STRING: str,
+    ParameterType.INTEGER: int,
+    ParameterType.DOUBLE: float,
+    ParameterType.BOOLEAN: lambda text: {"true": True, "false": False}[text.strip().lower()],
+}
+OPERATIONS: dict[str, Callable[[Any, Any], bool]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def evaluate(expression: str, names: Mapping[str, Any]) -> bool:
+    """Evaluate the part of CEL and of Argo's expressions that differs from Python in words only."""
+    words = {"&&": " and ", "||": " or ", "!": " not ", "true": "True", "false": "False"}
+    python = re.sub(
+        r"'[^']*'|&&|\|\||!(?!=)|\btrue\b|\bfalse\b",
+        lambda match: words.get(match[0], match[0]),
+        expression,
+    )
+    found = eval(python.strip(), {"__builtins__": {}}, dict(names))
+    assert isinstance(found, bool)
+    return found
+
+
 def output_of(outputs: Outputs, task: str, name: str) -> str:
     return outputs.get((task, name), f"<{task}.{name}>")
 
@@ -102,8 +133,8 @@ class GraphRun:
                 return output_of(self.outputs, of.task, of.output)
 
     def holds(self, item: Comparison) -> bool:
-        equal = self.value(item.left) == self.value(item.right)
-        return equal is (item.operator is Operator.EQUAL)
+        left, right = (READ[item.type](self.value(side)) for side in (item.left, item.right))
+        return OPERATIONS[item.operator.value](left, right) is not item.negated
 
     def command(self, task: Task) -> Command:
         given = {item.name: item.default or "" for item in task.inputs}
@@ -185,13 +216,6 @@ class TektonRun:
         return container(task["taskSpec"]["steps"][0], fill)
 
 
-QUOTED = r"'[^']*'"
-OPERAND = (
-    rf"({QUOTED}|inputs\.parameters\[{QUOTED}\]"
-    rf"|tasks\[{QUOTED}\]\.outputs\.parameters\[{QUOTED}\])"
-)
-
-
 @dataclass(frozen=True)
 class ArgoRun:
     """What Argo would run: tags are filled twice, ``when`` is an expression."""
@@ -238,16 +262,20 @@ class ArgoRun:
         return ready and ("when" not in task or self.holds(task["when"]))
 
     def holds(self, text: str) -> bool:
-        expression = text.removeprefix("{{= ").removesuffix(" }}")
-        found = re.findall(rf"{OPERAND} (==|!=) {OPERAND}", expression)
-        assert " && ".join(" ".join(one) for one in found) == expression
-        return all((self.operand(a) == self.operand(b)) is (op == "==") for a, op, b in found)
-
-    def operand(self, text: str) -> str:
-        if text.startswith("'"):
-            return text[1:-1]
-        names = re.findall(r"'([^']*)'", text)
-        return self.values()[names[0]] if len(names) == 1 else output_of(self.outputs, *names)
+        assert text.startswith("{{= ")
+        tasks: dict[str, Any] = {}
+        for name, output in re.findall(
+            r"tasks\['([^']*)'\]\.outputs\.parameters\['([^']*)'\]", text
+        ):
+            made = tasks.setdefault(name, SimpleNamespace(outputs=SimpleNamespace(parameters={})))
+            made.outputs.parameters[output] = output_of(self.outputs, name, output)
+        names = {
+            "tasks": tasks,
+            "inputs": SimpleNamespace(parameters=self.values()),
+            "asInt": int,
+            "asFloat": float,
+        }
+        return evaluate(text.removeprefix("{{= ").removesuffix(" }}"), names)
 
     def command(self, name: str, given: list[dict[str, str]]) -> Command:
         inputs = {item["name"]: self.fill(item["value"], {}) for item in given}
@@ -264,6 +292,17 @@ class ArgoRun:
 
 def parameters_of(part: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     return list(part.get(key, {}).get("parameters", []))
+
+
+@pytest.fixture
+def condition_of_ir() -> Callable[[str, Mapping[str, Any]], bool]:
+    """Evaluate a condition as KFP has it, over typed values."""
+
+    def holds(condition: str, values: Mapping[str, Any]) -> bool:
+        inputs = SimpleNamespace(parameter_values=values)
+        return evaluate(condition, {"inputs": inputs, "int": int, "double": float})
+
+    return holds
 
 
 @pytest.fixture

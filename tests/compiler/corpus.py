@@ -6,6 +6,7 @@ No ``from __future__ import annotations`` here: kfp reads the annotations as typ
 # ruff: noqa: ANN201, UP045
 # mypy: ignore-errors
 
+import operator
 import sys
 import warnings
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, Optional
 from kfp import compiler, dsl, kubernetes
 
 PIPELINES: dict[str, Any] = {}
+COMPARISONS = (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge)
 
 
 def corpus(function: Any) -> Any:
@@ -54,15 +56,31 @@ def listed(items: list):
 
 
 @dsl.container_component
-def joined(text: str):
-    return dsl.ContainerSpec(image="i", command=["c", dsl.ConcatPlaceholder(["--x=", text])])
+def structured(
+    text: str,
+    out: dsl.OutputPath(str),
+    extra: Optional[str] = None,
+    count: Optional[int] = None,
+    ready: str = "default",
+):
+    concat, if_present = dsl.ConcatPlaceholder, dsl.IfPresentPlaceholder
+    return dsl.ContainerSpec(
+        image="i",
+        command=["c", concat(["--x=", text, "/", concat([text, "!"])])],
+        args=[
+            if_present("extra", then=["--extra", extra], else_=["--none"]),
+            if_present("count", then=concat(["--count=", count])),
+            if_present("ready", then=["--ready", concat(["<", ready, ">"])]),
+            concat(["a", if_present("extra", then=extra, else_="nothing"), "z"]),
+            if_present("extra", then=[if_present("count", then=["both", count]), "{ }"]),
+            concat(["", out]),
+        ],
+    )
 
 
 @dsl.container_component
-def maybe(text: str = ""):
-    return dsl.ContainerSpec(
-        image="i", command=["c"], args=[dsl.IfPresentPlaceholder("text", then=["--x", text])]
-    )
+def careless(text: Optional[str] = None):
+    return dsl.ContainerSpec(image="i", command=["c", text])
 
 
 @dsl.component(base_image="python:3.11")
@@ -132,7 +150,93 @@ def ended(text: str = "x"):
         tick()
 
 
+@dsl.container_component
+def measure(
+    count: dsl.OutputPath(int),
+    ratio: dsl.OutputPath(float),
+    flag: dsl.OutputPath(bool),
+    word: dsl.OutputPath(str),
+):
+    return dsl.ContainerSpec(image="i", command=["measure", count, ratio, flag, word])
+
+
+@corpus
+def operators(count: int, ratio: float, flag: bool, word: str):
+    out = measure().outputs
+    for left, right in (
+        (count, 5),
+        (count, -3),
+        (count, 2.5),
+        (count, ratio),
+        (count, out["count"]),
+        (ratio, 0.5),
+        (ratio, 2),
+        (ratio, 1e22),
+        (out["ratio"], ratio),
+        (flag, True),
+        (out["flag"], flag),
+        (word, "b"),
+        (word, 5),
+        (word, out["word"]),
+    ):
+        for compare in COMPARISONS:
+            with dsl.If(compare(left, right)):
+                tick()
+
+
+@dsl.pipeline
+def inside(text: str, extra: Optional[str] = None):
+    structured(text=text, extra=extra)
+
+
+@corpus
+def structures(text: str = "it's"):
+    one = structured(text="$HOME \"it's\" {'a': [1]} \\u00e9 ☃\tx\ny")
+    structured(text=one.outputs["out"], extra="x y", count=7)
+    structured(text='{"Concat": ["a"]} $(date) }}', extra=one.outputs["out"], ready="")
+    inside(text=text)
+    inside(text=text, extra=text)
+
+
+@corpus
+def otherwise(ratio: float, count: int = 3):
+    with dsl.If(ratio < 0.5):
+        say(text="less")
+    with dsl.Elif(count >= 4):
+        say(text="more")
+    with dsl.Else():
+        say(text="else")
+
+
+@corpus
+def equalities(count: int, flag: bool = True):
+    """What Tekton can say of numbers and booleans."""
+    out = measure()
+    with dsl.If(count == 5):
+        say(text="five")
+    with dsl.Elif(out.outputs["count"] != 7):
+        say(text="not seven")
+    with dsl.Elif(flag == True):  # noqa: E712
+        say(text="flag")
+    with dsl.Elif(out.outputs["flag"] != True):  # noqa: E712
+        say(text="not out")
+    with dsl.Else():
+        say(text="else")
+
+
 # Below: what this version refuses.
+
+
+@corpus
+def no_int_as_text(count: int = 3):
+    with dsl.If(count == "5"):
+        tick()
+
+
+@corpus
+def no_infinity(ratio: float = 1.0):
+    with dsl.If(ratio < float("inf")):
+        tick()
 
 
 @corpus
@@ -163,24 +267,6 @@ def no_oneof(mode: str = "x"):
     with dsl.Else():
         two = say(text="2")
     say(text=dsl.OneOf(one.outputs["out"], two.outputs["out"]))
-
-
-@corpus
-def no_less_than(count: int = 3):
-    with dsl.If(count < 5):
-        tick()
-
-
-@corpus
-def no_number(count: int = 3):
-    with dsl.If(count == 5):
-        tick()
-
-
-@corpus
-def no_boolean(flag: bool = True):
-    with dsl.If(flag == True):  # noqa: E712
-        tick()
 
 
 @corpus
@@ -225,13 +311,8 @@ def no_fstring(text: str = "x"):
 
 
 @corpus
-def no_concat():
-    joined(text="x")
-
-
-@corpus
-def no_if_present():
-    maybe()
+def no_absent_value():
+    careless()
 
 
 @corpus

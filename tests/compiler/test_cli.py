@@ -96,7 +96,7 @@ def test_one_of_several_pipelines(tmp_path: Path) -> None:
         ("a.py", "raise ValueError('no luck')", "ValueError: no luck"),
         ("a.py", "import sys; sys.exit()", "exit code 0"),
         ("a.yaml", "a: [", "is no YAML"),
-        ("a.yaml", "kind: Workflow", "pipelineInfo is missing"),
+        ("a.yaml", "kind: Workflow", "schemaVersion is missing"),
         ("a.txt", "x", "neither a pipeline source nor a compiled pipeline"),
         ("absent.yaml", None, "does not exist"),
     ],

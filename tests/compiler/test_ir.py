@@ -124,18 +124,15 @@ def test_the_exit_handler_is_the_whole_pipeline(corpus: Path) -> None:
         ("no_after_branches", "tick", "the group 'guarded'"),
         ("no_artifacts", "model", "artifacts"),
         ("no_backslash", "condition-1", "the condition"),
-        ("no_boolean", "condition-1", "the condition"),
-        ("no_concat", "joined", "concatenated argument"),
         ("no_final_status", "status-reader", "final status"),
         ("no_fstring", "say", "a text with a placeholder"),
-        ("no_if_present", "maybe", "conditional or concatenated"),
         ("no_ignored_failure", "tick-2", "ignore_upstream_failure"),
         ("no_importer", "importer", "artifacts"),
+        ("no_infinity", "condition-1", "< inf"),
+        ("no_int_as_text", "condition-1", "== '5'"),
         ("no_job_name", "say", "pipeline_job_name"),
-        ("no_less_than", "condition-1", "< 5"),
         ("no_list", "listed", "of type LIST"),
         ("no_loop", "for-loop-2", "dsl.ParallelFor"),
-        ("no_number", "condition-1", "== 5"),
         ("no_oneof", "condition-branches-1", "dsl.OneOf"),
         ("no_partial_exit", "tick", "only a part of the pipeline"),
         ("no_python", "python-function", "Python function component"),
@@ -158,7 +155,11 @@ def test_what_cannot_run_is_refused_by_task_and_feature(
 
 @pytest.mark.parametrize(
     ("name", "what"),
-    [("no_pipeline_output", "outputs of the whole"), ("no_optional", "parameter 'text'")],
+    [
+        ("no_pipeline_output", "outputs of the whole"),
+        ("no_optional", "parameter 'text'"),
+        ("no_absent_value", "task 'careless' asks for the input 'text'"),
+    ],
 )
 def test_what_the_pipeline_cannot_have(corpus: Path, name: str, what: str) -> None:
     with pytest.raises(InputError, match=what):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from coalmine._base.errors import InputError
 from coalmine.compiler.graph import InputRef, Operator, OutputPath, ParameterType
-from coalmine.compiler.ir.conditions import InputName, parse_condition
+from coalmine.compiler.ir.conditions import InputName, Literal, parse_condition
 from coalmine.compiler.ir.placeholders import parse_piece
 from coalmine.compiler.ir.values import to_text
 
@@ -48,8 +48,6 @@ def test_pieces_survive_the_way_through_the_ir(piece: list[str | InputRef | Outp
         "{{$.outputs.parameters['ghost'].output_file}}",
         "{{$.pipeline_job_name}}",
         "{{$.inputs.parameters['x']",
-        '{"IfPresent": {"InputName": "x", "Then": ["a"]}}',
-        '{"Concat": ["a", "b"]}',
     ],
 )
 def test_other_placeholders_are_refused(text: str) -> None:
@@ -65,15 +63,37 @@ def test_a_comparison_is_read_back(value: str, negated: bool, operator: Operator
     one = f"inputs.parameter_values['a--b'] {operator.value} '{value}'"
     text = f"!({one})" if negated else one
     (found,) = parse_condition(text, task="t")
-    assert (found.left, found.right) == (InputName("a--b"), value)
-    assert (found.operator is operator) is not negated
+    assert (found.left, found.right) == (InputName("a--b"), Literal(value, ParameterType.STRING))
+    assert (found.operator, found.negated) == (operator, negated)
 
 
 def test_a_conjunction_is_read_in_order() -> None:
     text = "!(inputs.parameter_values['a'] == ' && ') && 'x' != inputs.parameter_values['b']"
     first, second = parse_condition(text, task="t")
-    assert (first.operator, first.right) == (Operator.NOT_EQUAL, " && ")
-    assert (second.left, second.operator) == ("x", Operator.NOT_EQUAL)
+    assert (first.negated, first.right) == (True, Literal(" && ", ParameterType.STRING))
+    assert (second.left, second.operator) == (
+        Literal("x", ParameterType.STRING),
+        Operator.NOT_EQUAL,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "left", "right"),
+    [
+        ("int(I) < -3", InputName("i", ParameterType.INTEGER), ("-3", ParameterType.INTEGER)),
+        ("I >= 1e+22", InputName("i"), (f"1{'0' * 22}", ParameterType.DOUBLE)),
+        ("I <= 0.5", InputName("i"), ("0.5", ParameterType.DOUBLE)),
+        ("I > double(5)", InputName("i"), ("5", ParameterType.DOUBLE)),
+        ("double(int(I)) != 5.5", InputName("i", ParameterType.DOUBLE), None),
+        ("I == true", InputName("i"), ("true", ParameterType.BOOLEAN)),
+    ],
+)
+def test_numbers_and_booleans_are_read(
+    text: str, left: InputName, right: tuple[str, ParameterType] | None
+) -> None:
+    (found,) = parse_condition(text.replace("I", "inputs.parameter_values['i']"), task="t")
+    assert found.left == left
+    assert right is None or found.right == Literal(*right)
 
 
 @pytest.mark.parametrize(
@@ -83,8 +103,12 @@ def test_a_conjunction_is_read_in_order() -> None:
         "inputs.parameter_values['a'] == 'a\\n'",
         "inputs.parameter_values['a'] == 'a' || true",
         "inputs.parameter_values['a'] == 'a' && ",
-        "int(inputs.parameter_values['a']) == 5",
-        "inputs.parameter_values['a'] < 'b'",
+        "inputs.parameter_values['a'] == inf",
+        "inputs.parameter_values['a'] == five",
+        "string(inputs.parameter_values['a']) == '5'",
+        "size(inputs.parameter_values['a']) > 5",
+        "inputs.parameter_values['a'] in ['b']",
+        "'int(inputs.parameter_values['a'])' == '5'",
         "!(inputs.parameter_values['a'] == 'a' && inputs.parameter_values['b'] == 'b')",
         "'inputs.parameter_values['a']' == 'a'",
     ],

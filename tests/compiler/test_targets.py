@@ -30,7 +30,7 @@ from coalmine.compiler.manifest import Manifest
 ROOT = Path(__file__).parent.parent.parent
 RELEASE = ROOT / "compiled" / "kfp" / "release.yaml"
 Run = Callable[[Any, Mapping[str, str], Mapping[tuple[str, str], str]], dict[str, Any]]
-SUPPORTED = ["chain", "branches", "settings", "nested", "ended"]
+SUPPORTED = ["chain", "branches", "settings", "nested", "ended", "structures"]
 ODD = "say \"hi\" and 'bye' `id` \\n \n- x: 1 # é ☃ \t } ]] $HOME %s"
 FIXTURES = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

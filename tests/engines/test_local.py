@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,15 @@ import psutil
 import pytest
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import Constant, ParameterRef, Retry, Task, TaskOutputRef
+from coalmine.compiler.graph import (
+    Constant,
+    Parameter,
+    ParameterRef,
+    ParameterType,
+    Retry,
+    Task,
+    TaskOutputRef,
+)
 from coalmine.engines.protocol import RunState, RunStatus, TaskState
 
 MakeTask = Callable[..., Task]
@@ -129,6 +138,14 @@ def test_failures_say_why(bench: Any, task: MakeTask, code: str, message: str) -
     status = bench.run(task("a", code, outputs=["o"]))
     assert status.tasks[0].state is TaskState.FAILED
     assert message in status.tasks[0].message
+
+
+def test_an_output_of_another_type_is_a_failure(bench: Any, task: MakeTask) -> None:
+    made = task("a", "pathlib.Path(sys.argv[-1]).write_text('many')", outputs=["o"])
+    counted = replace(made, outputs=(Parameter("o", ParameterType.INTEGER),))
+    status = bench.run(counted)
+    assert status.tasks[0].state is TaskState.FAILED
+    assert "output o: 'many' is no NUMBER_INTEGER" in status.tasks[0].message
 
 
 def test_a_value_no_process_can_take(bench: Any, task: MakeTask) -> None:

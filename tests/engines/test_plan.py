@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -87,6 +88,7 @@ def test_every_run_ends_and_no_task_starts_too_early(graph: Graph, data: st.Data
         ("Promote", "!=", "promote", True),
         ("promote", "!=", "promote", False),
         ("10", "==", "10.0", False),
+        ("10", "<", "9", True),
     ],
 )
 def test_conditions_compare_exact_text(left: str, operator: str, right: str, runs: bool) -> None:
@@ -94,6 +96,28 @@ def test_conditions_compare_exact_text(left: str, operator: str, right: str, run
     move = next_move(graph_of(bare("a", when=(when,))), {"p": left}, {})
     assert move.ready == (("a",) if runs else ())
     assert bool(move.skipped) is not runs
+
+
+@pytest.mark.parametrize(
+    ("left", "kind", "operator", "right", "runs"),
+    [
+        ("10", "NUMBER_INTEGER", ">", "9", True),
+        ("10\n", "NUMBER_INTEGER", "==", "10", True),
+        ("0.50", "NUMBER_DOUBLE", "<=", "0.5", True),
+        ("nan", "NUMBER_DOUBLE", ">=", "0.5", False),
+        ("True", "BOOLEAN", "!=", "true", False),
+    ],
+)
+def test_conditions_read_numbers_and_booleans(
+    left: str, kind: str, operator: str, right: str, runs: bool
+) -> None:
+    when = Comparison(ParameterRef("p"), Operator(operator), Constant(right), ParameterType(kind))
+    move = next_move(graph_of(bare("a", when=(when,))), {"p": left}, {})
+    assert move.ready == (("a",) if runs else ())
+    denied = replace(when, negated=True)
+    move = next_move(graph_of(bare("a", when=(denied,))), {"p": left}, {})
+    assert move.ready == (() if runs else ("a",))
+    assert runs is any("is false: not" in reason for reason in move.skipped.values())
 
 
 def test_an_exit_code_of_the_whole() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from coalmine.compiler.graph import Piece, Resources, Retry
 from coalmine.compiler.ir.models import Component, Container, Executor, ExecutorPlatform, TaskSpec
 from coalmine.compiler.ir.placeholders import has_placeholder, parse_piece
 from coalmine.compiler.ir.refuse import check, unsupported
+from coalmine.compiler.ir.structures import Structures
 from coalmine.compiler.ir.values import seconds
 
 __all__ = ["Executors", "Running", "read_retry"]
@@ -37,8 +38,13 @@ class Executors:
     executors: Mapping[str, Any]
     platforms: Mapping[str, Any]
 
-    def read(self, component: Component, *, task: str) -> Running:
+    def read(self, component: Component, *, present: Collection[str], task: str) -> Running:
         """Read how one task runs.
+
+        Args:
+            component: What it runs.
+            present: The component's inputs that have a value here, their default included.
+            task: Its name, for errors.
 
         Raises:
             InputError: The executor is missing, is no container, or uses what is not supported.
@@ -54,12 +60,13 @@ class Executors:
         texts = [container.image, *(item.value for item in container.env)]
         if any(has_placeholder(text) for text in texts):
             raise unsupported(task, "a placeholder in its image or its environment")
-        inputs = component.input_definitions.parameters
         outputs = component.output_definitions.parameters
+        structures = Structures(component.input_definitions.parameters, present, task)
 
         def pieces(texts: list[str]) -> tuple[Piece, ...]:
             return tuple(
-                parse_piece(text, inputs=inputs, outputs=outputs, task=task) for text in texts
+                parse_piece(text, inputs=present, outputs=outputs, task=task)
+                for text in structures.resolve(texts)
             )
 
         return Running(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import NAME, Constant, Parameter, Task, TaskOutputRef
+from coalmine.compiler.graph import NAME, Constant, Parameter, Task, TaskOutputRef, Value
 from coalmine.compiler.ir.containers import Executors, read_retry
 from coalmine.compiler.ir.models import Component, Dag, TaskSpec
 from coalmine.compiler.ir.refuse import check, unsupported
@@ -102,14 +102,15 @@ class Flattener:
         )
         arguments = scope.arguments(spec, inputs, task=name)
         types = {key: value.type for key, value in inputs.items()}
-        running = self.executors.read(component, task=name)
+        present = _present(component, inputs, arguments, task=flat)
+        running = self.executors.read(component, present=present, task=name)
         task = Task(
             name=flat,
             component=spec.component_ref.name.removeprefix("comp-"),
             image=running.image,
             command=running.command,
             args=running.args,
-            inputs=tuple(inputs.values()),
+            inputs=tuple(inputs[key] for key in present),
             arguments=tuple(arguments.items()),
             outputs=outputs,
             after=tuple(sorted(scope.waits(spec, task=name))),
@@ -119,7 +120,6 @@ class Flattener:
             env=running.env,
             resources=running.resources,
         )
-        _check_values(task)
         return Member((task,), {item.name: TaskOutputRef(flat, item.name) for item in outputs})
 
     def _subgroup(
@@ -167,11 +167,23 @@ def _legal(name: str) -> str:
     )
 
 
-def _check_values(task: Task) -> None:
-    given = {name for name, _ in task.arguments}
-    for item in task.inputs:
-        if item.name not in given and item.default is None:
-            raise InputError(
-                f"task {task.name!r}: the input {item.name!r} has neither a value nor a default",
-                fix="give it a value in the pipeline or a default in its component",
-            )
+def _present(
+    component: Component,
+    inputs: Mapping[str, Parameter],
+    arguments: Mapping[str, Value],
+    *,
+    task: str,
+) -> list[str]:
+    """Name the inputs that have a value: given, or their default. Only an optional one may lack it.
+
+    Raises:
+        InputError: An input that is not optional has no value.
+    """
+    specs = component.input_definitions.parameters
+    absent = {key for key, item in inputs.items() if key not in arguments and item.default is None}
+    if missing := [key for key in inputs if key in absent and not specs[key].is_optional]:
+        raise InputError(
+            f"task {task!r}: the input {missing[0]!r} has neither a value nor a default",
+            fix="give it a value in the pipeline or a default in its component",
+        )
+    return [key for key in inputs if key not in absent]

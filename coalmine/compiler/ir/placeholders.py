@@ -14,7 +14,6 @@ __all__ = ["has_placeholder", "parse_piece"]
 PLACEHOLDER = re.compile(r"(\{\{\$.*?\}\})", re.DOTALL)
 INPUT = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
 OUTPUT = re.compile(r"\{\{\$\.outputs\.parameters\['([^']+)'\]\.output_file\}\}")
-STRUCTURED = ('{"IfPresent":', '{"Concat":')
 OPENING = "{{$"
 
 
@@ -30,7 +29,7 @@ def parse_piece(
 
     Args:
         text: The argument as the IR has it.
-        inputs: The names of the component's inputs.
+        inputs: The names of the component's inputs that have a value.
         outputs: The names of its output parameters.
         task: Whose argument it is, for errors.
 
@@ -40,12 +39,6 @@ def parse_piece(
     Raises:
         InputError: It asks for something else than a parameter, or for one that does not exist.
     """
-    if text.startswith(STRUCTURED):
-        raise unsupported(
-            task,
-            f"a conditional or concatenated argument ({text[:40]}...)",
-            fix="write the argument out: option and {inputValue: ...} as two arguments",
-        )
     parts = [part for part in PLACEHOLDER.split(text) if part]
     return tuple(_part(part, inputs, outputs, task) for part in parts) or ("",)
 

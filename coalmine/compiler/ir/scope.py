@@ -7,18 +7,16 @@ from dataclasses import dataclass, field
 
 from coalmine._base.errors import InputError
 from coalmine.compiler.graph import (
-    Comparison,
     Condition,
     Constant,
-    Operator,
     Parameter,
     ParameterType,
     Task,
     TaskOutputRef,
     Value,
 )
-from coalmine.compiler.ir.conditions import InputName, parse_condition
 from coalmine.compiler.ir.models import TaskInput, TaskSpec
+from coalmine.compiler.ir.operands import Operands
 from coalmine.compiler.ir.placeholders import has_placeholder
 from coalmine.compiler.ir.refuse import unsupported
 from coalmine.compiler.ir.values import to_text
@@ -90,16 +88,7 @@ class Scope:
     ) -> tuple[Condition, ...]:
         """Resolve the conditions that guard a task or group, by the inputs it is given."""
         text = spec.trigger_policy.condition
-        if not text:
-            return ()
-        return tuple(
-            Comparison(
-                left=_operand(raw.left, inputs, types, text, task),
-                operator=Operator(raw.operator),
-                right=_operand(raw.right, inputs, types, text, task),
-            )
-            for raw in parse_condition(text, task=task)
-        )
+        return Operands(inputs, types, text, task).comparisons() if text else ()
 
     def waits(self, spec: TaskSpec, *, task: str) -> frozenset[str]:
         """Name the tasks behind a task's ``dependentTasks``, those in sub-groups included."""
@@ -162,25 +151,6 @@ def _constant(value: object, parameter: Parameter, task: str) -> Constant:
             "pass each value as an input of its own",
         )
     return Constant(text)
-
-
-def _operand(
-    operand: InputName | str,
-    inputs: Mapping[str, Value],
-    types: Mapping[str, ParameterType],
-    text: str,
-    task: str,
-) -> Value:
-    if isinstance(operand, str):
-        return Constant(operand)
-    if types.get(operand.name) is not ParameterType.STRING or operand.name not in inputs:
-        raise unsupported(
-            task,
-            f"the condition {text}, which compares {operand.name!r} and that is no string with "
-            "a value",
-            fix="compare str parameters and str outputs",
-        )
-    return inputs[operand.name]
 
 
 def _check_one_guard(name: str, member: Member, task: str, outer: int) -> None:

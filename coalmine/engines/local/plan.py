@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from coalmine._base.errors import InputError
+from coalmine.compiler.compare import holds, read
 from coalmine.compiler.graph import (
     Condition,
     Constant,
     Graph,
-    Operator,
     Parameter,
     ParameterRef,
-    ParameterType,
     Task,
     Value,
 )
@@ -97,13 +96,13 @@ _PAST = {
 def _is_true(
     condition: Condition, parameters: Mapping[str, str], ended: Mapping[str, Ended]
 ) -> bool:
-    same = _value(condition.left, parameters, ended) == _value(condition.right, parameters, ended)
-    return same is (condition.operator is Operator.EQUAL)
+    return holds(condition, lambda value: _value(value, parameters, ended))
 
 
 def _say(condition: Condition, parameters: Mapping[str, str], ended: Mapping[str, Ended]) -> str:
     left = _value(condition.left, parameters, ended)
-    return f"{left!r} {condition.operator} {_value(condition.right, parameters, ended)!r}"
+    said = f"{left!r} {condition.operator} {_value(condition.right, parameters, ended)!r}"
+    return f"not {said}" if condition.negated else said
 
 
 def _value(value: Value, parameters: Mapping[str, str], ended: Mapping[str, Ended]) -> str:
@@ -163,23 +162,9 @@ def _with_defaults(
 
 def _check_type(parameter: Parameter, value: str) -> None:
     try:
-        _READERS[parameter.type](value)
-    except ValueError:
-        raise InputError(f"{value!r} is no {parameter.type}", field=parameter.name) from None
-
-
-def _read_boolean(value: str) -> bool:
-    if value.lower() not in {"true", "false"}:
-        raise ValueError
-    return value.lower() == "true"
-
-
-_READERS: dict[ParameterType, Callable[[str], object]] = {
-    ParameterType.STRING: str,
-    ParameterType.INTEGER: int,
-    ParameterType.DOUBLE: float,
-    ParameterType.BOOLEAN: _read_boolean,
-}
+        read(value, parameter.type)
+    except InputError as error:
+        raise InputError(error.message, field=parameter.name, fix=error.fix) from None
 
 
 def run_state(ended: Iterable[Ended]) -> RunState:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from coalmine._base.errors import CoalmineError
+from coalmine._base.errors import CoalmineError, InputError
+from coalmine.compiler.compare import read
 from coalmine.compiler.graph import Graph, Retry, Task
 from coalmine.engines.local.command import HostCommand, command_line
 from coalmine.engines.local.journal import Journal
@@ -164,7 +165,7 @@ def _judge(
     if end.code != 0:
         message = last_words(log) or _exit_message(end.code, log)
         return Ended(TaskState.FAILED, message=message), end.code == EXIT_INPUT_ERROR
-    return _collect(outputs), False
+    return _collect(task, outputs), False
 
 
 def _pulled(run: Run) -> Ended:
@@ -178,11 +179,15 @@ def _exit_message(code: int, log: Path) -> str:
     return f"it {how} and said nothing; its log is {log}"
 
 
-def _collect(outputs: Mapping[str, Path]) -> Ended:
+def _collect(task: Task, outputs: Mapping[str, Path]) -> Ended:
     values = {}
-    for name, path in outputs.items():
+    for output in task.outputs:
+        name, path = output.name, outputs[output.name]
         try:
             values[name] = path.read_bytes().decode("utf-8")
+            read(values[name], output.type)
+        except InputError as error:
+            return Ended(TaskState.FAILED, message=f"its output {name}: {error.message}")
         except FileNotFoundError:
             message = f"it exited with 0 but did not write its output {name}"
             return Ended(TaskState.FAILED, message=message)

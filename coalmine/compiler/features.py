@@ -1,0 +1,127 @@
+"""What each target can say: the one list, from which the table in docs/ is written.
+
+``python -m coalmine.compiler.features docs/compile-targets.md`` writes the table anew. A test
+compiles an example of every feature for every target and holds both against this list.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["BEGIN", "END", "FEATURES", "Feature", "table"]
+
+BEGIN = "<!-- written by python -m coalmine.compiler.features: do not edit -->\n"
+END = "<!-- end of what is written -->\n"
+REFUSED = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One thing that the KFP SDK can say, and how each target says it; empty where it is refused.
+
+    The target ``kfp`` has no column: the IR is its result, so it refuses nothing.
+    """
+
+    name: str
+    local: str = REFUSED
+    tekton: str = REFUSED
+    argo: str = REFUSED
+
+
+FEATURES = (
+    Feature("container component", "process of this installation", "`taskSpec`", "template"),
+    Feature(
+        "parameters: str, int, float, bool, with defaults",
+        "arguments",
+        "`params` of type string",
+        "`arguments.parameters`",
+    ),
+    Feature("list and dict parameters"),
+    Feature(
+        "task outputs (parameters)",
+        "files",
+        "`results`, at most 4096 bytes",
+        "`outputs.parameters`",
+    ),
+    Feature("outputs of the whole pipeline"),
+    Feature("artifacts"),
+    Feature("`dsl.importer`"),
+    Feature("Python function components (`@dsl.component`)"),
+    Feature(
+        "`dsl.ConcatPlaceholder`, `dsl.IfPresentPlaceholder`, optional inputs without a value",
+        *("resolved when compiled",) * 3,
+    ),
+    Feature("optional parameters of the pipeline without a default"),
+    Feature("f-string arguments"),
+    Feature("names of job, run and root (`{{$.pipeline_job_name}}`)"),
+    Feature(
+        "`dsl.If`, `Elif`, `Else`, nested: `==`, `!=` on strings",
+        "compared to the byte",
+        "`when`, with those of all tasks before it",
+        "`when` as an expression",
+    ),
+    Feature(
+        "conditions: `==`, `!=` of an int or a bool with a literal",
+        "read, then compared",
+        "`when` over the texts it may have",
+        "`asInt`; a list of what is true",
+    ),
+    Feature(
+        "conditions: `<`, `<=`, `>`, `>=`; floats; two ints or bools",
+        "read, then compared",
+        REFUSED,
+        "`asInt`, `asFloat`",
+    ),
+    Feature("conditions on a string with a quote, a backslash or a line break"),
+    Feature("conditions of an int, float or bool with a string"),
+    Feature("`after`", "waits", "`runAfter`", "`depends` with `.Succeeded`"),
+    Feature("sub-pipelines", *("flattened; names joined by a dash",) * 3),
+    Feature("waiting for a group of which a part is conditional"),
+    Feature(
+        "`dsl.ExitHandler` around the whole pipeline", "runs last, always", "`finally`", "`onExit`"
+    ),
+    Feature("`dsl.ExitHandler` around a part"),
+    Feature("`ignore_upstream_failure`"),
+    Feature("final status (`dsl.PipelineTaskFinalStatus`)"),
+    Feature("`dsl.ParallelFor`, `dsl.Collected`"),
+    Feature("`dsl.OneOf`"),
+    Feature(
+        "`set_retry`",
+        "with the waits",
+        "`retries`, without the waits",
+        "`retryStrategy` with `backoff`",
+    ),
+    Feature(
+        "`kubernetes.set_timeout`, for each try", "kills it", "`timeout`", "`activeDeadlineSeconds`"
+    ),
+    Feature("environment", "environment", "`env`", "`env`"),
+    Feature("CPU and memory", "left out", "`computeResources`", "`resources`"),
+    Feature("accelerators"),
+    Feature("secrets of kfp-kubernetes"),
+    Feature("volumes of kfp-kubernetes"),
+)
+
+
+def table() -> str:
+    """Write the list as a Markdown table, with a final newline."""
+    rows = [("feature", "local engine", "tekton", "argo"), ("---", "---", "---", "---")]
+    rows += [
+        (item.name, _cell(item.local), _cell(item.tekton), _cell(item.argo)) for item in FEATURES
+    ]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _cell(how: str) -> str:
+    return how or "refused"
+
+
+def _main(page: str) -> None:
+    path = Path(page)
+    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    path.write_text(f"{before}{BEGIN}{table()}{END}{rest.partition(END)[2]}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1])

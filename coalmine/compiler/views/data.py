@@ -1,0 +1,90 @@
+"""The graph as JSON, for programs; what is empty is left out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from coalmine.compiler.graph import (
+    Constant,
+    Graph,
+    InputRef,
+    OutputPath,
+    Parameter,
+    ParameterRef,
+    Task,
+    TaskOutputRef,
+    Value,
+)
+from coalmine.compiler.views.edges import Edge, edges, say
+
+__all__ = ["to_json"]
+
+
+def to_json(graph: Graph) -> str:
+    """Write the graph as JSON, with a final newline."""
+    written = {
+        "name": graph.name,
+        "description": graph.description,
+        "parameters": [_parameter(item) for item in graph.parameters],
+        "tasks": [_task(task) for task in graph.tasks],
+        "exitTask": _task(graph.exit_task) if graph.exit_task else None,
+        "edges": [_edge(edge) for edge in edges(graph)],
+    }
+    return json.dumps(_said(written), indent=2, ensure_ascii=False) + "\n"
+
+
+def _said(written: dict[str, Any]) -> dict[str, Any]:
+    return {key: item for key, item in written.items() if item not in (None, "", [], {})}
+
+
+def _parameter(item: Parameter) -> dict[str, Any]:
+    default = {} if item.default is None else {"default": item.default}
+    return {"name": item.name, "type": item.type.value, **default}
+
+
+def _task(task: Task) -> dict[str, Any]:
+    retry = task.retry
+    written = {
+        "name": task.name,
+        "component": task.component,
+        "image": task.image,
+        "command": [[_part(part) for part in piece] for piece in task.command],
+        "args": [[_part(part) for part in piece] for piece in task.args],
+        "inputs": [_parameter(item) for item in task.inputs],
+        "arguments": {name: _value(value) for name, value in task.arguments},
+        "outputs": [_parameter(item) for item in task.outputs],
+        "waitsFor": sorted(task.depends_on()),
+        "when": [say(item) for item in task.when],
+        "maxRetries": retry.max_retries if retry else None,
+        "timeoutSeconds": task.timeout_seconds,
+        "env": dict(task.env),
+    }
+    return _said(written)
+
+
+def _part(part: str | InputRef | OutputPath) -> str | dict[str, str]:
+    match part:
+        case InputRef(name):
+            return {"input": name}
+        case OutputPath(name):
+            return {"outputPath": name}
+        case _:
+            return part
+
+
+def _value(value: Value) -> dict[str, str]:
+    match value:
+        case Constant(text):
+            return {"constant": text}
+        case ParameterRef(name):
+            return {"parameter": name}
+        case TaskOutputRef(task, output):
+            return {"task": task, "output": output}
+
+
+def _edge(edge: Edge) -> dict[str, Any]:
+    when = [say(item) for item in edge.conditions]
+    return _said({"from": edge.source, "to": edge.target, "when": when}) | (
+        {"always": True} if edge.always else {}
+    )

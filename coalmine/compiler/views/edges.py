@@ -1,0 +1,83 @@
+"""Who follows whom, with the conditions where they belong: on the way there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from coalmine.compiler.graph import (
+    Comparison,
+    Constant,
+    Graph,
+    ParameterRef,
+    ParameterType,
+    Task,
+    TaskOutputRef,
+    Value,
+)
+from coalmine.compiler.order import ancestors, waits_for
+
+__all__ = ["Edge", "edges", "say"]
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One task follows another.
+
+    Attributes:
+        source: The task before; None for the start of the run.
+        target: The task behind.
+        conditions: What must be true to go this way.
+        always: The target runs however the source ended.
+    """
+
+    source: str | None
+    target: str
+    conditions: tuple[Comparison, ...] = ()
+    always: bool = False
+
+
+def edges(graph: Graph) -> list[Edge]:
+    """Give the fewest edges that say the order, those of the exit task last.
+
+    A condition stands on the edge from the task whose output it reads, else on the task's first.
+    """
+    above = ancestors(graph.tasks)
+    found = [edge for task in graph.tasks for edge in _into(task, waits_for(task, above))]
+    if graph.exit_task is not None:
+        sources = {edge.source for edge in found}
+        last = [task.name for task in graph.tasks if task.name not in sources]
+        found += [Edge(name, graph.exit_task.name, always=True) for name in last]
+    return found
+
+
+def say(condition: Comparison) -> str:
+    """Say a condition in a line."""
+    left, right = (_side(side, condition.type) for side in (condition.left, condition.right))
+    said = f"{left} {condition.operator} {right}"
+    return f"not ({said})" if condition.negated else said
+
+
+def _into(task: Task, before: list[str]) -> list[Edge]:
+    sources: list[str | None] = [*before] or [None]
+    by_source: dict[str | None, list[Comparison]] = {source: [] for source in sources}
+    for condition in task.when:
+        read = {
+            side.task
+            for side in (condition.left, condition.right)
+            if isinstance(side, TaskOutputRef)
+        }
+        place = next((source for source in sources if source in read), sources[0])
+        by_source[place].append(condition)
+    return [Edge(source, task.name, tuple(by_source[source])) for source in sources]
+
+
+def _side(value: Value, kind: ParameterType) -> str:
+    match value:
+        case Constant(text):
+            quoted = kind is ParameterType.STRING
+            return json.dumps(text, ensure_ascii=False) if quoted else text
+        case ParameterRef(name):
+            return name
+        case TaskOutputRef(task, output):
+            return f"{task}.{output}"

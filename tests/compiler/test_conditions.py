@@ -1,0 +1,311 @@
+"""What a condition means is the same in the IR, the graph, the local engine and the manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from coalmine._base.errors import InputError
+from coalmine.compiler import argo, tekton
+from coalmine.compiler.compare import holds, read
+from coalmine.compiler.graph import (
+    Comparison,
+    Constant,
+    Graph,
+    Operator,
+    Parameter,
+    ParameterRef,
+    ParameterType,
+    Task,
+    TaskOutputRef,
+)
+from coalmine.compiler.ir import read_graph, read_graph_text
+from coalmine.compiler.ir.read import SCHEMA
+from coalmine.engines.local.plan import Ended, next_move
+from coalmine.engines.protocol import TaskState
+
+Outputs = Mapping[tuple[str, str], str]
+Run = Callable[[Any, Mapping[str, str], Outputs], dict[str, Any]]
+VALUES = [
+    {"count": "5", "ratio": "0.5", "flag": "true", "word": "b"},
+    {"count": "-3", "ratio": "2", "flag": "false", "word": "5"},
+    {"count": "0", "ratio": "1e22", "flag": "true", "word": ""},
+    {"count": "2", "ratio": "2.0", "flag": "false", "word": "é"},
+    {"count": "4", "ratio": "NaN", "flag": "true", "word": "a' == 'a"},
+]
+TYPES = {
+    "count": ParameterType.INTEGER,
+    "ratio": ParameterType.DOUBLE,
+    "flag": ParameterType.BOOLEAN,
+    "word": ParameterType.STRING,
+}
+
+
+def run_locally(graph: Graph, parameters: Mapping[str, str], outputs: Outputs) -> set[str]:
+    """Take the local engine's decisions to the end; every task that starts succeeds."""
+    ended: dict[str, Ended] = {}
+    while (move := next_move(graph, parameters, ended)) and (move.ready or move.skipped):
+        ended |= {name: Ended(TaskState.SKIPPED) for name in move.skipped}
+        for name in move.ready:
+            written = {key: text for (task, key), text in outputs.items() if task == name}
+            ended[name] = Ended(TaskState.SUCCEEDED, written)
+    return {name for name, one in ended.items() if one.state is TaskState.SUCCEEDED}
+
+
+@pytest.fixture
+def wanted(run_graph: Run, run_argo: Run) -> Callable[..., set[str]]:
+    """Name what runs by the graph; the local engine and Argo must agree."""
+
+    def compare(graph: Graph, parameters: Mapping[str, str], outputs: Outputs) -> set[str]:
+        found = run_graph(graph, parameters, outputs)
+        assert run_locally(graph, parameters, outputs) == set(found)
+        # Argo takes one line break off the end of an output.
+        trimmed = {key: text.removesuffix("\n") for key, text in outputs.items()}
+        assert set(run_argo(argo.lower(graph), parameters, trimmed)) == set(found)
+        return set(found)
+
+    return compare
+
+
+def guarded_in_ir(
+    path: Path,
+    parameters: Mapping[str, str],
+    outputs: Outputs,
+    holds_in_ir: Callable[[str, Mapping[str, Any]], bool],
+) -> set[str]:
+    """Name the tasks whose condition is true by the IR's own word."""
+    ir = next(iter(yaml.safe_load_all(path.read_text())))
+    found = set()
+    for group in ir["root"]["dag"]["tasks"].values():
+        condition = group.get("triggerPolicy", {}).get("condition")
+        if condition is None:
+            continue
+        values = {}
+        for name, source in group["inputs"]["parameters"].items():
+            if "componentInputParameter" in source:
+                key = source["componentInputParameter"]
+                values[name] = read(parameters[key], TYPES[key])
+            else:
+                selector = source["taskOutputParameter"]
+                key = selector["outputParameterKey"]
+                values[name] = read(outputs[selector["producerTask"], key], TYPES[key])
+        if holds_in_ir(condition, values):
+            found |= set(ir["components"][group["componentRef"]["name"]]["dag"]["tasks"])
+    return found
+
+
+@pytest.mark.parametrize("parameters", VALUES)
+@pytest.mark.parametrize("written", VALUES)
+def test_every_operator_on_every_type(
+    corpus: Path,
+    wanted: Callable[..., set[str]],
+    condition_of_ir: Callable[[str, Mapping[str, Any]], bool],
+    parameters: Mapping[str, str],
+    written: Mapping[str, str],
+) -> None:
+    graph = read_graph(corpus / "operators.yaml")
+    outputs = {("measure", name): text for name, text in written.items()}
+    ran = wanted(graph, parameters, outputs)
+    in_ir = guarded_in_ir(corpus / "operators.yaml", parameters, outputs, condition_of_ir)
+    assert in_ir == ran - {"measure"}
+    assert 20 < len(in_ir) < 64
+
+
+@pytest.mark.parametrize(
+    ("given_values", "written", "runs"),
+    [
+        (("5", "true"), ("7", "true"), "say"),
+        (("4", "true"), ("8", "true"), "say-2"),
+        (("4", "true"), ("7\n", "true"), "say-3"),
+        (("4", "True"), ("7", "true"), "say-3"),
+        (("4", "false"), ("7", "False\n"), "say-4"),
+        (("4", "false"), ("7", "True\n"), "say-5"),
+    ],
+)
+def test_equality_of_numbers_and_booleans_everywhere(  # noqa: PLR0917 - fixtures and values
+    corpus: Path,
+    wanted: Callable[..., set[str]],
+    run_tekton: Run,
+    given_values: tuple[str, str],
+    written: tuple[str, str],
+    runs: str,
+) -> None:
+    graph = read_graph(corpus / "equalities.yaml")
+    parameters = {"count": given_values[0], "flag": given_values[1]}
+    outputs = {("measure", "count"): written[0], ("measure", "flag"): written[1]}
+    assert wanted(graph, parameters, outputs) == {"measure", runs}
+    assert set(run_tekton(tekton.lower(graph), parameters, outputs)) == {"measure", runs}
+
+
+@pytest.mark.parametrize(
+    ("ratio", "count", "runs"),
+    [("0.4", "9", "say"), ("0.5", "4", "say-2"), ("0.5", "3", "say-3"), ("NaN", "3", "say-3")],
+)
+def test_what_is_not_less_goes_to_the_other_branch(
+    corpus: Path, wanted: Callable[..., set[str]], ratio: str, count: str, runs: str
+) -> None:
+    graph = read_graph(corpus / "otherwise.yaml")
+    assert wanted(graph, {"ratio": ratio, "count": count}, {}) == {runs}
+
+
+def guarded(item: Comparison) -> Graph:
+    names = [side.name for side in (item.left, item.right) if isinstance(side, ParameterRef)]
+    parameters = tuple(Parameter(name, item.type) for name in names)
+    return Graph("g", parameters, (Task("t", "c", "i", when=(item,)),))
+
+
+TEXTS = {
+    ParameterType.STRING: st.text(
+        st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="'\"\\{}"), max_size=4
+    ),
+    ParameterType.INTEGER: st.integers(-9, 9).map(str),
+    ParameterType.DOUBLE: st.floats(-2, 2).map(repr) | st.sampled_from(["NaN", "-1", "inf"]),
+    ParameterType.BOOLEAN: st.sampled_from(["true", "false"]),
+}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), kind=st.sampled_from(ParameterType), operator=st.sampled_from(Operator))
+def test_a_comparison_of_two_parameters(
+    wanted: Callable[..., set[str]],
+    data: st.DataObject,
+    kind: ParameterType,
+    operator: Operator,
+) -> None:
+    values = {"a": data.draw(TEXTS[kind]), "b": data.draw(TEXTS[kind])}
+    a, b = ParameterRef("a"), ParameterRef("b")
+    negated = kind is ParameterType.DOUBLE and operator.orders and data.draw(st.booleans())
+    ran = wanted(guarded(Comparison(a, operator, b, kind, negated)), values, {})
+    assert wanted(guarded(Comparison(b, operator.mirrored, a, kind, negated)), values, {}) == ran
+    if "NaN" not in values.values():
+        opposite = guarded(Comparison(a, operator.opposite, b, kind, negated))
+        assert wanted(opposite, values, {}) == {"t"} - ran
+
+
+@pytest.mark.parametrize(
+    ("item", "why"),
+    [
+        (
+            Comparison(ParameterRef("p"), Operator.LESS, Constant("5"), ParameterType.INTEGER),
+            "it asks for <",
+        ),
+        (
+            Comparison(ParameterRef("p"), Operator.EQUAL, Constant("0.5"), ParameterType.DOUBLE),
+            "it compares floats",
+        ),
+        (
+            Comparison(ParameterRef("p"), Operator.EQUAL, ParameterRef("q"), ParameterType.BOOLEAN),
+            "it compares two values of type BOOLEAN",
+        ),
+    ],
+)
+def test_what_tekton_cannot_compare_names_who_can(item: Comparison, why: str) -> None:
+    with pytest.raises(InputError, match=f"task 't', condition, target tekton: {why}") as caught:
+        tekton.lower(guarded(item))
+    assert "argo or kfp" in caught.value.fix
+    assert argo.lower(guarded(item))
+
+
+def test_tekton_says_how_it_compares_whole_numbers(corpus: Path) -> None:
+    notes = tekton.lower(read_graph(corpus / "equalities.yaml")).notes
+    assert any("not to 05" in note for note in notes)
+
+
+@pytest.mark.parametrize("name", ["operators", "equalities", "otherwise"])
+def test_conditions_hold_against_the_schemas(
+    check_manifest: Callable[[str], None], corpus: Path, name: str
+) -> None:
+    graph = read_graph(corpus / f"{name}.yaml")
+    check_manifest(argo.lower(graph).to_yaml())
+    if name == "equalities":
+        check_manifest(tekton.lower(graph).to_yaml())
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        (" +5\n", ParameterType.INTEGER, 5),
+        ("1E3", ParameterType.DOUBLE, 1000.0),
+        (".5", ParameterType.DOUBLE, 0.5),
+        ("-Infinity", ParameterType.DOUBLE, float("-inf")),
+        ("T", ParameterType.BOOLEAN, True),
+        ("0", ParameterType.BOOLEAN, False),
+        (" x\n", ParameterType.STRING, " x\n"),
+    ],
+)
+def test_texts_are_read_as_the_kfp_launcher_does(
+    text: str, kind: ParameterType, value: object
+) -> None:
+    assert read(text, kind) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("5.0", ParameterType.INTEGER),
+        ("1_0", ParameterType.INTEGER),
+        ("٣", ParameterType.INTEGER),
+        ("", ParameterType.INTEGER),
+        ("1_0.5", ParameterType.DOUBLE),
+        (".", ParameterType.DOUBLE),
+        ("yes", ParameterType.BOOLEAN),
+        ("tRUE", ParameterType.BOOLEAN),
+    ],
+)
+def test_other_texts_are_no_values(text: str, kind: ParameterType) -> None:
+    with pytest.raises(InputError, match=f"is no {kind.value}"):
+        read(text, kind)
+    item = Comparison(TaskOutputRef("a", "o"), Operator.EQUAL, Constant("1"), kind)
+    with pytest.raises(InputError):
+        holds(item, lambda value: text)
+
+
+def ir_with(condition: str, kind: str) -> str:
+    group = {
+        "componentRef": {"name": "comp-group"},
+        "triggerPolicy": {"condition": condition},
+        "inputs": {"parameters": {"p": {"componentInputParameter": "p"}}},
+    }
+    tick = {"componentRef": {"name": "comp-tick"}}
+    definitions = {"parameters": {"p": {"parameterType": kind}}}
+    return yaml.safe_dump(
+        {
+            "schemaVersion": SCHEMA,
+            "pipelineInfo": {"name": "p"},
+            "root": {"dag": {"tasks": {"group": group}}, "inputDefinitions": definitions},
+            "components": {
+                "comp-group": {"dag": {"tasks": {"tick": tick}}, "inputDefinitions": definitions},
+                "comp-tick": {"executorLabel": "e"},
+            },
+            "deploymentSpec": {"executors": {"e": {"container": {"image": "i"}}}},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("condition", "kind", "why"),
+    [
+        ("I == 5", "STRING", "compares NUMBER_INTEGER with STRING"),
+        ("I < 'a'", "BOOLEAN", "compares BOOLEAN with STRING"),
+        ("int(I) < 5", "STRING", "takes STRING as NUMBER_INTEGER"),
+        ("int(I) < 5", "NUMBER_DOUBLE", "takes NUMBER_DOUBLE as NUMBER_INTEGER"),
+        ("inputs.parameter_values['q'] < 5", "NUMBER_DOUBLE", "'q', which has no value"),
+    ],
+)
+def test_types_that_do_not_go_together(condition: str, kind: str, why: str) -> None:
+    text = condition.replace("I", "inputs.parameter_values['p']")
+    with pytest.raises(InputError, match=why):
+        read_graph_text(ir_with(text, kind))
+    good = "double(int(I)) <= 5.5".replace("I", "inputs.parameter_values['p']")
+    (task,) = read_graph_text(ir_with(good, "NUMBER_INTEGER")).tasks
+    assert task.when == (
+        Comparison(
+            ParameterRef("p"), Operator.LESS_OR_EQUAL, Constant("5.5"), ParameterType.DOUBLE
+        ),
+    )

@@ -1,0 +1,85 @@
+"""The list of features, the code and the page say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coalmine._base.errors import InputError
+from coalmine.compiler import argo, tekton
+from coalmine.compiler.features import BEGIN, END, FEATURES, Feature, table
+from coalmine.compiler.ir import read_graph
+
+ROOT = Path(__file__).parent.parent.parent
+PAGE = ROOT / "docs" / "compile-targets.md"
+EXAMPLES = {
+    "container component": "chain",
+    "parameters: str, int, float, bool": "chain",
+    "list and dict parameters": "no_list",
+    "task outputs": "chain",
+    "outputs of the whole pipeline": "no_pipeline_output",
+    "artifacts": "no_artifacts",
+    "`dsl.importer`": "no_importer",
+    "Python function components": "no_python",
+    "`dsl.ConcatPlaceholder`": "structures",
+    "optional parameters of the pipeline": "no_optional",
+    "f-string arguments": "no_fstring",
+    "names of job, run and root": "no_job_name",
+    "`dsl.If`": "branches",
+    "conditions: `==`, `!=` of an int or a bool": "equalities",
+    "conditions: `<`": "otherwise",
+    "conditions on a string with a quote": "no_quote",
+    "conditions of an int, float or bool with a string": "no_int_as_text",
+    "`after`": "chain",
+    "sub-pipelines": "nested",
+    "waiting for a group": "no_after_branches",
+    "`dsl.ExitHandler` around the whole": "ended",
+    "`dsl.ExitHandler` around a part": "no_partial_exit",
+    "`ignore_upstream_failure`": "no_ignored_failure",
+    "final status": "no_final_status",
+    "`dsl.ParallelFor`": "no_loop",
+    "`dsl.OneOf`": "no_oneof",
+    "`set_retry`": "settings",
+    "`kubernetes.set_timeout`": "settings",
+    "environment": "settings",
+    "CPU and memory": "settings",
+    "accelerators": "no_accelerator",
+    "secrets": "no_secret",
+    "volumes": "no_volume",
+}
+"""A pipeline of the corpus for each feature, by the beginning of its name."""
+COMPILE: dict[str, Callable[[Path], Any]] = {
+    "local": read_graph,
+    "tekton": lambda path: tekton.lower(read_graph(path)),
+    "argo": lambda path: argo.lower(read_graph(path)),
+}
+
+
+def example_of(feature: Feature) -> str:
+    (found,) = [name for key, name in EXAMPLES.items() if feature.name.startswith(key)]
+    return found
+
+
+@pytest.mark.parametrize("target", COMPILE)
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
+def test_the_code_does_what_the_list_says(corpus: Path, feature: Feature, target: str) -> None:
+    path = corpus / f"{example_of(feature)}.yaml"
+    if getattr(feature, target):
+        assert COMPILE[target](path)
+    else:
+        with pytest.raises(InputError) as caught:
+            COMPILE[target](path)
+        assert caught.value.fix
+
+
+def test_every_example_is_of_a_feature() -> None:
+    assert len(EXAMPLES) == len(FEATURES)
+    assert {example_of(feature) for feature in FEATURES} == set(EXAMPLES.values())
+
+
+def test_the_page_is_not_stale() -> None:
+    written = PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
+    assert written == table(), f"fix: python -m coalmine.compiler.features {PAGE.relative_to(ROOT)}"
