@@ -1,13 +1,23 @@
-"""A manifest: what a target is given, and how it is written down."""
+"""A manifest: what a target is given, and how it is written down.
+
+Every text value is quoted unless it cannot be anything but text: Kubernetes reads YAML with a
+parser for which ``y``, ``1e3`` and ``0o7`` are no strings, and PyYAML would leave those bare.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
-from coalmine.compiler.yamltext import to_yaml
+import yaml
 
 __all__ = ["Manifest", "Place"]
+
+SAFE = re.compile(r"[A-Za-z][A-Za-z0-9_./ -]*")
+WIDTH = 10_000
+"""Lines are not broken: every parser reads an unbroken text the same."""
+WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +59,23 @@ class Manifest:
         """
         notes = tuple(f"Note: {note}" for note in self.notes)
         comments = "".join(f"# {line}\n" for line in (*header, *notes))
-        return comments + to_yaml(self.document)
+        body: str = yaml.dump(
+            self.document, Dumper=_Dumper, sort_keys=False, width=WIDTH, allow_unicode=True
+        )
+        return comments + body
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - equal parts are written out
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
+        super().increase_indent(flow, False)
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    bare = SAFE.fullmatch(text) and text.lower() not in WORDS and not text.endswith(" ")
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if bare else '"')
+
+
+_Dumper.add_representer(str, _text)
