@@ -27,7 +27,9 @@ LOCK_POLL_SECONDS = 0.05
 
 
 class Interrupted(BaseException):
-    """The engine is closing, and the run goes on at its next start.
+    """This life of a run ends, and the run goes on in its next one.
+
+    So it is when the engine closes, and when what has been done cannot be recorded.
 
     No Exception, so that nothing on the way takes it for the task's result and records it.
     """
