@@ -11,6 +11,7 @@ import pytest
 
 from coalmine._base.errors import InputError
 from coalmine.compiler.graph import Constant, ParameterRef, Retry, Task, TaskOutputRef
+from coalmine.engines.local.plan import Ended
 from coalmine.engines.protocol import RunState, RunStatus, TaskState
 
 MakeTask = Callable[..., Task]
@@ -86,6 +87,44 @@ def test_the_exit_task_runs_after_a_failure(bench: Any, task: MakeTask) -> None:
     assert status.state is RunState.FAILED
     assert states(status) == {"a": "failed", "b": "skipped", "z": "succeeded"}
     assert status.message == "a: broken (fix: mend it)"
+
+
+def test_the_exit_task_runs_after_a_log_that_cannot_be_read(bench: Any, task: MakeTask) -> None:
+    log = "pathlib.Path(os.readlink('/proc/self/fd/1'))"
+    status = bench.run(
+        task("a", f"{log}.unlink(); sys.exit(1)"),
+        task("b", "pass", after=("a",)),
+        exit_task=task("z", "pass"),
+    )
+    assert states(status) == {"a": "failed", "b": "skipped", "z": "succeeded"}
+    assert "exited with 1" in status.tasks[0].message
+
+
+def test_the_exit_task_runs_after_a_decision_that_cannot_be_made(
+    bench: Any, task: MakeTask
+) -> None:
+    """A condition on an output that no task declares: nobody can tell what comes next."""
+    status = bench.run(
+        task("a", "pass"),
+        task("b", "pass", when=(TaskOutputRef("a", "nothing"), Constant("x"))),
+        exit_task=task("z", "pass"),
+    )
+    assert states(status)["z"] == "succeeded"
+    assert status.state is RunState.FAILED
+    assert "the output nothing of task a was never written" in status.message
+
+
+def test_the_exit_task_runs_after_an_error_that_nobody_foresaw(
+    bench: Any, task: MakeTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def collect(_: object) -> Ended:
+        raise RuntimeError("no such thing")
+
+    monkeypatch.setattr("coalmine.engines.local.runner._collect", collect)
+    status = bench.run(task("a", "pass"), exit_task=task("z", "sys.exit(1)"))
+    assert status.tasks[0].message == "it broke: no such thing"
+    assert states(status) == {"a": "failed", "z": "failed"}
+    assert status.message == "a: it broke: no such thing"
 
 
 def test_retries_until_it_works(bench: Any, task: MakeTask, tmp_path: Path) -> None:

@@ -60,11 +60,28 @@ def carry_through(run: Run, durably: Durably) -> None:
     for itself, and its finding is recorded.
 
     Raises:
-        Interrupted: The engine closes.
+        Interrupted: This life of the run ends.
     """
     run.journal.run_is(RunState.RUNNING)
-    tasks = {task.name: task for task in run.graph.tasks}
     ended: dict[str, Ended] = {}
+    broke = ""
+    try:
+        _carry_tasks(run, durably, ended)
+    except Exception as error:  # the exit task must run, whatever happened
+        logger.exception("the run broke")
+        broke = f"the run broke: {error or type(error).__name__}"
+    if run.graph.exit_task:
+        task = run.graph.exit_task
+        with run.leash.shelter():
+            ended[task.name] = durably(task.name, lambda: run_task(run, task, dict(ended)))
+        _note(run, task.name, ended[task.name])
+    state = RunState.FAILED if broke else run_state(ended.values())
+    run.journal.run_is(state, broke or _why(state, ended))
+
+
+def _carry_tasks(run: Run, durably: Durably, ended: dict[str, Ended]) -> None:
+    """Run every task that shall run; fills ``ended`` as it goes on."""
+    tasks = {task.name: task for task in run.graph.tasks}
     while (move := next_move(run.graph, run.parameters, ended)) and (move.ready or move.skipped):
         for name, reason in move.skipped.items():
             ended[name] = Ended(TaskState.SKIPPED, message=reason)
@@ -73,13 +90,6 @@ def carry_through(run: Run, durably: Durably) -> None:
             task = tasks[name]
             ended[name] = durably(name, lambda task=task: run_task(run, task, dict(ended)))  # type: ignore[misc]
             _note(run, name, ended[name])
-    if run.graph.exit_task:
-        task = run.graph.exit_task
-        with run.leash.shelter():
-            ended[task.name] = durably(task.name, lambda: run_task(run, task, dict(ended)))
-        _note(run, task.name, ended[task.name])
-    state = run_state(ended.values())
-    run.journal.run_is(state, _why(state, ended))
 
 
 def _note(run: Run, name: str, ended: Ended) -> None:
@@ -97,12 +107,17 @@ def _why(state: RunState, ended: Mapping[str, Ended]) -> str:
 def run_task(run: Run, task: Task, ended: Mapping[str, Ended]) -> Ended:
     """Try a task until it is done, fails for good, or is cancelled.
 
-    What the journal says has ended already is not run again.
+    What the journal says has ended already is not run again. An error that nobody foresaw fails
+    the task: it is recorded like any other result, so that the run goes on to its exit task.
     """
     known = run.journal.task(task.name)
     if known.state.ended:
         return Ended(known.state, known.outputs, known.message)
-    result = _try_until_settled(run, task, ended)
+    try:
+        result = _try_until_settled(run, task, ended)
+    except Exception as error:
+        logger.exception("%s broke", task.name)
+        result = Ended(TaskState.FAILED, message=f"it broke: {error or type(error).__name__}")
     run.journal.end(task.name, result)
     return result
 
@@ -193,10 +208,17 @@ def _collect(outputs: Mapping[str, Path]) -> Ended:
 
 
 def last_words(log: Path) -> str:
-    """Find what a failed task said last: the message of its final line, else that line itself."""
-    with log.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-        lines = file.read().decode("utf-8", "replace").splitlines()
+    """Find what a failed task said last: the message of its final line, else that line itself.
+
+    Empty if the log cannot be read.
+    """
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError as error:
+        logger.warning("%s cannot be read: %s", log, error)
+        return ""
     for line in reversed(lines):
         if (said := _final_message(line)) is not None:
             return said
