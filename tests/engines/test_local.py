@@ -242,3 +242,26 @@ def test_closing_ends_the_process_and_the_run_goes_on(
     assert status.state is RunState.SUCCEEDED
     assert [t.attempts for t in status.tasks] == [1, 2]
     assert done.read_text() == "bx"
+
+
+@pytest.mark.parametrize("journal", ['{"run_id":"x"}', "[]", "{", "\udcff"])
+def test_a_journal_that_cannot_be_read_is_made_anew(
+    bench: Any, task: MakeTask, tmp_path: Path, journal: str
+) -> None:
+    go, begun = tmp_path / "go", tmp_path / "begun"
+    code = (
+        f"pathlib.Path({str(begun)!r}).touch(); go=pathlib.Path({str(go)!r});"
+        "exec('while not go.exists(): time.sleep(0.02)')"
+    )
+    bench.use(task("a", code), exit_task=task("z", "pass"))
+    bench.submit()
+    bench.wait(until=lambda _: begun.exists())
+    bench.engine.close()
+    (bench.state / "runs" / "r1" / "journal.json").write_bytes(
+        journal.encode("utf-8", "surrogateescape")
+    )
+    go.touch()
+    bench.reopen()
+    status = bench.wait()
+    assert status.state is RunState.SUCCEEDED
+    assert states(status) == {"a": "succeeded", "z": "succeeded"}

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -57,6 +58,7 @@ class PretendEngine:
         self.submitted: list[RunRequest] = []
         self.runs: dict[str, RunStatus] = {}
         self.error: Exception | None = None
+        self.broken: set[str] = set()
         self.seen = threading.Event()
 
     def submit(self, request: RunRequest) -> None:
@@ -67,6 +69,8 @@ class PretendEngine:
         self.runs.setdefault(request.run_id, RunStatus(request.run_id, RunState.PENDING))
 
     def status(self, run_id: str) -> RunStatus | None:
+        if run_id in self.broken:
+            raise KeyError("state")
         return self.runs.get(run_id)
 
     def cancel(self, run_id: str) -> None:
@@ -175,6 +179,59 @@ def test_an_engine_that_fails_is_asked_again_later(bench: Bench) -> None:
     bench.dispatcher.tick()
     assert len(bench.engine.submitted) == 1
     assert read_release(bench.state, "r1")["reason"] == ""
+
+
+def test_a_release_that_breaks_does_not_hold_up_the_others(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.accept("r1")
+    bench.accept("r2", "other")
+    bench.engine.broken.add("r1")
+    bench.dispatcher.tick()
+    assert [one.run_id for one in bench.engine.submitted] == ["r2"]
+    assert "KeyError('state')" in str(read_release(bench.state, "r1")["reason"])
+    assert "release r1 broke" in caplog.text
+    caplog.clear()
+    bench.dispatcher.tick()
+    assert "broke" not in caplog.text
+    bench.engine.broken.clear()
+    bench.now = 0.6
+    bench.dispatcher.tick()
+    assert [one.run_id for one in bench.engine.submitted] == ["r2", "r1"]
+
+
+def test_a_ledger_that_cannot_be_written_does_not_hold_up_the_others(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = bench.ledger.record
+
+    def fail(release_id: str, *rest: Any) -> None:
+        if release_id == "r1":
+            raise CoalmineError("no disk")
+        record(release_id, *rest)
+
+    monkeypatch.setattr(bench.ledger, "record", fail)
+    bench.accept("r1")
+    bench.accept("r2", "other")
+    bench.dispatcher.tick()
+    assert [one.run_id for one in bench.engine.submitted] == ["r1", "r2"]
+
+
+def test_the_thread_outlives_a_round_that_breaks(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broke = threading.Semaphore(0)
+
+    def fail() -> None:
+        broke.release()
+        raise RuntimeError
+
+    monkeypatch.setattr(bench.ledger, "open_releases", fail)
+    bench.dispatcher.start()
+    assert broke.acquire(timeout=10)
+    bench.dispatcher.wake()
+    assert broke.acquire(timeout=10)
+    bench.dispatcher.stop()
 
 
 def test_what_an_engine_refuses_has_failed(bench: Bench) -> None:

@@ -17,6 +17,7 @@ from coalmine.engines.local.journal import (
     Clock,
     Journal,
     first_page,
+    page_for,
     page_to_json,
     read_page,
     status_of,
@@ -196,12 +197,11 @@ class LocalEngine:
         folder = self._folder(run_id)
         graph = self._read_graph(folder / "pipeline.yaml")
         path = folder / "journal.json"
-        page = read_page(path) or first_page(run_id, graph)
         return Run(
             folder=folder,
             graph=graph,
             parameters=parameters,
-            journal=Journal(path, page, self._clock),
+            journal=Journal(path, page_for(path, run_id, graph), self._clock),
             leash=Leash(self._closing),
             host_command=self._host_command,
             environ=self._environ,
