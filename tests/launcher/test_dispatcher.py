@@ -273,8 +273,8 @@ def test_no_ledger_no_releases(tmp_path: Path) -> None:
     ("state", "outcome", "expected"),
     [
         (RunState.SUCCEEDED, "promoted", "promoted"),
-        (RunState.FAILED, "promoted", "failed"),
-        (RunState.CANCELLED, "promoted", "cancelled"),
+        (RunState.FAILED, "promoted", "promoted"),
+        (RunState.CANCELLED, "promoted", "promoted"),
         (RunState.SUCCEEDED, "rolled_back", "rolled_back"),
         (RunState.FAILED, "rolled_back", "rolled_back"),
         (RunState.CANCELLED, "rolled_back", "cancelled"),
@@ -290,11 +290,27 @@ def test_what_a_release_came_to(state: RunState, outcome: str, expected: str) ->
     assert expected != "failed" or final_facts(run, facts).reason
 
 
+def test_a_promotion_stands_after_a_finalize_that_failed(bench: Bench) -> None:
+    bench.accept("r1")
+    bench.dispatcher.tick()
+    promote = TaskStatus("promote", TaskState.SUCCEEDED, 1, outputs={"outcome": "promoted"})
+    finalize = TaskStatus("finalize", TaskState.FAILED, 1, message="no proxy")
+    bench.engine.runs["r1"] = RunStatus(
+        "r1", RunState.FAILED, (promote, finalize), "finalize: no proxy"
+    )
+    bench.dispatcher.tick()
+    assert bench.states() == {"r1": "promoted"}
+    reason = read_release(bench.state, "r1")["reason"]
+    assert reason == "promoted, and then a task failed: finalize: no proxy"
+
+
 def test_the_last_task_has_the_last_word() -> None:
     tasks = [
         TaskStatus("a", outputs={"outcome": "rolled_back", "reason": "r", "other": "x"}),
         TaskStatus("b", outputs={"outcome": "promoted", "reason": ""}),
     ]
     assert read_facts(tasks) == Facts(outcome="promoted", reason="r")
+    behind = TaskStatus("c", outputs={"outcome": "unchanged", "reason": "s"})
+    assert read_facts([*tasks, behind]) == Facts(outcome="promoted", reason="s")
     run = RunStatus("r1", RunState.FAILED, message="b: broke")
     assert final_facts(run, Facts(reason="r")).reason == "b: broke"
