@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
+    URL,
     Connection,
     Engine,
     create_engine,
@@ -34,9 +35,9 @@ Row = Mapping[Any, Any]
 OPEN = (ReleaseState.ACCEPTED.value, ReleaseState.RUNNING.value)
 
 
-def ledger_url(state: Path) -> str:
-    """Give the URL of the ledger in a state folder."""
-    return f"sqlite:///{state / 'ledger.db'}"
+def ledger_url(state: Path) -> URL:
+    """Give the URL of the ledger in a state folder, whatever characters its path has."""
+    return URL.create("sqlite", database=str(state / "ledger.db"))
 
 
 def _now() -> datetime:
@@ -57,7 +58,7 @@ class Ledger:
         clock: The time, UTC.
     """
 
-    def __init__(self, url: str, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(self, url: str | URL, clock: Callable[[], datetime] = _now) -> None:
         self._engine: Engine = create_engine(url)
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _set_up_sqlite)

@@ -71,7 +71,7 @@ def test_conditions_skip_and_skips_spread(bench: Any, task: MakeTask) -> None:
         "behind": "skipped",
         "finalize": "succeeded",
     }
-    assert "condition is false" in status.tasks[2].message
+    assert status.tasks[2].message == "not needed: gate's v is 'promote'"
 
 
 def test_the_exit_task_runs_after_a_failure(bench: Any, task: MakeTask) -> None:
@@ -265,3 +265,11 @@ def test_a_journal_that_cannot_be_read_is_made_anew(
     status = bench.wait()
     assert status.state is RunState.SUCCEEDED
     assert states(status) == {"a": "succeeded", "z": "succeeded"}
+
+
+def test_a_state_folder_of_any_name(bench: Any, tmp_path: Path, task: MakeTask) -> None:
+    bench.state = tmp_path / "50% off? #1 é"
+    bench.reopen()
+    assert bench.run(task("a", "pass")).state is RunState.SUCCEEDED
+    assert (bench.state / "engine.db").is_file()
+    assert {one.name for one in tmp_path.iterdir()} == {bench.state.name, "state", "pipeline.yaml"}

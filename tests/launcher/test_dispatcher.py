@@ -269,6 +269,16 @@ def test_no_ledger_no_releases(tmp_path: Path) -> None:
         read_release(tmp_path, "r1")
 
 
+def test_a_state_folder_of_any_name(tmp_path: Path) -> None:
+    state = tmp_path / "50% off? #1 é"
+    state.mkdir()
+    bench = Bench(state)
+    bench.accept("r1")
+    assert bench.states() == {"r1": "accepted"}
+    bench.ledger.close()
+    assert [one.name for one in tmp_path.iterdir()] == [state.name]
+
+
 @pytest.mark.parametrize(
     ("state", "outcome", "expected"),
     [

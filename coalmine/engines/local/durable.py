@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 from dbos import error as dbos_errors
@@ -88,7 +89,7 @@ class Durable:
                 DBOS(
                     config=DBOSConfig(
                         name="coalmine",
-                        system_database_url=f"sqlite:///{self._database}",
+                        system_database_url=_url(self._database),
                         application_version="1",
                         executor_id="coalmine",
                         log_level="WARNING",
@@ -132,6 +133,11 @@ class Durable:
         if status.status == "SUCCESS":
             return "ended", status.output
         return "broken", {"message": f"{status.status}: {status.error or 'no reason given'}"}
+
+
+def _url(database: Path) -> str:
+    # Quoted: a path may hold what a URL takes for its own: '?', '#', '%'.
+    return f"sqlite:///{quote(str(database))}"
 
 
 @contextlib.contextmanager
