@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Exit", "Interrupted", "Leash", "hold_lock", "run_process"]
+__all__ = ["Exit", "Interrupted", "Leash", "PulledError", "hold_lock", "run_process"]
 
 GRACE_SECONDS = 5.0
 LOCK_POLL_SECONDS = 0.05
@@ -33,6 +33,10 @@ class Interrupted(BaseException):
 
     No Exception, so that nothing on the way takes it for the task's result and records it.
     """
+
+
+class PulledError(Exception):
+    """The run was cancelled before its process could be started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +115,15 @@ def hold_lock(path: Path, leash: Leash) -> Iterator[int]:
 
     Raises:
         Interrupted: The engine closes meanwhile.
+        PulledError: The run is cancelled meanwhile.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         while not _try_lock(descriptor):
             if leash.closing.wait(LOCK_POLL_SECONDS):
                 raise Interrupted
+            if leash.pulled:
+                raise PulledError
         yield descriptor
     finally:
         os.close(descriptor)

@@ -14,7 +14,14 @@ from coalmine.compiler.graph import Graph, Retry, Task
 from coalmine.engines.local.command import HostCommand, command_line
 from coalmine.engines.local.journal import Journal
 from coalmine.engines.local.plan import Ended, arguments_of, next_move, run_state
-from coalmine.engines.local.process import Exit, Interrupted, Leash, hold_lock, run_process
+from coalmine.engines.local.process import (
+    Exit,
+    Interrupted,
+    Leash,
+    PulledError,
+    hold_lock,
+    run_process,
+)
 from coalmine.engines.protocol import RunState, TaskState
 
 __all__ = ["Durably", "Run", "backoff", "carry_through", "last_words"]
@@ -24,6 +31,7 @@ logger = logging.getLogger(__name__)
 EXIT_INPUT_ERROR = 2
 TAIL_BYTES = 65536
 LINE_LIMIT = 300
+CANCELLED = "the run was cancelled"
 
 Durably = Callable[[str, Callable[[], Ended]], Ended]
 """Runs a named piece of work once; after a crash gives what it gave, or runs it again."""
@@ -98,10 +106,12 @@ def _note(run: Run, name: str, ended: Ended) -> None:
 
 
 def _why(state: RunState, ended: Mapping[str, Ended]) -> str:
+    failed = next(
+        (f"{name}: {one.message}" for name, one in ended.items() if one.state == "failed"), ""
+    )
     if state is RunState.CANCELLED:
-        return "the run was cancelled"
-    failed = (f"{name}: {one.message}" for name, one in ended.items() if one.state == "failed")
-    return next(failed, "")
+        return f"{CANCELLED}; {failed}" if failed else CANCELLED
+    return failed
 
 
 def run_task(run: Run, task: Task, ended: Mapping[str, Ended]) -> Ended:
@@ -161,6 +171,8 @@ def _try_once(run: Run, task: Task, ended: Mapping[str, Ended], attempt: int) ->
                 leash=run.leash,
                 timeout=task.timeout_seconds,
             )
+    except PulledError:
+        return _pulled(run), True
     except CoalmineError as error:
         return Ended(TaskState.FAILED, message=str(error)), error.exit_code == EXIT_INPUT_ERROR
     except (OSError, ValueError) as error:
@@ -185,7 +197,7 @@ def _judge(
 def _pulled(run: Run) -> Ended:
     if run.leash.closing.is_set():
         raise Interrupted
-    return Ended(TaskState.CANCELLED, message="the run was cancelled")
+    return Ended(TaskState.CANCELLED, message=CANCELLED)
 
 
 def _exit_message(code: int, log: Path) -> str:
