@@ -104,6 +104,16 @@ class Ledger:
         except IntegrityError:
             return False
 
+    def cancel(self, release_id: str, reason: str) -> bool:
+        """End a release that has not begun; tells whether it had not."""
+        change = (
+            update(RELEASES)
+            .where(RELEASES.c.id == release_id, RELEASES.c.state == ReleaseState.ACCEPTED.value)
+            .values(state=ReleaseState.CANCELLED.value, reason=reason, ended_at=self._moment())
+        )
+        with self._transaction() as connection:
+            return connection.execute(change).rowcount == 1
+
     def record(
         self,
         release_id: str,

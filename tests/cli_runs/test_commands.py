@@ -157,6 +157,29 @@ def test_release_and_watch(live: Path) -> None:
     assert done["state"] == "promoted"
 
 
+@pytest.mark.integration
+def test_cancel(live: Path) -> None:
+    """What a service waits for is cancelled at once; what has ended is refused."""
+    asked = call("release", "slow", "--id", "c1", "--state", live, "-o", "json")
+    first = json.loads(asked.output)["id"]
+    asked = call("release", "slow", "--id", "c2", "--state", live, "-o", "json")
+    second = json.loads(asked.output)["id"]
+    assert call("cancel", second, "--state", live).output == f"release {second} is cancelled\n"
+    running = call("cancel", first, "--state", live)
+    assert running.output.startswith(f"release {first} is being cancelled")
+    watched = call("watch", first, "--state", live)
+    assert watched.exit_code == 1
+    assert "cancelled (the run was cancelled)" in watched.output
+    done = call("release", "iris", "--id", "c3", "--watch", "--state", live, "-o", "json")
+    refused = call("cancel", json.loads(done.output)["id"], "--state", live).exception
+    assert isinstance(refused, InputError)
+    assert "refused the cancellation" in str(refused)
+    assert "has ended already: promoted" in str(refused)
+    assert "no release" in str(call("cancel", "r9", "--state", live).exception)
+    by_url = call("cancel", "r9", "--launcher", read_announced(live)).exception
+    assert "there is no release r9" in str(by_url)
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -221,9 +221,18 @@ def test_a_running_task_shows_and_can_be_cancelled(bench: Any, task: MakeTask) -
     status = bench.wait()
     assert status.state is RunState.CANCELLED
     assert states(status) == {"a": "cancelled", "b": "cancelled", "z": "succeeded"}
+    assert status.message == "the run was cancelled"
     bench.engine.cancel("r1")
     bench.engine.cancel("nobody")
     assert bench.engine.status("nobody") is None
+
+
+def test_a_run_that_is_cancelled_before_it_is_submitted(bench: Any, task: MakeTask) -> None:
+    bench.engine.cancel("r1")
+    status = bench.run(task("a", "time.sleep(60)"), exit_task=task("z", "sys.exit(1)"))
+    assert status.state is RunState.CANCELLED
+    assert states(status) == {"a": "cancelled", "z": "failed"}
+    assert status.message.startswith("the run was cancelled; z: it exited with 1")
 
 
 def test_closing_ends_the_process_and_the_run_goes_on(

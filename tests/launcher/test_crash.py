@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from coalmine.launcher.read import read_releases
@@ -125,6 +126,42 @@ def test_one_event_sent_by_many_at_once(
     starts = [one["started_at"] for one in releases]
     ends = [one["ended_at"] for one in releases]
     assert all(end <= start for end, start in zip(ends, starts[1:], strict=False))
+
+
+@pytest.mark.integration
+def test_cancel_a_running_release_and_one_that_waits(
+    launched: Callable[[dict[str, Any]], Any], tmp_path: Path
+) -> None:
+    graph = pipeline(tmp_path, "gate")
+    graph["exit"]["code"] = graph["exit"]["code"].replace("promoted", "rolled_back")
+    launcher = launched(graph)
+    first = launcher.post(name="iris").json()
+    second = launcher.post(id="2", name="iris").json()
+    launcher.wait_for((tmp_path / "begun-gate").exists)
+    waits = httpx.post(f"{second['url']}/cancel")
+    assert (waits.status_code, waits.json()) == (200, {**second, "state": "cancelled"})
+    runs = httpx.post(f"{first['url']}/cancel")
+    assert (runs.status_code, runs.json()) == (202, {**first, "state": "running"})
+    one, two = launcher.wait_ended()
+    assert (one["state"], one["reason"]) == ("cancelled", "the run was cancelled")
+    assert (two["state"], two["reason"]) == ("cancelled", "cancelled before it began")
+    assert effects(tmp_path) == ["build", "finalize"]
+    states = {step["name"]: step["state"] for step in one["steps"]}
+    assert (states["gate"], states["finalize"]) == ("cancelled", "succeeded")
+    assert httpx.post(f"{first['url']}/cancel").status_code == 200
+
+
+@pytest.mark.integration
+def test_what_has_ended_cannot_be_cancelled(
+    launched: Callable[[dict[str, Any]], Any], tmp_path: Path
+) -> None:
+    launcher = launched(pipeline(tmp_path))
+    url = launcher.post(name="iris").json()["url"]
+    launcher.wait_ended()
+    refused = httpx.post(f"{url}/cancel")
+    assert refused.status_code == 409
+    assert "has ended already: promoted" in refused.json()["detail"]
+    assert launcher.releases()[0]["state"] == "promoted"
 
 
 @pytest.mark.integration

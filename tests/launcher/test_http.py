@@ -97,6 +97,8 @@ def test_what_is_accepted_can_be_served(service: str) -> None:
         ("POST", "/releases", 405),
         ("GET", "/nothing", 404),
         ("GET", "/releases/r1", 404),
+        ("POST", "/releases/r1/cancel", 404),
+        ("GET", "/releases/r1/cancel", 405),
         ("GET", "/healthz", 200),
         ("GET", "/readyz", 200),
         ("GET", "/releases", 200),

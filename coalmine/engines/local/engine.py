@@ -147,9 +147,12 @@ class LocalEngine:
 
     def cancel(self, run_id: str) -> None:
         """Ask a run to end; see `coalmine.engines.protocol.Engine`."""
-        if self._opened().look(run_id)[0] != "active":
+        if self._opened().look(run_id)[0] in {"ended", "broken"}:
             return
-        write_atomic(self._folder(run_id) / "cancel", b"")
+        try:
+            write_atomic(self._folder(run_id) / "cancel", b"")
+        except OSError as error:
+            raise CoalmineError(f"the run {run_id} cannot be cancelled: {error}") from error
         with self._changed:
             active = self._active.get(run_id)
         if active:
