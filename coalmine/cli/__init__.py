@@ -22,6 +22,7 @@ COMMANDS = {
     "release": "Ask for a release of a bento version.",
     "runs": "List releases, or show one.",
     "watch": "Follow a release until it ends.",
+    "cancel": "Cancel a release.",
     "report": "Write the HTML report of a release.",
     "send": "Send a CloudEvent to a launcher.",
     "launcher": "Receive events and run releases.",

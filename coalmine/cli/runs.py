@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +16,11 @@ from coalmine.cli.options import output_option, state_option
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["COLOURS", "command", "seconds_of", "steps_table"]
+__all__ = ["COLOURS", "aligned", "command", "seconds_of", "steps_table"]
 
 STATES = ("accepted", "running", "promoted", "rolled_back", "failed", "cancelled")
+RELEASE_COLUMNS = ("id", "service", "version", "state", "verdict", "took", "why")
+STEP_COLUMNS = ("step", "state", "tries", "took", "message")
 COLOURS = {
     "promoted": "green",
     "succeeded": "green",
@@ -53,75 +56,75 @@ def _print_all(releases: Sequence[dict[str, Any]], output: str) -> None:
     if output == "json":
         click.echo(json.dumps(releases, indent=2))
         return
-    from rich.console import Console  # noqa: PLC0415
-
     if not releases:
         click.echo("no releases")
         return
-    Console().print(_releases_table(releases))
+    _print_table(RELEASE_COLUMNS, [_release_row(one) for one in releases])
 
 
 def _print_one(release: dict[str, Any], output: str) -> None:
     if output == "json":
         click.echo(json.dumps(release, indent=2))
         return
-    from rich.console import Console  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    console = Console()
     for key in ("id", "service", "name", "version", "state", "verdict", "reason", "image_digest"):
-        console.print(Text(f"{key.replace('_', ' ') + ':':14}{release[key] or '-'}"))
-    console.print(
-        Text(f"{'requested:':14}{release['requested_at']} by {release['event']['source']}")
-    )
-    console.print(steps_table(release))
+        click.echo(f"{key.replace('_', ' ') + ':':14}{_one_line(release[key]) or '-'}")
+    click.echo(f"{'requested:':14}{release['requested_at']} by {release['event']['source']}")
+    _print_table(STEP_COLUMNS, [_step_row(step) for step in release["steps"]])
 
 
-def _releases_table(releases: Sequence[dict[str, Any]]) -> Table:
-    table = _table("id", "service", "version", "state", "verdict", "took", "why")
-    for one in releases:
-        version = f"{one['name']}:{one['version'] or 'latest'}"
-        _add(
-            table,
-            one["id"],
-            one["service"],
-            version,
-            one["state"],
-            one["verdict"],
-            seconds_of(one),
-            one["reason"],
-        )
-    return table
+def _release_row(one: dict[str, Any]) -> list[str]:
+    version = f"{one['name']}:{one['version'] or 'latest'}"
+    names = [one["id"], one["service"], version, one["state"], one["verdict"]]
+    return [*names, seconds_of(one), _one_line(one["reason"])]
+
+
+def _step_row(step: dict[str, Any]) -> list[str]:
+    names = [step["name"], step["state"], str(step["attempts"])]
+    return [*names, seconds_of(step), _one_line(step["message"])]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def steps_table(release: dict[str, Any]) -> Table:
     """Show a release's steps as a table."""
-    table = _table("step", "state", "tries", "took", "message")
-    for step in release["steps"]:
-        _add(
-            table,
-            step["name"],
-            step["state"],
-            str(step["attempts"]),
-            seconds_of(step),
-            step["message"],
-        )
-    return table
+    return _table(STEP_COLUMNS, [_step_row(step) for step in release["steps"]])
 
 
-def _table(*columns: str) -> Table:
+def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print for people on a terminal; elsewhere one row a line, and nothing wrapped or cut."""
+    if not sys.stdout.isatty():
+        for line in aligned([columns, *rows]):
+            click.echo(line)
+        return
+    from rich.console import Console  # noqa: PLC0415 - `--help` stays quick
+
+    Console().print(_table(columns, rows))
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Put rows of cells into lines, each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Make a table in which the first column, by which a row is named, is never broken."""
     from rich.table import Table  # noqa: PLC0415
-
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _add(table: Table, *cells: str) -> None:
     from rich.text import Text  # noqa: PLC0415 - a value may look like markup
 
-    table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in cells))
+    table = Table(box=None, pad_edge=False)
+    widest = max((len(row[0]) for row in rows), default=0)
+    table.add_column(columns[0], no_wrap=True, min_width=widest)
+    for column in columns[1:]:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in row))
+    return table
 
 
 def seconds_of(timed: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from coalmine.steps.contract import (
     input_fields,
     load_step,
     output_fields,
+    variable_of,
 )
 
 __all__ = ["command"]
@@ -36,9 +37,10 @@ class _Steps(click.Group):
 def command() -> None:
     """Do the work of one task of a release.
 
-    Inputs are options; each output is written to the file that its --OUTPUT-path names. Exit code
-    0: done, 1: failed and trying again may help, 2: the input is wrong. One JSON object a line on
-    stderr. A step may be run twice: the second time it finds the work done.
+    Inputs are options; an empty one is not given. A setting that is not given may stand in the
+    environment, as its help says. Each output is written to the file that its --OUTPUT-path
+    names. Exit code 0: done, 1: failed and trying again may help, 2: the input is wrong. One JSON
+    object a line on stderr. A step may be run twice: the second time it finds the work done.
     """
 
 
@@ -67,10 +69,12 @@ def _command_of(step: Step[Any, Any]) -> click.Command:
 def _input_option(spec: Field[Any]) -> click.Option:
     default = default_of(spec)
     kind = "required" if default is None else f"default: {default!r}"
+    variable = variable_of(spec)
     return click.Option(
         [_flag(spec.name), spec.name],
         metavar=str(spec.type).upper(),
-        help=f"{spec.metadata['help']} [env: COALMINE_{spec.name.upper()}; {kind}]",
+        allow_from_autoenv=False,
+        help=f"{spec.metadata['help']} [{f'env: {variable}; ' if variable else ''}{kind}]",
     )
 
 

@@ -117,4 +117,10 @@ class Engine(Protocol):
         """Tell how a run goes; None if the engine has never heard of it."""
 
     def cancel(self, run_id: str) -> None:
-        """Ask a run to end. Its exit task still runs. An ended run is left as it is."""
+        """Ask a run to end, durably. Its exit task still runs. An ended run is left as it is.
+
+        A run that is yet to be submitted ends as soon as it is.
+
+        Raises:
+            CoalmineError: The engine could not be reached; try again.
+        """

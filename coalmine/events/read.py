@@ -32,6 +32,8 @@ RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\
 FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 SPACE = re.compile(r"\s")
 INT32 = 1 << 31
+LIMITS = dict.fromkeys(("id", "source"), 1024)
+"""Bytes; what names a request is kept for good, and read by people."""
 
 
 def read_event(headers: Mapping[str, str] | Iterable[tuple[str, str]], body: bytes) -> Event:
@@ -178,6 +180,10 @@ def _check_attribute(name: str, value: str) -> None:
     if not NAME.fullmatch(name):
         raise EventError(
             f"{name!r} is no attribute name", fix="use lower-case ASCII letters and digits only"
+        )
+    if len(value.encode("utf-8", "surrogatepass")) > LIMITS.get(name, MAX_EVENT_BYTES):
+        raise EventError(
+            f"the attribute {name} has more than {LIMITS[name]} bytes", fix=f"send a shorter {name}"
         )
     if FORBIDDEN.search(value):
         raise EventError(f"the attribute {name} holds a control character", fix=f"clean {name}")

@@ -1,4 +1,4 @@
-"""Send an event to a launcher, and read the answer."""
+"""Send an event to a launcher, or ask it to cancel what an event began; read the answer."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.events.event import Event
 
-__all__ = ["Answer", "Message", "encode_event", "post_message", "send_event"]
+__all__ = ["Answer", "Message", "ask_to_cancel", "encode_event", "post_message", "send_event"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +27,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a launcher said to an event it took.
+    """What a launcher said to an event that it took, or to what it was asked.
 
     Attributes:
-        status: 202 for a new release, 200 for one it had already.
+        status: To an event, 202 for a new release, 200 for one it had already; to a cancellation,
+            202 while the release is being ended, 200 once it has.
         id: The release's id.
         url: Where the release can be read.
         state: Where the release is.
@@ -78,6 +80,21 @@ def send_event(url: str, event: Event, *, binary: bool = False, timeout: float =
 
 def post_message(url: str, message: Message, *, timeout: float = 10.0) -> Answer:
     """Send an event that is in its HTTP form already; else as `send_event`."""
+    return _post(url, message, "the event", timeout)
+
+
+def ask_to_cancel(url: str, release_id: str, *, timeout: float = 10.0) -> Answer:
+    """Ask for a release to be cancelled; asked again it is the same.
+
+    Raises:
+        InputError: There is no such release, or it has ended otherwise.
+        CoalmineError: The launcher does not answer, or failed; ask again.
+    """
+    target = f"{url.rstrip('/')}/releases/{quote(release_id, safe='')}/cancel"
+    return _post(target, Message({}, b""), "the cancellation", timeout)
+
+
+def _post(url: str, message: Message, what: str, timeout: float) -> Answer:
     try:
         answer = httpx.post(
             url, headers=dict(message.headers), content=message.body, timeout=timeout
@@ -91,10 +108,10 @@ def post_message(url: str, message: Message, *, timeout: float = 10.0) -> Answer
             f"the launcher at {url} does not answer: {error}",
             fix="start one with: coalmine up, or name another with --url or --launcher",
         ) from None
-    return _answer(url, answer)
+    return _answer(url, answer, what)
 
 
-def _answer(url: str, answer: httpx.Response) -> Answer:
+def _answer(url: str, answer: httpx.Response, what: str) -> Answer:
     try:
         body = answer.json()
         if answer.is_success:
@@ -106,7 +123,7 @@ def _answer(url: str, answer: httpx.Response) -> Answer:
             fix="check that the URL is a launcher's",
         ) from None
     kind = InputError if answer.is_client_error else CoalmineError
-    raise kind(f"the launcher refused the event: {message}", fix=fix)
+    raise kind(f"the launcher refused {what}: {message}", fix=fix)
 
 
 def _plain(data: object) -> Any:  # noqa: ANN401 - JSON

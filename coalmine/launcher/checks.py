@@ -11,6 +11,9 @@ __all__ = ["check_values"]
 
 TAG = re.compile(r"[a-z0-9]([-._a-z0-9]*[a-z0-9])?")
 TAG_LIMIT = 63
+SERVICE = re.compile(r"[a-z0-9]([-_a-z0-9]*[a-z0-9])?")
+"""No dots, unlike a bento: a service's name begins those of its revisions in the proxy's metrics,
+which are cut at the first dot."""
 SERVICE_LIMIT = 46
 """With the release's id behind it, a revision's name stays a legal name everywhere (63)."""
 VALUE_LIMIT = 4096
@@ -27,7 +30,7 @@ def check_values(values: Mapping[str, str]) -> None:
         _check_any(name, value)
     if "name" in values:
         _check_tag("name", values["name"], TAG_LIMIT)
-    _check_tag("service", values["service"], SERVICE_LIMIT)
+    _check_service(values["service"], values.get("name", ""))
     if values.get("version"):
         _check_tag("version", values["version"], TAG_LIMIT)
     if "percent" in values:
@@ -49,6 +52,17 @@ def _check_tag(name: str, value: str, limit: int) -> None:
             f"{value!r} is no legal {name}",
             field=name,
             fix=f"use at most {limit} of a-z, 0-9, '-', '_' and '.', a letter or digit at the ends",
+        )
+
+
+def _check_service(value: str, name: str) -> None:
+    if not SERVICE.fullmatch(value) or len(value) > SERVICE_LIMIT:
+        why = "; it is the bento's name, since no service is given" if value == name else ""
+        raise RefusedError(
+            f"{value!r} is no legal service{why}",
+            field="service",
+            fix=f"give a service of at most {SERVICE_LIMIT} of a-z, 0-9, '-' and '_', "
+            "a letter or digit at the ends",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -119,12 +120,15 @@ class Dispatcher:
     def _loop(self) -> None:
         while not self._stop.is_set():
             self._wake.clear()
+            active = False
             try:
                 active = self.tick()
             except CoalmineError as error:
                 logger.error(error.message, extra={"fix": error.fix})  # noqa: TRY400
                 self._on_trouble()
-                active = False
+            except Exception:  # the thread must live on: all services depend on it
+                logger.exception("a round of the dispatcher broke")
+                self._on_trouble()
             self._wake.wait(ACTIVE_SECONDS if active else IDLE_SECONDS)
 
     def _drive(self, release: OpenRelease) -> None:
@@ -132,12 +136,21 @@ class Dispatcher:
         if trouble and self._monotonic() < trouble.until:
             return
         try:
-            self._follow(release, self._status(release))
-            self._trouble.pop(release.id, None)
-        except InputError as error:
-            self._end(release, (), Facts(reason=str(error)), ReleaseState.FAILED)
+            self._drive_on(release)
         except (CoalmineError, OSError) as error:
             self._put_off(release, trouble, error)
+        except Exception as error:  # one release that breaks must not hold up the others
+            logger.exception("release %s broke", release.id)
+            self._put_off(release, trouble, error)
+
+    def _drive_on(self, release: OpenRelease) -> None:
+        try:
+            status = self._status(release)
+        except InputError as error:
+            self._end(release, (), Facts(reason=str(error)), ReleaseState.FAILED)
+            return
+        self._follow(release, status)
+        self._trouble.pop(release.id, None)
 
     def _status(self, release: OpenRelease) -> RunStatus | None:
         engine = self._engines.get(release.engine)
@@ -178,5 +191,7 @@ class Dispatcher:
         wait = wait_after(failures)
         self._trouble[release.id] = _Trouble(failures, self._monotonic() + wait)
         self._on_trouble()
-        logger.warning("release %s waits %.1f s: %s", release.id, wait, error)
-        self._ledger.record(release.id, (), Facts(reason=f"is tried again: {error}"))
+        logger.warning("release %s waits %.1f s: %r", release.id, wait, error)
+        reason = str(error) if isinstance(error, CoalmineError | OSError) else repr(error)
+        with contextlib.suppress(CoalmineError):  # a ledger that fails must not hold up the others
+            self._ledger.record(release.id, (), Facts(reason=f"is tried again: {reason}"))

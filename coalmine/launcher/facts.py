@@ -31,18 +31,26 @@ class Facts:
 
 
 def read_facts(tasks: Iterable[TaskStatus]) -> Facts:
-    """Collect the outputs that bear a fact's name; the last task that has one wins."""
+    """Collect the outputs that bear a fact's name; the last task that has one wins.
+
+    But a promotion stands, whatever a later task says of its own part.
+    """
     names = {spec.name for spec in fields(Facts)}
     found = Facts()
     for task in tasks:
         said = {name: text for name, text in task.outputs.items() if name in names and text}
+        if found.outcome == "promoted":
+            said.pop("outcome", None)
         found = replace(found, **said)
     return found
 
 
 def final_state(run: RunStatus, facts: Facts) -> ReleaseState:
-    """Decide what a release came to when its run has ended."""
-    if facts.outcome == "promoted" and run.state is RunState.SUCCEEDED:
+    """Decide what a release came to when its run has ended.
+
+    A promotion stands, whatever came after it: the canary is stable, and users are served by it.
+    """
+    if facts.outcome == "promoted":
         return ReleaseState.PROMOTED
     if run.state is RunState.CANCELLED:
         return ReleaseState.CANCELLED
@@ -51,9 +59,18 @@ def final_state(run: RunStatus, facts: Facts) -> ReleaseState:
 
 def final_facts(run: RunStatus, facts: Facts) -> Facts:
     """Say why a release ended as it did: a task's failure weighs more than the gate's reason."""
+    state = final_state(run, facts)
+    if run.message and state is ReleaseState.PROMOTED:
+        return replace(facts, reason=_after_promotion(run))
     if run.message:
         return replace(facts, reason=run.message)
-    if final_state(run, facts) is ReleaseState.FAILED:
+    if state is ReleaseState.FAILED:
         outcome = f" but {facts.outcome!r}" if facts.outcome else ""
         return replace(facts, reason=f"the run ended without promoted or rolled_back{outcome}")
     return facts
+
+
+def _after_promotion(run: RunStatus) -> str:
+    if run.state is RunState.CANCELLED:
+        return "promoted before the run was cancelled"
+    return f"promoted, and then a task failed: {run.message}"

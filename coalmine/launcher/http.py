@@ -16,9 +16,11 @@ from starlette.routing import Route
 from coalmine._base.errors import CoalmineError
 from coalmine.events import MAX_EVENT_BYTES, EventError
 from coalmine.launcher.bindings import NotTakenError, RefusedError
+from coalmine.launcher.cancel import Canceller
 from coalmine.launcher.intake import Intake
 from coalmine.launcher.ledger import Ledger
 from coalmine.launcher.read import select_release, select_releases
+from coalmine.launcher.release import ReleaseState
 from coalmine.launcher.telemetry import CONTENT_TYPE_LATEST, Telemetry
 
 __all__ = ["make_app"]
@@ -29,12 +31,17 @@ RETRY_SECONDS = "5"
 
 
 def make_app(
-    intake: Intake, ledger: Ledger, telemetry: Telemetry, ready: Callable[[], bool]
+    intake: Intake,
+    canceller: Canceller,
+    ledger: Ledger,
+    telemetry: Telemetry,
+    ready: Callable[[], bool],
 ) -> Starlette:
     """Build the application.
 
     Args:
         intake: Takes events.
+        canceller: Ends releases.
         ledger: Where releases are read from.
         telemetry: What ``/metrics`` shows, and counts answers.
         ready: Tells whether new releases would be run.
@@ -53,9 +60,11 @@ def make_app(
         release_id = request.path_params["release_id"]
         with ledger.connect() as connection:
             found = select_release(connection, release_id)
-        if found is None:
-            return _problem(404, f"there is no release {release_id}", "see GET /releases")
-        return JSONResponse(found)
+        return _unknown(release_id) if found is None else JSONResponse(found)
+
+    def cancel(request: Request) -> Response:
+        release_id = request.path_params["release_id"]
+        return _cancelled(request, release_id, canceller.cancel(release_id))
 
     def readyz(_: Request) -> Response:
         ledger.count_by_state()
@@ -72,6 +81,7 @@ def make_app(
             Route("/events", take, methods=["POST"]),
             Route("/releases", releases),
             Route("/releases/{release_id}", release),
+            Route("/releases/{release_id}/cancel", cancel, methods=["POST"]),
             Route("/healthz", _healthz),
             Route("/readyz", readyz),
             Route("/metrics", metrics),
@@ -91,11 +101,31 @@ async def _take(intake: Intake, request: Request) -> Response:
         taken = await run_in_threadpool(intake.take, headers, body)
     except CoalmineError as error:
         return _refusal(error)
-    url = str(request.base_url.replace(path=f"/releases/{taken.release_id}", query=""))
+    url = _url_of(request, taken.release_id)
     return JSONResponse(
         {"id": taken.release_id, "url": url, "state": taken.state},
         status_code=202 if taken.new else 200,
         headers={"Location": url},
+    )
+
+
+def _url_of(request: Request, release_id: str) -> str:
+    return str(request.base_url.replace(path=f"/releases/{release_id}", query=""))
+
+
+def _unknown(release_id: str) -> Response:
+    return _problem(404, f"there is no release {release_id}", "see GET /releases")
+
+
+def _cancelled(request: Request, release_id: str, state: ReleaseState | None) -> Response:
+    if state is None:
+        return _unknown(release_id)
+    if state not in {ReleaseState.CANCELLED, ReleaseState.RUNNING}:
+        detail = f"the release {release_id} has ended already: {state}"
+        return _problem(409, detail, "ask for a new release")
+    return JSONResponse(
+        {"id": release_id, "url": _url_of(request, release_id), "state": state},
+        status_code=202 if state is ReleaseState.RUNNING else 200,
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
+    URL,
     Connection,
     Engine,
     create_engine,
@@ -34,9 +35,9 @@ Row = Mapping[Any, Any]
 OPEN = (ReleaseState.ACCEPTED.value, ReleaseState.RUNNING.value)
 
 
-def ledger_url(state: Path) -> str:
-    """Give the URL of the ledger in a state folder."""
-    return f"sqlite:///{state / 'ledger.db'}"
+def ledger_url(state: Path) -> URL:
+    """Give the URL of the ledger in a state folder, whatever characters its path has."""
+    return URL.create("sqlite", database=str(state / "ledger.db"))
 
 
 def _now() -> datetime:
@@ -57,7 +58,7 @@ class Ledger:
         clock: The time, UTC.
     """
 
-    def __init__(self, url: str, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(self, url: str | URL, clock: Callable[[], datetime] = _now) -> None:
         self._engine: Engine = create_engine(url)
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _set_up_sqlite)
@@ -102,6 +103,16 @@ class Ledger:
                 return connection.execute(change).rowcount == 1
         except IntegrityError:
             return False
+
+    def cancel(self, release_id: str, reason: str) -> bool:
+        """End a release that has not begun; tells whether it had not."""
+        change = (
+            update(RELEASES)
+            .where(RELEASES.c.id == release_id, RELEASES.c.state == ReleaseState.ACCEPTED.value)
+            .values(state=ReleaseState.CANCELLED.value, reason=reason, ended_at=self._moment())
+        )
+        with self._transaction() as connection:
+            return connection.execute(change).rowcount == 1
 
     def record(
         self,

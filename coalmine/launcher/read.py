@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
-from sqlalchemy import Connection, create_engine, select
+from sqlalchemy import URL, Connection, create_engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from coalmine._base.errors import CoalmineError, InputError
@@ -69,7 +70,7 @@ def _read(state: Path, query: Callable[[Connection], T]) -> T:
         raise InputError(
             f"there are no releases in {state}", fix="name the state folder with --state"
         )
-    engine = create_engine(f"sqlite:///file:{path}?mode=ro&uri=true")
+    engine = create_engine(_read_only_url(path))
     try:
         with engine.connect() as connection:
             return query(connection)
@@ -78,6 +79,13 @@ def _read(state: Path, query: Callable[[Connection], T]) -> T:
         raise CoalmineError(f"the ledger {path} cannot be read: {cause}") from None
     finally:
         engine.dispose()
+
+
+def _read_only_url(path: Path) -> URL:
+    # Quoted: a path may hold what a URI takes for its own: '?', '#', '%'.
+    return URL.create(
+        "sqlite", database=f"file:{quote(str(path))}", query={"mode": "ro", "uri": "true"}
+    )
 
 
 def _steps(rows: Iterable[Mapping[Any, Any]]) -> dict[str, list[dict[str, object]]]:

@@ -21,6 +21,7 @@ from coalmine.engines.local.command import HostCommand, own_command
 from coalmine.engines.local.engine import GraphReader
 from coalmine.launcher.announce import announced
 from coalmine.launcher.bindings_file import load_bindings
+from coalmine.launcher.cancel import Canceller
 from coalmine.launcher.dispatcher import Dispatcher
 from coalmine.launcher.http import make_app
 from coalmine.launcher.intake import Intake
@@ -86,11 +87,13 @@ def serve(settings: Settings) -> None:
         )
         engine = stack.enter_context(_opened_engine(settings))
         telemetry = Telemetry(ledger.count_by_state)
-        dispatcher = Dispatcher(ledger, {engine.name: engine}, find, on_trouble=telemetry.troubled)
+        engines = {engine.name: engine}
+        dispatcher = Dispatcher(ledger, engines, find, on_trouble=telemetry.troubled)
         stack.callback(dispatcher.stop)
         dispatcher.start()
         intake = Intake(bindings, ledger, dispatcher.wake)
-        app = make_app(intake, ledger, telemetry, lambda: dispatcher.alive)
+        canceller = Canceller(ledger, engines, dispatcher.wake)
+        app = make_app(intake, canceller, ledger, telemetry, lambda: dispatcher.alive)
         stack.enter_context(announced(settings.state, _url(listener)))
         _run_http(
             uvicorn.Config(

@@ -28,9 +28,11 @@ class BuildInputs:
 
     context: str = given("Build context that the retrieve step wrote, a file:// URL.")
     repository: str = optional(
-        "Where the image goes: a folder or oci-layout:// URL; empty means one a bento in the state."
+        "Where the image goes: a folder or oci-layout:// URL; "
+        "empty means one a bento in the state.",
+        setting=True,
     )
-    builder: str = optional("What makes the image; only 'layered' so far.", "layered")
+    builder: str = optional("What makes the image; only 'layered' so far.", "layered", setting=True)
 
 
 @dataclass(frozen=True, slots=True)

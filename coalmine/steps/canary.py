@@ -22,9 +22,13 @@ class Inputs:
     image: str = given("The canary's image, by digest.")
     version: str = given("The bento's version.")
     percent: int = optional("The canary's share of the traffic, 1 to 99.", 10)
-    policy: str = optional("The gate's policy file, to be checked before traffic moves.")
-    serving: str = optional("The serving backend: local.")
-    prometheus_url: str = optional("Where Prometheus answers, to be checked before traffic moves.")
+    policy: str = optional(
+        "The gate's policy file, to be checked before traffic moves.", setting=True
+    )
+    serving: str = optional("The serving backend: local.", setting=True)
+    prometheus_url: str = optional(
+        "Where Prometheus answers, to be checked before traffic moves.", setting=True
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,9 +54,17 @@ def given(description: str) -> Any:  # noqa: ANN401 - as dataclasses.field is ty
     return field(metadata={"help": description})
 
 
-def optional(description: str, default: str | float = "") -> Any:  # noqa: ANN401
-    """Declare an input that has a default; an empty string on the command line means it too."""
-    return field(default=default, metadata={"help": description})
+def optional(description: str, default: str | float = "", *, setting: bool = False) -> Any:  # noqa: ANN401
+    """Declare an input that has a default; an empty string on the command line means it too.
+
+    Args:
+        description: Its help text.
+        default: Its value when it is not given.
+        setting: It says how things are where the step runs, not what is released: when it is not
+            given, the environment is asked before the default. Of other inputs an empty value is a
+            value too (no stable version, no reason), which nothing around the step may replace.
+    """
+    return field(default=default, metadata={"help": description, "setting": setting})
 
 
 STEPS = {
@@ -80,6 +88,11 @@ def load_step(name: str) -> Step[Any, Any]:
 def default_of(spec: Field[Any]) -> str | None:
     """Give an input's default as a string; None where it must be given."""
     return None if spec.default is MISSING else str(spec.default)
+
+
+def variable_of(spec: Field[Any]) -> str:
+    """Name the environment variable that stands in for a setting; empty for any other input."""
+    return f"COALMINE_{spec.name.upper()}" if spec.metadata.get("setting") else ""
 
 
 def input_fields(step: Step[Any, Any]) -> tuple[Field[Any], ...]:

@@ -16,7 +16,7 @@ class Inputs:
 
     release_id: str = given("The release whose run has ended.")
     service: str = given("What users call.")
-    serving: str = optional("The serving backend: local.")
+    serving: str = optional("The serving backend: local.", setting=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,12 @@ class GateInputs:
     canary: str = given("Revision name of the version on trial.")
     since: str = given("When the canary first had its share of the traffic; RFC 3339.")
     stable: str = optional("Revision name of the stable version; empty on a first release.")
-    policy: str = optional("Path or file:// URL of a gate policy, or the name of a shipped one.")
-    prometheus_url: str = optional("Base URL of Prometheus; that of the local stack if empty.")
+    policy: str = optional(
+        "Path or file:// URL of a gate policy, or the name of a shipped one.", setting=True
+    )
+    prometheus_url: str = optional(
+        "Base URL of Prometheus; that of the local stack if empty.", setting=True
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ class Inputs:
 
     release_id: str = given("The release that owns the service.")
     service: str = given("What users call.")
-    serving: str = optional("The serving backend: local.")
+    serving: str = optional("The serving backend: local.", setting=True)
 
 
 @dataclass(frozen=True, slots=True)

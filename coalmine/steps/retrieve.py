@@ -24,7 +24,8 @@ class RetrieveInputs:
     version: str = optional("Its version; empty or 'latest' means the newest.")
     store: str = optional(
         "Where bentos come from: 'local', or the path or file:// URL of a BENTOML_HOME; "
-        "empty means the store in the state folder."
+        "empty means the store in the state folder.",
+        setting=True,
     )
 
 

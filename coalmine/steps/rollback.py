@@ -20,7 +20,7 @@ class Inputs:
     release_id: str = given("The release that owns the service.")
     service: str = given("What users call.")
     reason: str = optional("Why, for the log.")
-    serving: str = optional("The serving backend: local.")
+    serving: str = optional("The serving backend: local.", setting=True)
 
 
 @dataclass(frozen=True, slots=True)

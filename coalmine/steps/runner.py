@@ -10,7 +10,14 @@ from typing import Any
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine._base.files import write_atomic
-from coalmine.steps.contract import Step, Surroundings, default_of, input_fields, output_fields
+from coalmine.steps.contract import (
+    Step,
+    Surroundings,
+    default_of,
+    input_fields,
+    output_fields,
+    variable_of,
+)
 
 __all__ = ["parse_inputs", "run_step"]
 
@@ -31,7 +38,7 @@ def run_step(
         step: The step.
         values: Its inputs as they came, by name; an empty string counts as not given.
         output_paths: Where to write each output that is wanted.
-        environ: ``COALMINE_<INPUT>`` stands in for an input that is not given.
+        environ: ``COALMINE_<INPUT>`` stands in for a setting that is not given.
         surroundings: Where it runs.
 
     Returns:
@@ -66,11 +73,10 @@ def parse_inputs(
 def _value(
     spec: Field[Any], values: Mapping[str, str], environ: Mapping[str, str]
 ) -> str | int | float:
-    variable = f"COALMINE_{spec.name.upper()}"
-    text = values.get(spec.name) or environ.get(variable) or default_of(spec)
+    text = values.get(spec.name) or environ.get(variable_of(spec)) or default_of(spec)
     option = "--" + spec.name.replace("_", "-")
     if text is None:
-        raise InputError("is required", field=option, fix=f"give {option} or set {variable}")
+        raise InputError("is required", field=option, fix=f"give {option}")
     try:
         return _READERS[str(spec.type)](text)
     except ValueError:

@@ -20,10 +20,17 @@ from coalmine.launcher.ledger import Ledger, ledger_url
 from coalmine.launcher.release import NewRelease, ReleaseState
 
 HARNESS = Path(__file__).parents[1] / "launcher" / "harness.py"
-WRITE = "import pathlib,sys; pathlib.Path(sys.argv[-1]).write_text({!r})"
+WRITE = """import pathlib,sys,time
+time.sleep(60 if sys.argv[1] == 'slow' else 0)
+pathlib.Path(sys.argv[-1]).write_text({!r})
+"""
+END = """import pathlib,sys
+slow = sys.argv[1] == 'slow'
+pathlib.Path(sys.argv[-1]).write_text('rolled_back' if slow else 'promoted')
+"""
 PIPELINE = {
     "tasks": [{"name": "gate", "code": WRITE.format("promote"), "output": "verdict"}],
-    "exit": {"name": "finalize", "code": WRITE.format("promoted"), "output": "outcome"},
+    "exit": {"name": "finalize", "code": END, "output": "outcome"},
 }
 
 

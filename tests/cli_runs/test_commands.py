@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -12,7 +16,11 @@ from click.testing import CliRunner, Result
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.cli import cli
 from coalmine.cli.watch import news
+from coalmine.engines.protocol import TaskStatus
 from coalmine.launcher.announce import read_announced
+from coalmine.launcher.facts import Facts
+from coalmine.launcher.ledger import Ledger, ledger_url
+from coalmine.launcher.release import NewRelease, ReleaseState
 
 EVENT = {
     "specversion": "1.0",
@@ -71,6 +79,75 @@ def test_runs_for_people(state: Path) -> None:
     assert "gate" in one
     assert "[red]x" in one
     assert "no releases" in call("runs", "--state", state, "--release-state", "failed").output
+
+
+LONG = {
+    "id": "rabcdefghijklmno",
+    "service": "a-service-with-quite-a-long-name",
+    "name": "a_bento_with_quite_a_long_name",
+    "version": "20260131120000abcdef",
+    "state": "rolled_back",
+    "verdict": "rollback",
+    "reason": "error rate 0.31 is above 0.05\n  fix: " + "mend it " * 20,
+    "image_digest": "",
+}
+
+
+@pytest.fixture
+def long_state(tmp_path: Path) -> Path:
+    ledger = Ledger(ledger_url(tmp_path))
+    for number in (1, 2):
+        release = NewRelease(
+            id=f"{LONG['id'][:-1]}{number}",
+            service=f"{LONG['service']}{number}",
+            name=LONG["name"],
+            version=LONG["version"],
+            event_source="/ci",
+            event_id=str(number),
+            event_type="t",
+            binding="b",
+            pipeline="release",
+            engine="local",
+            parameters={},
+        )
+        ledger.accept(release)
+        ledger.begin(release.id)
+        facts = Facts(verdict=LONG["verdict"], reason=LONG["reason"])
+        step = TaskStatus("a-step-with-quite-a-long-name", message=LONG["reason"])
+        ledger.record(release.id, (step,), facts, ReleaseState.ROLLED_BACK)
+    ledger.close()
+    return tmp_path
+
+
+def test_runs_in_a_pipe_have_a_line_each_and_nothing_is_cut(long_state: Path) -> None:
+    lines = call("runs", "--state", long_state).output.splitlines()
+    assert len(lines) == 3
+    for number, line in enumerate(lines[1:], 1):
+        assert line.startswith(f"{LONG['id'][:-1]}{number}  {LONG['service']}{number}  ")
+        assert line.endswith(" ".join(LONG["reason"].split()))
+        assert line.index("rolled_back") == lines[0].index("state")
+    one = call("runs", f"{LONG['id'][:-1]}1", "--state", long_state).output.splitlines()
+    assert one[-1].endswith(" ".join(LONG["reason"].split()))
+    assert one[-2].startswith("step")
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_ids_are_whole_on_a_narrow_terminal(long_state: Path, width: int) -> None:
+    main, worker = pty.openpty()
+    fcntl.ioctl(worker, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
+    try:
+        subprocess.run(
+            [sys.executable, "-m", "coalmine", "runs", "--state", str(long_state)],
+            stdout=worker,
+            check=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "NO_COLOR": "1"},
+        )
+        shown = os.read(main, 1 << 16).decode()
+    finally:
+        os.close(main)
+        os.close(worker)
+    assert f"{LONG['id'][:-1]}1" in shown
+    assert f"{LONG['id'][:-1]}2" in shown
 
 
 def test_runs_that_are_not_there(state: Path, tmp_path: Path) -> None:
@@ -155,6 +232,29 @@ def test_release_and_watch(live: Path) -> None:
         call("release", "iris", "--id", "j", "--watch", "--state", live, "-o", "json").output
     )
     assert done["state"] == "promoted"
+
+
+@pytest.mark.integration
+def test_cancel(live: Path) -> None:
+    """What a service waits for is cancelled at once; what has ended is refused."""
+    asked = call("release", "slow", "--id", "c1", "--state", live, "-o", "json")
+    first = json.loads(asked.output)["id"]
+    asked = call("release", "slow", "--id", "c2", "--state", live, "-o", "json")
+    second = json.loads(asked.output)["id"]
+    assert call("cancel", second, "--state", live).output == f"release {second} is cancelled\n"
+    running = call("cancel", first, "--state", live)
+    assert running.output.startswith(f"release {first} is being cancelled")
+    watched = call("watch", first, "--state", live)
+    assert watched.exit_code == 1
+    assert "cancelled (the run was cancelled)" in watched.output
+    done = call("release", "iris", "--id", "c3", "--watch", "--state", live, "-o", "json")
+    refused = call("cancel", json.loads(done.output)["id"], "--state", live).exception
+    assert isinstance(refused, InputError)
+    assert "refused the cancellation" in str(refused)
+    assert "has ended already: promoted" in str(refused)
+    assert "no release" in str(call("cancel", "r9", "--state", live).exception)
+    by_url = call("cancel", "r9", "--launcher", read_announced(live)).exception
+    assert "there is no release r9" in str(by_url)
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ class Bench:
         self.engine = self.make()
 
     def make(self) -> LocalEngine:
-        return LocalEngine(self.state, lambda _: self.graph, host_command=host)
+        return LocalEngine(self.state, lambda _: self.graph, host_command=host, grace=0.5)
 
     def reopen(self) -> None:
         self.engine.close()

@@ -20,6 +20,7 @@ from coalmine.compiler.graph import (
     Task,
     TaskOutputRef,
 )
+from coalmine.engines.local.plan import Ended
 from coalmine.engines.protocol import RunState, RunStatus, TaskState
 
 MakeTask = Callable[..., Task]
@@ -79,7 +80,7 @@ def test_conditions_skip_and_skips_spread(bench: Any, task: MakeTask) -> None:
         "behind": "skipped",
         "finalize": "succeeded",
     }
-    assert "condition is false" in status.tasks[2].message
+    assert status.tasks[2].message == "not needed: gate's v is 'promote'"
 
 
 def test_the_exit_task_runs_after_a_failure(bench: Any, task: MakeTask) -> None:
@@ -95,6 +96,44 @@ def test_the_exit_task_runs_after_a_failure(bench: Any, task: MakeTask) -> None:
     assert status.state is RunState.FAILED
     assert states(status) == {"a": "failed", "b": "skipped", "z": "succeeded"}
     assert status.message == "a: broken (fix: mend it)"
+
+
+def test_the_exit_task_runs_after_a_log_that_cannot_be_read(bench: Any, task: MakeTask) -> None:
+    log = "pathlib.Path(os.readlink('/proc/self/fd/1'))"
+    status = bench.run(
+        task("a", f"{log}.unlink(); sys.exit(1)"),
+        task("b", "pass", after=("a",)),
+        exit_task=task("z", "pass"),
+    )
+    assert states(status) == {"a": "failed", "b": "skipped", "z": "succeeded"}
+    assert "exited with 1" in status.tasks[0].message
+
+
+def test_the_exit_task_runs_after_a_decision_that_cannot_be_made(
+    bench: Any, task: MakeTask
+) -> None:
+    """A condition on an output that no task declares: nobody can tell what comes next."""
+    status = bench.run(
+        task("a", "pass"),
+        task("b", "pass", when=(TaskOutputRef("a", "nothing"), Constant("x"))),
+        exit_task=task("z", "pass"),
+    )
+    assert states(status)["z"] == "succeeded"
+    assert status.state is RunState.FAILED
+    assert "the output nothing of task a was never written" in status.message
+
+
+def test_the_exit_task_runs_after_an_error_that_nobody_foresaw(
+    bench: Any, task: MakeTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def collect(*_: object) -> Ended:
+        raise RuntimeError("no such thing")
+
+    monkeypatch.setattr("coalmine.engines.local.runner._collect", collect)
+    status = bench.run(task("a", "pass"), exit_task=task("z", "sys.exit(1)"))
+    assert status.tasks[0].message == "it broke: no such thing"
+    assert states(status) == {"a": "failed", "z": "failed"}
+    assert status.message == "a: it broke: no such thing"
 
 
 def test_retries_until_it_works(bench: Any, task: MakeTask, tmp_path: Path) -> None:
@@ -199,9 +238,18 @@ def test_a_running_task_shows_and_can_be_cancelled(bench: Any, task: MakeTask) -
     status = bench.wait()
     assert status.state is RunState.CANCELLED
     assert states(status) == {"a": "cancelled", "b": "cancelled", "z": "succeeded"}
+    assert status.message == "the run was cancelled"
     bench.engine.cancel("r1")
     bench.engine.cancel("nobody")
     assert bench.engine.status("nobody") is None
+
+
+def test_a_run_that_is_cancelled_before_it_is_submitted(bench: Any, task: MakeTask) -> None:
+    bench.engine.cancel("r1")
+    status = bench.run(task("a", "time.sleep(60)"), exit_task=task("z", "sys.exit(1)"))
+    assert status.state is RunState.CANCELLED
+    assert states(status) == {"a": "cancelled", "z": "failed"}
+    assert status.message.startswith("the run was cancelled; z: it exited with 1")
 
 
 def test_closing_ends_the_process_and_the_run_goes_on(
@@ -220,3 +268,34 @@ def test_closing_ends_the_process_and_the_run_goes_on(
     assert status.state is RunState.SUCCEEDED
     assert [t.attempts for t in status.tasks] == [1, 2]
     assert done.read_text() == "bx"
+
+
+@pytest.mark.parametrize("journal", ['{"run_id":"x"}', "[]", "{", "\udcff"])
+def test_a_journal_that_cannot_be_read_is_made_anew(
+    bench: Any, task: MakeTask, tmp_path: Path, journal: str
+) -> None:
+    go, begun = tmp_path / "go", tmp_path / "begun"
+    code = (
+        f"pathlib.Path({str(begun)!r}).touch(); go=pathlib.Path({str(go)!r});"
+        "exec('while not go.exists(): time.sleep(0.02)')"
+    )
+    bench.use(task("a", code), exit_task=task("z", "pass"))
+    bench.submit()
+    bench.wait(until=lambda _: begun.exists())
+    bench.engine.close()
+    (bench.state / "runs" / "r1" / "journal.json").write_bytes(
+        journal.encode("utf-8", "surrogateescape")
+    )
+    go.touch()
+    bench.reopen()
+    status = bench.wait()
+    assert status.state is RunState.SUCCEEDED
+    assert states(status) == {"a": "succeeded", "z": "succeeded"}
+
+
+def test_a_state_folder_of_any_name(bench: Any, tmp_path: Path, task: MakeTask) -> None:
+    bench.state = tmp_path / "50% off? #1 é"
+    bench.reopen()
+    assert bench.run(task("a", "pass")).state is RunState.SUCCEEDED
+    assert (bench.state / "engine.db").is_file()
+    assert {one.name for one in tmp_path.iterdir()} == {bench.state.name, "state", "pipeline.yaml"}

@@ -25,6 +25,7 @@ from coalmine.compiler.graph import (
     Retry,
     Task,
     TaskOutputRef,
+    Value,
 )
 from coalmine.engines.local.command import OWN_IMAGE, command_line, own_command
 from coalmine.engines.local.plan import Ended, arguments_of, next_move, parameters_of, run_state
@@ -117,7 +118,27 @@ def test_conditions_read_numbers_and_booleans(
     denied = replace(when, negated=True)
     move = next_move(graph_of(bare("a", when=(denied,))), {"p": left}, {})
     assert move.ready == (() if runs else ("a",))
-    assert runs is any("is false: not" in reason for reason in move.skipped.values())
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "says"),
+    [
+        (TaskOutputRef("gate", "verdict"), Constant("rollback"), "gate's verdict is 'promote'"),
+        (Constant("rollback"), TaskOutputRef("gate", "verdict"), "gate's verdict is 'promote'"),
+        (ParameterRef("p"), Constant("x"), "the parameter p is ''"),
+        (
+            TaskOutputRef("gate", "verdict"),
+            ParameterRef("p"),
+            "gate's verdict is 'promote' and the parameter p is ''",
+        ),
+        (Constant("a"), Constant("b"), "its condition never holds"),
+    ],
+)
+def test_a_skipped_task_says_what_it_went_by(left: Value, right: Value, says: str) -> None:
+    when = Comparison(left, Operator.EQUAL, right)
+    graph = graph_of(bare("gate"), bare("a", after=("gate",), when=(when,)))
+    move = next_move(graph, {"p": ""}, {"gate": Ended(SUCCEEDED, {"verdict": "promote"})})
+    assert move.skipped == {"a": f"not needed: {says}"}
 
 
 def test_an_exit_code_of_the_whole() -> None:

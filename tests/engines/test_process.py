@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from coalmine.engines.local.process import Exit, Interrupted, Leash, hold_lock, run_process
+from coalmine.engines.local.process import (
+    Exit,
+    Interrupted,
+    Leash,
+    PulledError,
+    hold_lock,
+    run_process,
+)
 from coalmine.engines.local.runner import last_words
 
 ENVIRON = {"PATH": "/usr/bin:/bin"}
@@ -82,6 +89,25 @@ def test_waiting_for_a_lock_ends_when_the_engine_closes(tmp_path: Path) -> None:
         closing.set()
         with pytest.raises(Interrupted), hold_lock(tmp_path / "lock", Leash(closing)):
             pass
+
+
+def test_waiting_for_a_lock_ends_when_the_run_is_cancelled(tmp_path: Path) -> None:
+    leash = Leash(threading.Event())
+    got = threading.Event()
+
+    def sheltered() -> None:
+        with leash.shelter(), hold_lock(tmp_path / "lock", leash):
+            got.set()
+
+    with hold_lock(tmp_path / "lock", Leash(threading.Event())):
+        leash.cancel()
+        with pytest.raises(PulledError), hold_lock(tmp_path / "lock", leash):
+            pass
+        thread = threading.Thread(target=sheltered)
+        thread.start()
+        assert not got.wait(0.3)
+    assert got.wait(10)
+    thread.join()
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,15 @@ def test_required_attributes_in_structured_mode(name: str, value: object) -> Non
     assert name in str(error)
 
 
+@pytest.mark.parametrize("name", ["id", "source"])
+def test_what_names_a_request_has_a_limit(name: str) -> None:
+    assert read_event(STRUCTURED, body_with(**{name: "x" * 1024}))
+    error = refused(STRUCTURED, body_with(**{name: "é" * 512 + "x"}))
+    assert error.status == 400
+    assert f"{name} has more than 1024 bytes" in str(error)
+    assert refused(BINARY | {f"ce-{name}": "x" * 1025}, b"{}").status == 400
+
+
 @pytest.mark.parametrize("name", ["specversion", "id", "source", "type"])
 def test_required_attributes_in_binary_mode(name: str) -> None:
     headers = {key: value for key, value in BINARY.items() if key != f"ce-{name}"}

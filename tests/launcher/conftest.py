@@ -22,7 +22,8 @@ HARNESS = Path(__file__).with_name("harness.py")
 class Launched:
     """One state folder, and the launcher that runs with it now."""
 
-    def __init__(self, folder: Path, pipeline: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, pipeline: dict[str, Any], *, real: bool = False) -> None:
+        self.real = real
         self.folder = folder
         self.state = folder / "state"
         self.pipelines = folder / "pipelines"
@@ -31,10 +32,17 @@ class Launched:
         self.log = folder / "launcher.log"
         self.process: subprocess.Popen[bytes] | None = None
 
+    def command(self) -> list[str]:
+        if not self.real:
+            return [str(HARNESS), str(self.state), str(self.pipelines), "0"]
+        options = {"--port": "0", "--state": self.state, "--pipelines": self.pipelines}
+        words = [str(word) for option in options.items() for word in option]
+        return ["-m", "coalmine", "launcher", *words]
+
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(HARNESS), str(self.state), str(self.pipelines), "0"],
+                [sys.executable, *self.command()],
                 stderr=log,
                 env={**os.environ, "PYTHONPATH": str(HARNESS.parents[2])},
             )
@@ -94,11 +102,12 @@ class Launched:
 
 
 @pytest.fixture
-def launched(tmp_path: Path) -> Iterator[Callable[[dict[str, Any]], Launched]]:
+def launched(tmp_path: Path) -> Iterator[Callable[..., Launched]]:
     made: list[Launched] = []
 
-    def make(pipeline: dict[str, Any]) -> Launched:
-        made.append(Launched(tmp_path / f"launched-{len(made)}", pipeline))
+    def make(pipeline: dict[str, Any], *, real: bool = False) -> Launched:
+        """With ``real`` it is the command itself, whose pipelines are KFP IR (JSON is YAML)."""
+        made.append(Launched(tmp_path / f"launched-{len(made)}", pipeline, real=real))
         made[-1].start()
         return made[-1]
 

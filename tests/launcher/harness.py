@@ -75,5 +75,3 @@ if __name__ == "__main__":
         )
     except CoalmineError as error:
         sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit(130)

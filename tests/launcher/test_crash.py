@@ -8,8 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
+import psutil
 import pytest
 
+from coalmine.engines.local.command import OWN_IMAGE
 from coalmine.launcher.read import read_releases
 
 WORK = """
@@ -128,9 +131,94 @@ def test_one_event_sent_by_many_at_once(
 
 
 @pytest.mark.integration
-def test_ctrl_c_ends_it_with_130(launched: Callable[[dict[str, Any]], Any], tmp_path: Path) -> None:
-    launcher = launched(pipeline(tmp_path, "gate"))
-    launcher.post(name="iris")
+def test_cancel_a_running_release_and_one_that_waits(
+    launched: Callable[[dict[str, Any]], Any], tmp_path: Path
+) -> None:
+    graph = pipeline(tmp_path, "gate")
+    graph["exit"]["code"] = graph["exit"]["code"].replace("promoted", "rolled_back")
+    launcher = launched(graph)
+    first = launcher.post(name="iris").json()
+    second = launcher.post(id="2", name="iris").json()
     launcher.wait_for((tmp_path / "begun-gate").exists)
+    waits = httpx.post(f"{second['url']}/cancel")
+    assert (waits.status_code, waits.json()) == (200, {**second, "state": "cancelled"})
+    runs = httpx.post(f"{first['url']}/cancel")
+    assert (runs.status_code, runs.json()) == (202, {**first, "state": "running"})
+    one, two = launcher.wait_ended()
+    assert (one["state"], one["reason"]) == ("cancelled", "the run was cancelled")
+    assert (two["state"], two["reason"]) == ("cancelled", "cancelled before it began")
+    assert effects(tmp_path) == ["build", "finalize"]
+    states = {step["name"]: step["state"] for step in one["steps"]}
+    assert (states["gate"], states["finalize"]) == ("cancelled", "succeeded")
+    assert httpx.post(f"{first['url']}/cancel").status_code == 200
+
+
+@pytest.mark.integration
+def test_what_has_ended_cannot_be_cancelled(
+    launched: Callable[[dict[str, Any]], Any], tmp_path: Path
+) -> None:
+    launcher = launched(pipeline(tmp_path))
+    url = launcher.post(name="iris").json()["url"]
+    launcher.wait_ended()
+    refused = httpx.post(f"{url}/cancel")
+    assert refused.status_code == 409
+    assert "has ended already: promoted" in refused.json()["detail"]
+    assert launcher.releases()[0]["state"] == "promoted"
+
+
+def waiting_pipeline() -> dict[str, Any]:
+    """KFP IR of one task that lasts: it watches the release that it is a part of."""
+    text = {"parameterType": "STRING"}
+    names = ("release_id", "service", "name", "version", "percent")
+    watch = ["coalmine", "watch", "{{$.inputs.parameters['release_id']}}"]
+    return {
+        "schemaVersion": "2.1.0",
+        "sdkVersion": "kfp-2.17.0",
+        "pipelineInfo": {"name": "release"},
+        "components": {
+            "comp-wait": {
+                "executorLabel": "exec-wait",
+                "inputDefinitions": {"parameters": {"release_id": text}},
+            }
+        },
+        "deploymentSpec": {
+            "executors": {"exec-wait": {"container": {"image": OWN_IMAGE, "command": watch}}}
+        },
+        "root": {
+            "inputDefinitions": {"parameters": dict.fromkeys(names, text)},
+            "dag": {
+                "tasks": {
+                    "wait": {
+                        "taskInfo": {"name": "wait"},
+                        "componentRef": {"name": "comp-wait"},
+                        "inputs": {
+                            "parameters": {"release_id": {"componentInputParameter": "release_id"}}
+                        },
+                    }
+                }
+            },
+        },
+    }
+
+
+def watchers(release_id: str) -> list[psutil.Process]:
+    return [
+        process
+        for process in psutil.process_iter(["cmdline", "status"])
+        if release_id in (process.info["cmdline"] or [])
+        and process.info["status"] != psutil.STATUS_ZOMBIE
+    ]
+
+
+@pytest.mark.integration
+def test_ctrl_c_ends_it_with_130(launched: Callable[..., Any]) -> None:
+    """The real command: its way of ending is not the harness's."""
+    launcher = launched(waiting_pipeline(), real=True)
+    release_id = launcher.post(name="iris").json()["id"]
+    launcher.wait_for(lambda: bool(watchers(release_id)))
     assert launcher.end(signal.SIGINT) == 130
-    assert effects(tmp_path) == ["build"]
+    assert watchers(release_id) == []
+    assert launcher.url == ""
+    assert "Traceback" not in launcher.log.read_text()
+    [release] = read_releases(launcher.state)
+    assert (release["id"], release["state"]) == (release_id, "running")

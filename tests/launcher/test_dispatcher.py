@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -57,6 +58,7 @@ class PretendEngine:
         self.submitted: list[RunRequest] = []
         self.runs: dict[str, RunStatus] = {}
         self.error: Exception | None = None
+        self.broken: set[str] = set()
         self.seen = threading.Event()
 
     def submit(self, request: RunRequest) -> None:
@@ -67,6 +69,8 @@ class PretendEngine:
         self.runs.setdefault(request.run_id, RunStatus(request.run_id, RunState.PENDING))
 
     def status(self, run_id: str) -> RunStatus | None:
+        if run_id in self.broken:
+            raise KeyError("state")
         return self.runs.get(run_id)
 
     def cancel(self, run_id: str) -> None:
@@ -177,6 +181,59 @@ def test_an_engine_that_fails_is_asked_again_later(bench: Bench) -> None:
     assert read_release(bench.state, "r1")["reason"] == ""
 
 
+def test_a_release_that_breaks_does_not_hold_up_the_others(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.accept("r1")
+    bench.accept("r2", "other")
+    bench.engine.broken.add("r1")
+    bench.dispatcher.tick()
+    assert [one.run_id for one in bench.engine.submitted] == ["r2"]
+    assert "KeyError('state')" in str(read_release(bench.state, "r1")["reason"])
+    assert "release r1 broke" in caplog.text
+    caplog.clear()
+    bench.dispatcher.tick()
+    assert "broke" not in caplog.text
+    bench.engine.broken.clear()
+    bench.now = 0.6
+    bench.dispatcher.tick()
+    assert [one.run_id for one in bench.engine.submitted] == ["r2", "r1"]
+
+
+def test_a_ledger_that_cannot_be_written_does_not_hold_up_the_others(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = bench.ledger.record
+
+    def fail(release_id: str, *rest: Any) -> None:
+        if release_id == "r1":
+            raise CoalmineError("no disk")
+        record(release_id, *rest)
+
+    monkeypatch.setattr(bench.ledger, "record", fail)
+    bench.accept("r1")
+    bench.accept("r2", "other")
+    bench.dispatcher.tick()
+    assert [one.run_id for one in bench.engine.submitted] == ["r1", "r2"]
+
+
+def test_the_thread_outlives_a_round_that_breaks(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broke = threading.Semaphore(0)
+
+    def fail() -> None:
+        broke.release()
+        raise RuntimeError
+
+    monkeypatch.setattr(bench.ledger, "open_releases", fail)
+    bench.dispatcher.start()
+    assert broke.acquire(timeout=10)
+    bench.dispatcher.wake()
+    assert broke.acquire(timeout=10)
+    bench.dispatcher.stop()
+
+
 def test_what_an_engine_refuses_has_failed(bench: Bench) -> None:
     bench.accept("r1")
     bench.accept("r2")
@@ -212,12 +269,22 @@ def test_no_ledger_no_releases(tmp_path: Path) -> None:
         read_release(tmp_path, "r1")
 
 
+def test_a_state_folder_of_any_name(tmp_path: Path) -> None:
+    state = tmp_path / "50% off? #1 é"
+    state.mkdir()
+    bench = Bench(state)
+    bench.accept("r1")
+    assert bench.states() == {"r1": "accepted"}
+    bench.ledger.close()
+    assert [one.name for one in tmp_path.iterdir()] == [state.name]
+
+
 @pytest.mark.parametrize(
     ("state", "outcome", "expected"),
     [
         (RunState.SUCCEEDED, "promoted", "promoted"),
-        (RunState.FAILED, "promoted", "failed"),
-        (RunState.CANCELLED, "promoted", "cancelled"),
+        (RunState.FAILED, "promoted", "promoted"),
+        (RunState.CANCELLED, "promoted", "promoted"),
         (RunState.SUCCEEDED, "rolled_back", "rolled_back"),
         (RunState.FAILED, "rolled_back", "rolled_back"),
         (RunState.CANCELLED, "rolled_back", "cancelled"),
@@ -233,11 +300,27 @@ def test_what_a_release_came_to(state: RunState, outcome: str, expected: str) ->
     assert expected != "failed" or final_facts(run, facts).reason
 
 
+def test_a_promotion_stands_after_a_finalize_that_failed(bench: Bench) -> None:
+    bench.accept("r1")
+    bench.dispatcher.tick()
+    promote = TaskStatus("promote", TaskState.SUCCEEDED, 1, outputs={"outcome": "promoted"})
+    finalize = TaskStatus("finalize", TaskState.FAILED, 1, message="no proxy")
+    bench.engine.runs["r1"] = RunStatus(
+        "r1", RunState.FAILED, (promote, finalize), "finalize: no proxy"
+    )
+    bench.dispatcher.tick()
+    assert bench.states() == {"r1": "promoted"}
+    reason = read_release(bench.state, "r1")["reason"]
+    assert reason == "promoted, and then a task failed: finalize: no proxy"
+
+
 def test_the_last_task_has_the_last_word() -> None:
     tasks = [
         TaskStatus("a", outputs={"outcome": "rolled_back", "reason": "r", "other": "x"}),
         TaskStatus("b", outputs={"outcome": "promoted", "reason": ""}),
     ]
     assert read_facts(tasks) == Facts(outcome="promoted", reason="r")
+    behind = TaskStatus("c", outputs={"outcome": "unchanged", "reason": "s"})
+    assert read_facts([*tasks, behind]) == Facts(outcome="promoted", reason="s")
     run = RunStatus("r1", RunState.FAILED, message="b: broke")
     assert final_facts(run, Facts(reason="r")).reason == "b: broke"

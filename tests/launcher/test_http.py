@@ -10,6 +10,12 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coalmine.launcher.bindings import RefusedError
+from coalmine.launcher.checks import check_values
+from coalmine.serving.record import begun
 
 CE = {"content-type": "application/cloudevents+json"}
 EVENT = {
@@ -33,6 +39,9 @@ def body(**changes: object) -> str:
         (body(data={"name": "iris", "percent": 100}), CE, 400, "percent"),
         (body(data={"name": {"x": 1}}), CE, 400, "name"),
         (body(data={"name": "iris", "version": "a\u0000b"}), CE, 400, "version"),
+        (body(data={"name": "iris.v2"}), CE, 400, "service: 'iris.v2' is no legal service"),
+        (body(data={"name": "iris.v2"}), CE, 400, "give a service"),
+        (body(data={"name": "iris", "service": "i.s"}), CE, 400, "'i.s' is no legal service"),
         (body(type="other"), CE, 422, "dev.coalmine.release.requested.v1"),
         (body(specversion="0.3"), CE, 400, "0.3"),
         ("{", CE, 400, "JSON"),
@@ -55,6 +64,31 @@ def test_refusals(
     assert quiet.releases() == []
 
 
+def values(**changes: str) -> dict[str, str]:
+    return {"name": "iris", "service": "iris"} | changes
+
+
+def test_a_bento_may_have_dots_when_a_service_is_given() -> None:
+    check_values(values(name="iris.v2"))
+
+
+@given(st.text(alphabet="ab1-_.", min_size=1, max_size=70))
+def test_what_is_accepted_can_be_served(service: str) -> None:
+    """The intake's rule for services is no wider than that of the room that serves them."""
+    try:
+        check_values(values(service=service))
+    except RefusedError:
+        return
+    begun(
+        None,
+        service=service,
+        image="oci-layout:///i@sha256:" + "0" * 64,
+        version="v1",
+        percent=10,
+        release_id="r" + "a" * 15,
+    )
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -63,6 +97,8 @@ def test_refusals(
         ("POST", "/releases", 405),
         ("GET", "/nothing", 404),
         ("GET", "/releases/r1", 404),
+        ("POST", "/releases/r1/cancel", 404),
+        ("GET", "/releases/r1/cancel", 405),
         ("GET", "/healthz", 200),
         ("GET", "/readyz", 200),
         ("GET", "/releases", 200),

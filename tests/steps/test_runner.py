@@ -6,9 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from coalmine._base.errors import CoalmineError, InputError
-from coalmine.steps.contract import Step, Surroundings, given, optional
+from coalmine.cli import cli
+from coalmine.steps.contract import (
+    STEPS,
+    Step,
+    Surroundings,
+    given,
+    input_fields,
+    load_step,
+    optional,
+    variable_of,
+)
 from coalmine.steps.runner import parse_inputs, run_step
 
 
@@ -16,7 +27,7 @@ from coalmine.steps.runner import parse_inputs, run_step
 class Inputs:
     name: str = given("A name.")
     percent: int = optional("A share.", 10)
-    limit: float = optional("A limit.", 0.5)
+    limit: float = optional("A limit.", 0.5, setting=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +59,37 @@ def test_outputs_are_written_as_they_are(tmp_path: Path) -> None:
 
 
 def test_command_line_beats_environment_beats_default() -> None:
+    environ = {"COALMINE_LIMIT": "0.7"}
+    assert parse_inputs(_step(), {"name": "x", "limit": "0.6"}, environ).limit == 0.6
+    assert parse_inputs(_step(), {"name": "x", "limit": ""}, environ).limit == 0.7
+    assert parse_inputs(_step(), {"name": "x"}, {}).limit == 0.5
+
+
+def test_only_a_setting_is_read_from_the_environment() -> None:
     environ = {"COALMINE_NAME": "env", "COALMINE_PERCENT": "20"}
-    assert parse_inputs(_step(), {"name": "given"}, environ) == Inputs("given", 20, 0.5)
-    assert parse_inputs(_step(), {"name": "", "percent": ""}, environ) == Inputs("env", 20, 0.5)
+    assert parse_inputs(_step(), {"name": "x", "percent": ""}, environ).percent == 10
+    with pytest.raises(InputError, match="--name: is required"):
+        parse_inputs(_step(), {}, environ)
 
 
-def test_a_missing_input_is_named() -> None:
-    with pytest.raises(InputError, match="--name: is required") as caught:
-        parse_inputs(_step(), {}, {})
-    assert "COALMINE_NAME" in caught.value.fix
+def test_the_settings_of_the_release_steps() -> None:
+    """An empty input of another kind (no stable version, no reason) is meant to be empty."""
+    found = {
+        spec.name for name in STEPS for spec in input_fields(load_step(name)) if variable_of(spec)
+    }
+    assert found == {"policy", "store", "repository", "builder", "serving", "prometheus_url"}
+
+
+def test_the_help_names_the_variables_of_settings_alone() -> None:
+    shown = CliRunner().invoke(cli, ["step", "gate", "--help"])
+    assert "env: COALMINE_POLICY" in shown.output
+    assert "COALMINE_STABLE" not in shown.output
+
+
+def test_a_required_input_is_not_taken_from_the_command_lines_own_variables() -> None:
+    environ = {"COALMINE_STEP_PROMOTE_RELEASE_ID": "r1", "COALMINE_STEP_PROMOTE_SERVICE": "s"}
+    ended = CliRunner(env=environ).invoke(cli, ["step", "promote"])
+    assert ended.exit_code == 2
 
 
 @pytest.mark.parametrize("values", [{"percent": "10.5"}, {"percent": "ten"}, {"limit": "0,5"}])

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 from dbos import error as dbos_errors
@@ -27,6 +28,8 @@ __all__ = ["Body", "Durable"]
 
 Body = Callable[[str, Mapping[str, str], Durably], dict[str, Any]]
 """The work of a run, from its id, its parameters and a way to do a piece of it durably."""
+
+logger = logging.getLogger(__name__)
 
 ACTIVE = {"PENDING", "ENQUEUED", "DELAYED"}
 _bodies: list[Body] = []
@@ -49,7 +52,12 @@ def _durably(name: str, work: Callable[[], Ended]) -> Ended:
             "message": ended.message,
         }
 
-    recorded = DBOS.run_step({"name": name}, step)
+    try:
+        recorded = DBOS.run_step({"name": name}, step)
+    except SQLAlchemyError as error:
+        # No result of the run: as one it would be recorded as the run's end, as soon as it can be.
+        logger.warning("%s cannot be recorded, and the run stops here: %s", name, error)
+        raise Interrupted from error
     return Ended(TaskState(recorded["state"]), recorded["outputs"], recorded["message"])
 
 
@@ -81,7 +89,7 @@ class Durable:
                 DBOS(
                     config=DBOSConfig(
                         name="coalmine",
-                        system_database_url=f"sqlite:///{self._database}",
+                        system_database_url=_url(self._database),
                         application_version="1",
                         executor_id="coalmine",
                         log_level="WARNING",
@@ -103,6 +111,17 @@ class Durable:
         with _as_coalmine_error(self._database), SetWorkflowID(run_id):
             DBOS.start_workflow(_run, run_id, dict(parameters))
 
+    def begun(self) -> set[str]:
+        """List the runs that have begun and not ended, by the record."""
+        with _as_coalmine_error(self._database):
+            found = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
+        return {one.workflow_id for one in found}
+
+    def resume(self, run_id: str) -> None:
+        """Give a run that has not ended a new life; a life that it still has stops by itself."""
+        with _as_coalmine_error(self._database):
+            DBOS.resume_workflow(run_id)
+
     def look(self, run_id: str) -> tuple[str, dict[str, Any] | None]:
         """Tell where a run is: unknown, active, ended (with its result) or broken (with why)."""
         with _as_coalmine_error(self._database):
@@ -114,6 +133,11 @@ class Durable:
         if status.status == "SUCCESS":
             return "ended", status.output
         return "broken", {"message": f"{status.status}: {status.error or 'no reason given'}"}
+
+
+def _url(database: Path) -> str:
+    # Quoted: a path may hold what a URL takes for its own: '?', '#', '%'.
+    return f"sqlite:///{quote(str(database))}"
 
 
 @contextlib.contextmanager

@@ -17,12 +17,14 @@ from coalmine.engines.local.journal import (
     Clock,
     Journal,
     first_page,
+    page_for,
     page_to_json,
     read_page,
     status_of,
 )
+from coalmine.engines.local.keeper import GRACE_SECONDS, Keeper
 from coalmine.engines.local.plan import parameters_of
-from coalmine.engines.local.process import Leash
+from coalmine.engines.local.process import Interrupted, Leash
 from coalmine.engines.local.runner import Durably, Run, carry_through
 from coalmine.engines.protocol import RunRequest, RunState, RunStatus
 
@@ -51,6 +53,7 @@ class LocalEngine:
         host_command: How a container's command runs here.
         environ: The environment of the tasks; this process's unless told.
         clock: The time, UTC.
+        grace: Seconds after which a run that no thread carries is resumed.
     """
 
     name = "local"
@@ -63,6 +66,7 @@ class LocalEngine:
         host_command: HostCommand = own_command,
         environ: Mapping[str, str] | None = None,
         clock: Clock = _now,
+        grace: float = GRACE_SECONDS,
     ) -> None:
         self._state = state
         self._read_graph = read_graph
@@ -76,6 +80,8 @@ class LocalEngine:
         self._changed = threading.Condition()
         self._active: dict[str, Run] = {}
         self._durable: Durable | None = None
+        self._grace = grace
+        self._keeper: Keeper | None = None
 
     def open(self) -> None:
         """Resume what had not ended, and be ready for more.
@@ -89,6 +95,10 @@ class LocalEngine:
         durable = Durable(self._state / "engine.db", self._carry)
         durable.open()
         self._durable = durable
+        self._keeper = Keeper(
+            durable.begun, self.carried, durable.resume, self._closing, grace=self._grace
+        )
+        self._keeper.start()
 
     def close(self) -> None:
         """End the processes that run, and let go; their runs go on at the next start."""
@@ -97,6 +107,9 @@ class LocalEngine:
             for run in self._active.values():
                 run.leash.pull()
             self._changed.wait_for(lambda: not self._active, CLOSE_SECONDS)
+        if self._keeper:
+            self._keeper.join()
+            self._keeper = None
         if self._durable:
             self._durable.close()
             self._durable = None
@@ -134,9 +147,12 @@ class LocalEngine:
 
     def cancel(self, run_id: str) -> None:
         """Ask a run to end; see `coalmine.engines.protocol.Engine`."""
-        if self._opened().look(run_id)[0] != "active":
+        if self._opened().look(run_id)[0] in {"ended", "broken"}:
             return
-        write_atomic(self._folder(run_id) / "cancel", b"")
+        try:
+            write_atomic(self._folder(run_id) / "cancel", b"")
+        except OSError as error:
+            raise CoalmineError(f"the run {run_id} cannot be cancelled: {error}") from error
         with self._changed:
             active = self._active.get(run_id)
         if active:
@@ -162,6 +178,8 @@ class LocalEngine:
     ) -> dict[str, Any]:
         run = self._prepare(run_id, parameters)
         with self._changed:
+            if run_id in self._active:
+                raise Interrupted  # one life at a time
             self._active[run_id] = run
         try:
             if (run.folder / "cancel").exists():
@@ -173,16 +191,20 @@ class LocalEngine:
                 del self._active[run_id]
                 self._changed.notify_all()
 
+    def carried(self) -> set[str]:
+        """List the runs that a thread carries now."""
+        with self._changed:
+            return set(self._active)
+
     def _prepare(self, run_id: str, parameters: Mapping[str, str]) -> Run:
         folder = self._folder(run_id)
         graph = self._read_graph(folder / "pipeline.yaml")
         path = folder / "journal.json"
-        page = read_page(path) or first_page(run_id, graph)
         return Run(
             folder=folder,
             graph=graph,
             parameters=parameters,
-            journal=Journal(path, page, self._clock),
+            journal=Journal(path, page_for(path, run_id, graph), self._clock),
             leash=Leash(self._closing),
             host_command=self._host_command,
             environ=self._environ,

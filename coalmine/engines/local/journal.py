@@ -20,7 +20,7 @@ from coalmine.compiler.graph import Graph
 from coalmine.engines.local.plan import Ended
 from coalmine.engines.protocol import RunState, RunStatus, TaskState, TaskStatus
 
-__all__ = ["Clock", "Journal", "Page", "first_page", "read_page", "status_of"]
+__all__ = ["Clock", "Journal", "Page", "first_page", "page_for", "read_page", "status_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -114,11 +114,25 @@ class Journal:
 
 
 def read_page(path: Path) -> Page | None:
-    """Read a page from its file; None if there is none."""
+    """Read a page from its file; None if there is none, or none that can be read.
+
+    A page that cannot be read is no loss: what has ended is on record, and the rest is run again.
+    """
     try:
         return page_from_json(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        logger.warning("%s cannot be read and is made anew: %r", path, error)
+        return None
+
+
+def page_for(path: Path, run_id: str, graph: Graph) -> Page:
+    """Read a run's page, or make a new one if none can be read or it is of another graph."""
+    first, found = first_page(run_id, graph), read_page(path)
+    if found and [one.name for one in found.run.tasks] == [one.name for one in first.run.tasks]:
+        return found
+    return first
 
 
 def status_of(content: Mapping[str, Any]) -> RunStatus:

@@ -14,6 +14,7 @@ from coalmine.compiler.graph import (
     Parameter,
     ParameterRef,
     Task,
+    TaskOutputRef,
     Value,
 )
 from coalmine.engines.protocol import RunState, TaskState
@@ -83,7 +84,7 @@ def _reason_to_skip(
     if not task.depends_on() <= ended.keys():
         return ""
     false = (when for when in task.when if not _is_true(when, parameters, ended))
-    return next((f"its condition is false: {_say(when, parameters, ended)}" for when in false), "")
+    return next((f"not needed: {_say(when, parameters, ended)}" for when in false), "")
 
 
 _PAST = {
@@ -100,9 +101,20 @@ def _is_true(
 
 
 def _say(condition: Condition, parameters: Mapping[str, str], ended: Mapping[str, Ended]) -> str:
-    left = _value(condition.left, parameters, ended)
-    said = f"{left!r} {condition.operator} {_value(condition.right, parameters, ended)!r}"
-    return f"not {said}" if condition.negated else said
+    """Say what the values are by which a condition is false, each by its owner's name."""
+    sides = (condition.left, condition.right)
+    said = [
+        f"{_named(side)} is {_value(side, parameters, ended)!r}"
+        for side in sides
+        if not isinstance(side, Constant)
+    ]
+    return " and ".join(said) or "its condition never holds"
+
+
+def _named(value: TaskOutputRef | ParameterRef) -> str:
+    if isinstance(value, TaskOutputRef):
+        return f"{value.task}'s {value.output}"
+    return f"the parameter {value.name}"
 
 
 def _value(value: Value, parameters: Mapping[str, str], ended: Mapping[str, Ended]) -> str:

@@ -20,17 +20,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Exit", "Interrupted", "Leash", "hold_lock", "run_process"]
+__all__ = ["Exit", "Interrupted", "Leash", "PulledError", "hold_lock", "run_process"]
 
 GRACE_SECONDS = 5.0
 LOCK_POLL_SECONDS = 0.05
 
 
 class Interrupted(BaseException):
-    """The engine is closing, and the run goes on at its next start.
+    """This life of a run ends, and the run goes on in its next one.
+
+    So it is when the engine closes, and when what has been done cannot be recorded.
 
     No Exception, so that nothing on the way takes it for the task's result and records it.
     """
+
+
+class PulledError(Exception):
+    """The run was cancelled before its process could be started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +115,15 @@ def hold_lock(path: Path, leash: Leash) -> Iterator[int]:
 
     Raises:
         Interrupted: The engine closes meanwhile.
+        PulledError: The run is cancelled meanwhile.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         while not _try_lock(descriptor):
             if leash.closing.wait(LOCK_POLL_SECONDS):
                 raise Interrupted
+            if leash.pulled:
+                raise PulledError
         yield descriptor
     finally:
         os.close(descriptor)

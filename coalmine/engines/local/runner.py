@@ -15,7 +15,14 @@ from coalmine.compiler.graph import Graph, Retry, Task
 from coalmine.engines.local.command import HostCommand, command_line
 from coalmine.engines.local.journal import Journal
 from coalmine.engines.local.plan import Ended, arguments_of, next_move, run_state
-from coalmine.engines.local.process import Exit, Interrupted, Leash, hold_lock, run_process
+from coalmine.engines.local.process import (
+    Exit,
+    Interrupted,
+    Leash,
+    PulledError,
+    hold_lock,
+    run_process,
+)
 from coalmine.engines.protocol import RunState, TaskState
 
 __all__ = ["Durably", "Run", "backoff", "carry_through", "last_words"]
@@ -25,6 +32,7 @@ logger = logging.getLogger(__name__)
 EXIT_INPUT_ERROR = 2
 TAIL_BYTES = 65536
 LINE_LIMIT = 300
+CANCELLED = "the run was cancelled"
 
 Durably = Callable[[str, Callable[[], Ended]], Ended]
 """Runs a named piece of work once; after a crash gives what it gave, or runs it again."""
@@ -61,11 +69,28 @@ def carry_through(run: Run, durably: Durably) -> None:
     for itself, and its finding is recorded.
 
     Raises:
-        Interrupted: The engine closes.
+        Interrupted: This life of the run ends.
     """
     run.journal.run_is(RunState.RUNNING)
-    tasks = {task.name: task for task in run.graph.tasks}
     ended: dict[str, Ended] = {}
+    broke = ""
+    try:
+        _carry_tasks(run, durably, ended)
+    except Exception as error:  # the exit task must run, whatever happened
+        logger.exception("the run broke")
+        broke = f"the run broke: {error or type(error).__name__}"
+    if run.graph.exit_task:
+        task = run.graph.exit_task
+        with run.leash.shelter():
+            ended[task.name] = durably(task.name, lambda: run_task(run, task, dict(ended)))
+        _note(run, task.name, ended[task.name])
+    state = RunState.FAILED if broke else run_state(ended.values())
+    run.journal.run_is(state, broke or _why(state, ended))
+
+
+def _carry_tasks(run: Run, durably: Durably, ended: dict[str, Ended]) -> None:
+    """Run every task that shall run; fills ``ended`` as it goes on."""
+    tasks = {task.name: task for task in run.graph.tasks}
     while (move := next_move(run.graph, run.parameters, ended)) and (move.ready or move.skipped):
         for name, reason in move.skipped.items():
             ended[name] = Ended(TaskState.SKIPPED, message=reason)
@@ -74,13 +99,6 @@ def carry_through(run: Run, durably: Durably) -> None:
             task = tasks[name]
             ended[name] = durably(name, lambda task=task: run_task(run, task, dict(ended)))  # type: ignore[misc]
             _note(run, name, ended[name])
-    if run.graph.exit_task:
-        task = run.graph.exit_task
-        with run.leash.shelter():
-            ended[task.name] = durably(task.name, lambda: run_task(run, task, dict(ended)))
-        _note(run, task.name, ended[task.name])
-    state = run_state(ended.values())
-    run.journal.run_is(state, _why(state, ended))
 
 
 def _note(run: Run, name: str, ended: Ended) -> None:
@@ -89,21 +107,28 @@ def _note(run: Run, name: str, ended: Ended) -> None:
 
 
 def _why(state: RunState, ended: Mapping[str, Ended]) -> str:
+    failed = next(
+        (f"{name}: {one.message}" for name, one in ended.items() if one.state == "failed"), ""
+    )
     if state is RunState.CANCELLED:
-        return "the run was cancelled"
-    failed = (f"{name}: {one.message}" for name, one in ended.items() if one.state == "failed")
-    return next(failed, "")
+        return f"{CANCELLED}; {failed}" if failed else CANCELLED
+    return failed
 
 
 def run_task(run: Run, task: Task, ended: Mapping[str, Ended]) -> Ended:
     """Try a task until it is done, fails for good, or is cancelled.
 
-    What the journal says has ended already is not run again.
+    What the journal says has ended already is not run again. An error that nobody foresaw fails
+    the task: it is recorded like any other result, so that the run goes on to its exit task.
     """
     known = run.journal.task(task.name)
     if known.state.ended:
         return Ended(known.state, known.outputs, known.message)
-    result = _try_until_settled(run, task, ended)
+    try:
+        result = _try_until_settled(run, task, ended)
+    except Exception as error:
+        logger.exception("%s broke", task.name)
+        result = Ended(TaskState.FAILED, message=f"it broke: {error or type(error).__name__}")
     run.journal.end(task.name, result)
     return result
 
@@ -147,6 +172,8 @@ def _try_once(run: Run, task: Task, ended: Mapping[str, Ended], attempt: int) ->
                 leash=run.leash,
                 timeout=task.timeout_seconds,
             )
+    except PulledError:
+        return _pulled(run), True
     except CoalmineError as error:
         return Ended(TaskState.FAILED, message=str(error)), error.exit_code == EXIT_INPUT_ERROR
     except (OSError, ValueError) as error:
@@ -171,7 +198,7 @@ def _judge(
 def _pulled(run: Run) -> Ended:
     if run.leash.closing.is_set():
         raise Interrupted
-    return Ended(TaskState.CANCELLED, message="the run was cancelled")
+    return Ended(TaskState.CANCELLED, message=CANCELLED)
 
 
 def _exit_message(code: int, log: Path) -> str:
@@ -198,10 +225,17 @@ def _collect(task: Task, outputs: Mapping[str, Path]) -> Ended:
 
 
 def last_words(log: Path) -> str:
-    """Find what a failed task said last: the message of its final line, else that line itself."""
-    with log.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-        lines = file.read().decode("utf-8", "replace").splitlines()
+    """Find what a failed task said last: the message of its final line, else that line itself.
+
+    Empty if the log cannot be read.
+    """
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError as error:
+        logger.warning("%s cannot be read: %s", log, error)
+        return ""
     for line in reversed(lines):
         if (said := _final_message(line)) is not None:
             return said

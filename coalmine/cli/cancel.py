@@ -1,0 +1,42 @@
+"""``coalmine cancel ID``: end a release before its own end."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from coalmine.cli.options import output_option, state_option
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.argument("release_id", metavar="ID")
+@click.option(
+    "--launcher",
+    "url",
+    help="Base URL; else the launcher with this state folder. ID is then whole.",
+)
+@state_option
+@output_option
+def command(release_id: str, url: str | None, state: Path, output: str) -> None:
+    """Cancel the release whose id is or begins with ID.
+
+    One that has not begun is cancelled at once. The running step of another is ended, and its
+    canary is taken away; `coalmine watch ID` shows the end.
+    """
+    from coalmine.cli.send import find_launcher  # noqa: PLC0415 - `--help` stays quick
+    from coalmine.events.send import ask_to_cancel  # noqa: PLC0415
+    from coalmine.launcher.read import read_release  # noqa: PLC0415
+
+    whole = release_id if url else str(read_release(state, release_id)["id"])
+    answer = ask_to_cancel(url or find_launcher(state), whole)
+    if output == "json":
+        click.echo(json.dumps(asdict(answer)))
+    elif answer.state == "cancelled":
+        click.echo(f"release {answer.id} is cancelled")
+    else:
+        click.echo(f"release {answer.id} is being cancelled; see: coalmine watch {answer.id}")
