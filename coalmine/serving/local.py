@@ -180,9 +180,9 @@ class LocalServing:
         return folder / str(json.loads(marker.read_text())["bento"])
 
     def _check_alive(self, record: ReleaseRecord) -> None:
-        if not answers(self._servers.url(record.canary)):
+        if fault := self._servers.fault(record.canary):
             raise CoalmineError(
-                f"the canary {record.canary} does not answer, so it is not promoted",
+                f"the canary {record.canary} {fault}, so it is not promoted",
                 fix=f"see its log: server-{record.canary}.log",
             )
 

@@ -16,6 +16,7 @@ from coalmine.stack.loopback import OK, get
 from coalmine.stack.ports import HOST, free_port, is_free
 from coalmine.stack.programs import Program
 from coalmine.stack.supervisor import ProgramState, Supervisor
+from coalmine.stack.sweep import lives
 from coalmine.stack.waiting import wait_for
 
 __all__ = ["ServerCommand", "Servers", "answers", "bentoml_command"]
@@ -109,6 +110,16 @@ class Servers:
     def state(self, revision: str) -> ProgramState | None:
         """Tell how a server is; None if there is none."""
         return self._supervisor.states().get(PREFIX + revision)
+
+    def fault(self, revision: str) -> str:
+        """Tell why a server does not serve; empty if it does.
+
+        An answer alone does not count: it may come from what a dead process left behind.
+        """
+        state = self.state(revision)
+        if state is None or state.state != "RUNNING" or not lives(state.pid):
+            return "does not run"
+        return "" if answers(self.url(revision)) else "does not answer"
 
     def url(self, revision: str) -> str:
         """Where a server listens.
