@@ -7,6 +7,7 @@ machine agree with it, and needs not know how far the one before had come.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import shutil
@@ -189,10 +190,19 @@ class LocalServing:
     def _settle(self, record: ReleaseRecord) -> None:
         if record.phase is Phase.PROMOTED:
             self._servers.keep(record.canary)
+            if not self._is_routed(record):
+                # It may have ended since this was decided: no traffic goes to it before it is back.
+                self._servers.wait_serving(record.canary)
         self._proxy.route(record.service, split(record))
         if gone := retired(record):
             self._proxy.remove_cluster(gone)
             self._servers.remove(gone)
+
+    def _is_routed(self, record: ReleaseRecord) -> bool:
+        # Envoy may be on its way back after a crash.
+        with contextlib.suppress(CoalmineError):
+            return self._proxy.shares(record.service) == split(record)
+        return False
 
     def _write(self, record: ReleaseRecord) -> ReleaseRecord:
         self._records.write(record)

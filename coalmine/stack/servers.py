@@ -99,8 +99,24 @@ class Servers:
             raise CoalmineError(self._failure(revision, ended[0] if ended else late))
 
     def keep(self, revision: str) -> None:
-        """Have a server started again whenever it ends, from now on; it is not touched now."""
-        self._supervisor.keep(self._program(revision, keep=True))
+        """Have a server running, and started again whenever it ends; a living one is not touched.
+
+        Raises:
+            CoalmineError: The supervisor does not answer.
+        """
+        program = self._program(revision, keep=True)
+        self._supervisor.keep(program)
+        self._supervisor.supervise(program)
+
+    def wait_serving(self, revision: str) -> None:
+        """Wait until a kept server runs and answers, however often it is started again until then.
+
+        Raises:
+            CoalmineError: Time ran out; the message has the end of its log.
+        """
+        if not wait_for(lambda: not self.fault(revision), seconds=self._ready_seconds, every=0.1):
+            what = f"{self.fault(revision) or 'was late'} after {self._ready_seconds:g} s"
+            raise CoalmineError(self._failure(revision, what))
 
     def remove(self, revision: str) -> None:
         """Stop a server and remove its folder; does nothing if there is none."""
