@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import click
 
+from coalmine._base.errors import CoalmineError
 from coalmine.cli.options import state_option
 
 __all__ = ["command"]
@@ -46,11 +48,18 @@ def command(
     from coalmine.stack.stack import LauncherSettings, Ports, Stack  # noqa: PLC0415
 
     settings = LauncherSettings(_absolute(policy), _absolute(store), bindings)
-    endpoints = Stack(state).start(
-        ports=Ports(proxy=proxy_port, launcher=launcher_port, prometheus=prometheus_port),
-        launcher=settings if launcher else None,
-    )
-    LocalServing.of(state).resume()
+    serving = LocalServing.of(state)
+    try:
+        endpoints = Stack(state).start(
+            ports=Ports(proxy=proxy_port, launcher=launcher_port, prometheus=prometheus_port),
+            launcher=settings if launcher else None,
+        )
+    except CoalmineError:
+        # One service does not come back, or nothing runs at all: that is the fault to tell of.
+        with contextlib.suppress(CoalmineError):
+            serving.resume()
+        raise
+    serving.resume()
     click.echo(f"services    {endpoints.proxy}/<service>/")
     if launcher:
         click.echo(f"events      {endpoints.launcher}")

@@ -141,12 +141,22 @@ class LocalServing:
         return self._records.services()
 
     def resume(self) -> None:
-        """Finish what was decided but not done when the machine or the stack stopped."""
+        """Finish what was decided but not done when the machine or the stack stopped.
+
+        Raises:
+            CoalmineError: For one service it cannot be done now; for the others it is done.
+        """
+        failed: list[CoalmineError] = []
         for service in self._records.services():
-            with self._records.locked(service):
-                record = self._records.read(service)
-                if record and record.phase not in UNFINISHED:
-                    self._settle(record)
+            try:
+                with self._records.locked(service):
+                    record = self._records.read(service)
+                    if record and record.phase not in UNFINISHED:
+                        self._settle(record)
+            except CoalmineError as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
 
     def _take_over(self, previous: ReleaseRecord | None, record: ReleaseRecord) -> None:
         if previous:

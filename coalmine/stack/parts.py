@@ -17,9 +17,18 @@ from coalmine.stack.ports import HOST, choose_port, is_free
 from coalmine.stack.programs import Program
 from coalmine.stack.prometheus import prometheus_config, prometheus_program
 
-__all__ = ["CORE", "LauncherSettings", "Ports", "choose_ports", "configure", "endpoints_of"]
+__all__ = [
+    "CORE",
+    "LAUNCHER",
+    "LauncherSettings",
+    "Ports",
+    "choose_ports",
+    "configure",
+    "endpoints_of",
+]
 
-CORE = ("prometheus", "envoy", "launcher")
+LAUNCHER = "launcher"
+CORE = ("prometheus", "envoy", LAUNCHER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +155,7 @@ def launcher_program(layout: Layout, ports: Ports, settings: LauncherSettings) -
         "COALMINE_BINDINGS_DIGEST": mark,
     }
     given = {name: value for name, value in environment.items() if value}
-    return Program("launcher", tuple(argv), given, priority=400, stop_seconds=20)
+    return Program(LAUNCHER, tuple(argv), given, priority=400, stop_seconds=20)
 
 
 def _ports_file(layout: Layout) -> Path:

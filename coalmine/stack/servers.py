@@ -6,7 +6,7 @@ import json
 import logging
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from coalmine._base.errors import CoalmineError
@@ -98,6 +98,30 @@ class Servers:
             late = f"is not ready after {self._ready_seconds:g} s"
             raise CoalmineError(self._failure(revision, ended[0] if ended else late))
 
+    def wait_routed(self, routed: Callable[[], Iterable[str]]) -> None:
+        """Wait until every server that gets traffic serves, but for a canary that has ended.
+
+        Args:
+            routed: Names the revisions that get traffic; asked again and again.
+
+        Raises:
+            CoalmineError: Time ran out; the message names them, with the end of a log.
+        """
+        late: list[str] = []
+
+        def look() -> bool:
+            late[:] = [revision for revision in routed() if self._awaited(revision)]
+            return not late
+
+        if wait_for(look, seconds=self._ready_seconds, every=0.1):
+            return
+        others = f" (nor {', '.join(late[1:])})" if late[1:] else ""
+        what = f"{self.fault(late[0]) or 'was late'} after {self._ready_seconds:g} s{others}"
+        raise CoalmineError(
+            self._failure(late[0], what),
+            fix="the rest of the stack is up: see `coalmine status`, or release another version",
+        )
+
     def keep(self, revision: str) -> None:
         """Have a server running, and started again whenever it ends; a living one is not touched.
 
@@ -163,9 +187,16 @@ class Servers:
                 self._supervisor.declare(self._program(revision, keep=self._kept(program)))
         return ports
 
+    def _awaited(self, revision: str) -> bool:
+        if not (self.folder(revision) / "server.json").exists():
+            return False
+        state = self.state(revision)
+        comes = self._kept(PREFIX + revision) or (state is not None and state.alive)
+        return comes and bool(self.fault(revision))
+
     def _kept(self, program: str) -> bool:
         ini = self._layout.supervisor / "conf.d" / f"{program}.ini"
-        return "autorestart=true" in ini.read_text().splitlines()
+        return ini.exists() and "autorestart=true" in ini.read_text().splitlines()
 
     def _program(self, revision: str, *, keep: bool) -> Program:
         port, bento = self._entry(revision)
