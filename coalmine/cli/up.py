@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from coalmine._base.errors import CoalmineError
+from coalmine._base.errors import CoalmineError, InputError
 from coalmine.cli.options import state_option
+
+if TYPE_CHECKING:
+    from coalmine.stack.layout import Layout
+    from coalmine.stack.parts import LauncherSettings
 
 __all__ = ["command"]
 
@@ -19,8 +24,8 @@ PORT = click.IntRange(0, 65535)
 @click.option("--proxy-port", type=PORT, default=0, help="Where users call; 0 takes any.")
 @click.option("--launcher-port", type=PORT, default=0, help="Where events are sent; 0 takes any.")
 @click.option("--prometheus-port", type=PORT, default=0, help="Where Prometheus is; 0 takes any.")
-@click.option("--policy", default="", help="The gate's policy file for every release.")
-@click.option("--store", default="", help="Where bentos come from.")
+@click.option("--policy", default="", help="The gate's policy for every release: a file or a name.")
+@click.option("--store", default="", help="Where bentos come from: a folder, or local.")
 @click.option(
     "--bindings",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -42,15 +47,22 @@ def command(
     """Start the stack on this machine: launcher, Envoy, Prometheus.
 
     It goes on in the background, with the services of an earlier time. Where it runs already, only
-    what is asked for and missing is started. Ports that are taken once are taken again next time.
+    what is asked for and missing is started. What is asked for once holds for the next time,
+    too: ports, --policy, --store and --bindings.
     """
     from coalmine.serving.local import LocalServing  # noqa: PLC0415 - keeps `--help` quick
     from coalmine.stack.stack import LauncherSettings, Ports, Stack  # noqa: PLC0415
 
-    settings = LauncherSettings(_absolute(policy), _absolute(store), bindings)
+    stack = Stack(state)
+    asked = LauncherSettings(
+        _absolute(policy), _absolute(store), bindings.absolute() if bindings else None
+    )
+    settings = asked.over(LauncherSettings.read(stack.layout))
+    if launcher:
+        _check(settings, stack.layout)
     serving = LocalServing.of(state)
     try:
-        endpoints = Stack(state).start(
+        endpoints = stack.start(
             ports=Ports(proxy=proxy_port, launcher=launcher_port, prometheus=prometheus_port),
             launcher=settings if launcher else None,
         )
@@ -60,11 +72,29 @@ def command(
             serving.resume()
         raise
     serving.resume()
+    if stack.restarted:
+        parts = " and ".join(stack.restarted)
+        click.echo(f"restarted {parts}, which was set otherwise; releases go on", err=True)
     click.echo(f"services    {endpoints.proxy}/<service>/")
     if launcher:
         click.echo(f"events      {endpoints.launcher}")
     click.echo(f"prometheus  {endpoints.prometheus}")
     click.echo(f"state       {state}")
+
+
+def _check(settings: LauncherSettings, layout: Layout) -> None:
+    """Refuse what every later release would fail by, before anything is changed."""
+    from coalmine.gate.policy import load_policy  # noqa: PLC0415 - keeps `--help` quick
+    from coalmine.stores.select import select_store  # noqa: PLC0415
+
+    load_policy(settings.policy)
+    select_store(settings.store, own=layout.bento_home)
+    if settings.bindings and not settings.bindings.is_file():
+        raise InputError(
+            f"there is no file {settings.bindings}",
+            field="bindings",
+            fix="give another with --bindings",
+        )
 
 
 def _absolute(given: str) -> str:

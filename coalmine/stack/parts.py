@@ -67,6 +67,29 @@ class LauncherSettings:
     store: str = ""
     bindings: Path | None = None
 
+    def over(self, others: LauncherSettings) -> LauncherSettings:
+        """Take from the others what is not set here."""
+        return LauncherSettings(
+            self.policy or others.policy,
+            self.store or others.store,
+            self.bindings or others.bindings,
+        )
+
+    def write(self, layout: Layout) -> None:
+        """Remember them."""
+        given = {name: str(value) for name, value in asdict(self).items() if value}
+        write_atomic(_settings_file(layout), json.dumps(given, indent=2) + "\n")
+
+    @classmethod
+    def read(cls, layout: Layout) -> LauncherSettings:
+        """Give those of last time."""
+        try:
+            given = dict(json.loads(_settings_file(layout).read_text()))
+            bindings = Path(given.pop("bindings")) if "bindings" in given else None
+            return cls(**given, bindings=bindings)
+        except (FileNotFoundError, ValueError, TypeError):
+            return cls()
+
 
 def choose_ports(
     asked: Ports, remembered: Ports, *, free: Callable[[int], bool] = is_free
@@ -156,6 +179,10 @@ def launcher_program(layout: Layout, ports: Ports, settings: LauncherSettings) -
     }
     given = {name: value for name, value in environment.items() if value}
     return Program(LAUNCHER, tuple(argv), given, priority=400, stop_seconds=20)
+
+
+def _settings_file(layout: Layout) -> Path:
+    return layout.supervisor / "launcher.json"
 
 
 def _ports_file(layout: Layout) -> Path:

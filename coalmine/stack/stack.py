@@ -40,11 +40,15 @@ class Stack:
     Args:
         state: The state folder.
         ready_seconds: How long the model servers of an earlier time may take until they answer.
+
+    Attributes:
+        restarted: The core parts that the last start had to restart, for they had changed.
     """
 
     def __init__(self, state: Path, *, ready_seconds: float = READY_SECONDS) -> None:
         self.layout = Layout(state.absolute())
         self.supervisor = Supervisor(self.layout)
+        self.restarted: tuple[str, ...] = ()
         self._ready_seconds = ready_seconds
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -63,7 +67,7 @@ class Stack:
 
         Args:
             ports: Where to listen.
-            launcher: Start the launcher, too, with these settings.
+            launcher: Start the launcher, too, with these settings; they are remembered.
             prometheus: The binary; found or downloaded when None.
             bound: Stop everything when the calling thread ends; only if the stack starts now.
 
@@ -76,6 +80,7 @@ class Stack:
                 a model server that gets traffic does not answer, then everything else is up.
         """
         binary = prometheus or ensure(default_cache())
+        self.restarted = ()
         self.layout.supervisor.mkdir(parents=True, exist_ok=True)
         with FileLock(self.layout.supervisor / "start.lock"):
             if self.supervisor.running():
@@ -125,22 +130,30 @@ class Stack:
         except BaseException:
             self._stop()
             raise
-        if late:
-            raise late
+        self._started(launcher, late)
         return endpoints_of(ports)
 
     def _update(self, asked: Ports, binary: Path, launcher: LauncherSettings | None) -> Endpoints:
         ports = Ports.read(self.layout)
         refuse_other_ports(asked, ports)
         programs = configure(self.layout, ports, binary, launcher)
-        if late := self._bring_up(programs, endpoints_of(ports)):
-            raise late
+        self._started(launcher, self._bring_up(programs, endpoints_of(ports)))
         return endpoints_of(ports)
+
+    def _started(self, launcher: LauncherSettings | None, late: CoalmineError | None) -> None:
+        if launcher:
+            launcher.write(self.layout)
+        if late:
+            raise late
+
+    def _supervise(self, program: Program) -> None:
+        if self.supervisor.supervise(program):
+            self.restarted += (program.name,)
 
     def _bring_up(self, programs: list[Program], endpoints: Endpoints) -> CoalmineError | None:
         for program in programs:
             if program.name != LAUNCHER:
-                self.supervisor.supervise(program)
+                self._supervise(program)
         wait_healthy(self.supervisor, endpoints)
         # A release that goes on would be judged by a canary that is only about to start. One that
         # never starts must not keep the launcher away: a release may be what mends it.
@@ -152,7 +165,7 @@ class Stack:
         except CoalmineError as error:
             late = error
         for program in programs:
-            self.supervisor.supervise(program)
+            self._supervise(program)
         wait_healthy(self.supervisor, endpoints)
         return late
 
