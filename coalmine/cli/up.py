@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from coalmine._base.errors import CoalmineError, InputError
-from coalmine.cli.options import state_option
+from coalmine.cli.options import output_option, state_option
 
 if TYPE_CHECKING:
-    from coalmine.stack.layout import Layout
-    from coalmine.stack.parts import LauncherSettings
+    from coalmine.stack.layout import Endpoints, Layout
+    from coalmine.stack.stack import LauncherSettings, Stack
 
 __all__ = ["command"]
 
@@ -33,6 +35,7 @@ PORT = click.IntRange(0, 65535)
 )
 @click.option("--launcher/--no-launcher", default=True, help="Receive events and run releases.")
 @state_option
+@output_option
 def command(
     *,
     proxy_port: int,
@@ -43,6 +46,7 @@ def command(
     bindings: Path | None,
     launcher: bool,
     state: Path,
+    output: str,
 ) -> None:
     """Start the stack on this machine: launcher, Envoy, Prometheus.
 
@@ -72,6 +76,15 @@ def command(
             serving.resume()
         raise
     serving.resume()
+    _tell(stack, endpoints, output, launcher=launcher)
+
+
+def _tell(stack: Stack, endpoints: Endpoints, output: str, *, launcher: bool) -> None:
+    state = str(stack.layout.state)
+    if output == "json":
+        result = {"state": state, "endpoints": asdict(endpoints), "restarted": stack.restarted}
+        click.echo(json.dumps(result, indent=2))
+        return
     if stack.restarted:
         parts = " and ".join(stack.restarted)
         click.echo(f"restarted {parts}, which was set otherwise; releases go on", err=True)

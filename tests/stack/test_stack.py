@@ -212,7 +212,16 @@ def test_status_and_down_on_the_command_line(stack: Stack, prometheus_bin: Path)
     assert status["endpoints"]["proxy"] == stack.endpoints().proxy
     assert [program["name"] for program in status["programs"]] == ["envoy", "prometheus"]
     assert status["services"] == []
-    subprocess.run([*command, "down", *state], capture_output=True, check=True)
+    told = json.loads(up(stack, "--no-launcher", "-o", "json").stdout)
+    assert told == {
+        "state": str(stack.layout.state),
+        "endpoints": status["endpoints"],
+        "restarted": [],
+    }
+    down = subprocess.run(
+        [*command, "down", *state, "-o", "json"], capture_output=True, check=True, text=True
+    )
+    assert json.loads(down.stdout) == {"state": str(stack.layout.state), "stopped": True}
     assert marked(stack.layout.state) == []
     gone = subprocess.run([*command, "status", *state], capture_output=True, check=False, text=True)
     assert gone.returncode == 1
