@@ -14,9 +14,10 @@ from typing import Any, Self
 
 import httpx
 
+from coalmine.stack.routing import REVISION_HEADER
+
 __all__ = ["Answer", "Load", "Tally"]
 
-REVISION_HEADER = "x-coalmine-revision"
 TRANSPORT_ERROR = 0
 """The status that stands for a request without an answer."""
 

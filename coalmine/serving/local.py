@@ -7,6 +7,7 @@ machine agree with it, and needs not know how far the one before had come.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import shutil
@@ -140,12 +141,22 @@ class LocalServing:
         return self._records.services()
 
     def resume(self) -> None:
-        """Finish what was decided but not done when the machine or the stack stopped."""
+        """Finish what was decided but not done when the machine or the stack stopped.
+
+        Raises:
+            CoalmineError: For one service it cannot be done now; for the others it is done.
+        """
+        failed: list[CoalmineError] = []
         for service in self._records.services():
-            with self._records.locked(service):
-                record = self._records.read(service)
-                if record and record.phase not in UNFINISHED:
-                    self._settle(record)
+            try:
+                with self._records.locked(service):
+                    record = self._records.read(service)
+                    if record and record.phase not in UNFINISHED:
+                        self._settle(record)
+            except CoalmineError as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
 
     def _take_over(self, previous: ReleaseRecord | None, record: ReleaseRecord) -> None:
         if previous:
@@ -180,19 +191,28 @@ class LocalServing:
         return folder / str(json.loads(marker.read_text())["bento"])
 
     def _check_alive(self, record: ReleaseRecord) -> None:
-        if not answers(self._servers.url(record.canary)):
+        if fault := self._servers.fault(record.canary):
             raise CoalmineError(
-                f"the canary {record.canary} does not answer, so it is not promoted",
+                f"the canary {record.canary} {fault}, so it is not promoted",
                 fix=f"see its log: server-{record.canary}.log",
             )
 
     def _settle(self, record: ReleaseRecord) -> None:
         if record.phase is Phase.PROMOTED:
             self._servers.keep(record.canary)
+            if not self._is_routed(record):
+                # It may have ended since this was decided: no traffic goes to it before it is back.
+                self._servers.wait_serving(record.canary)
         self._proxy.route(record.service, split(record))
         if gone := retired(record):
             self._proxy.remove_cluster(gone)
             self._servers.remove(gone)
+
+    def _is_routed(self, record: ReleaseRecord) -> bool:
+        # Envoy may be on its way back after a crash.
+        with contextlib.suppress(CoalmineError):
+            return self._proxy.shares(record.service) == split(record)
+        return False
 
     def _write(self, record: ReleaseRecord) -> ReleaseRecord:
         self._records.write(record)

@@ -9,8 +9,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import psutil
-
 import coalmine
 from coalmine._base.errors import CoalmineError
 from coalmine._base.files import write_atomic
@@ -18,7 +16,7 @@ from coalmine.stack.launch import dies_with_parent
 from coalmine.stack.layout import Layout
 from coalmine.stack.programs import main_ini
 from coalmine.stack.supervisor import Supervisor
-from coalmine.stack.sweep import STACK_MARK, sweep
+from coalmine.stack.sweep import STACK_MARK, lives, sweep
 from coalmine.stack.waiting import wait_for
 
 __all__ = ["start_supervisor", "stop_supervisor"]
@@ -79,14 +77,7 @@ def stop_supervisor(layout: Layout, process: subprocess.Popen[bytes] | None = No
 
 def _is_gone(supervisor: Supervisor, pid: int, process: subprocess.Popen[bytes] | None) -> bool:
     supervisor.running()  # Asking wakes it: left alone, it looks at its children once a second.
-    return process.poll() is not None if process else not _lives(pid)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    return process.poll() is not None if process else not lives(pid)
 
 
 def _prepare(layout: Layout) -> None:

@@ -99,8 +99,10 @@ class Layout:
         """
         try:
             return Endpoints(**json.loads(self.endpoints_file.read_text()))
-        except (FileNotFoundError, TypeError, ValueError):
+        except (OSError, TypeError, ValueError) as error:
+            expected = isinstance(error, FileNotFoundError)
+            reason = "" if expected else f": {self.endpoints_file.name} cannot be read, {error}"
             raise CoalmineError(
-                f"no stack is running with its state in {self.state}",
+                f"no stack is running with its state in {self.state}{reason}",
                 fix=f"start one with: coalmine up --state {self.state}",
             ) from None

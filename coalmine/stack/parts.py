@@ -17,9 +17,18 @@ from coalmine.stack.ports import HOST, choose_port, is_free
 from coalmine.stack.programs import Program
 from coalmine.stack.prometheus import prometheus_config, prometheus_program
 
-__all__ = ["CORE", "LauncherSettings", "Ports", "choose_ports", "configure", "endpoints_of"]
+__all__ = [
+    "CORE",
+    "LAUNCHER",
+    "LauncherSettings",
+    "Ports",
+    "choose_ports",
+    "configure",
+    "endpoints_of",
+]
 
-CORE = ("prometheus", "envoy", "launcher")
+LAUNCHER = "launcher"
+CORE = ("prometheus", "envoy", LAUNCHER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,29 @@ class LauncherSettings:
     policy: str = ""
     store: str = ""
     bindings: Path | None = None
+
+    def over(self, others: LauncherSettings) -> LauncherSettings:
+        """Take from the others what is not set here."""
+        return LauncherSettings(
+            self.policy or others.policy,
+            self.store or others.store,
+            self.bindings or others.bindings,
+        )
+
+    def write(self, layout: Layout) -> None:
+        """Remember them."""
+        given = {name: str(value) for name, value in asdict(self).items() if value}
+        write_atomic(_settings_file(layout), json.dumps(given, indent=2) + "\n")
+
+    @classmethod
+    def read(cls, layout: Layout) -> LauncherSettings:
+        """Give those of last time."""
+        try:
+            given = dict(json.loads(_settings_file(layout).read_text()))
+            bindings = Path(given.pop("bindings")) if "bindings" in given else None
+            return cls(**given, bindings=bindings)
+        except (FileNotFoundError, ValueError, TypeError):
+            return cls()
 
 
 def choose_ports(
@@ -146,7 +178,11 @@ def launcher_program(layout: Layout, ports: Ports, settings: LauncherSettings) -
         "COALMINE_BINDINGS_DIGEST": mark,
     }
     given = {name: value for name, value in environment.items() if value}
-    return Program("launcher", tuple(argv), given, priority=400, stop_seconds=20)
+    return Program(LAUNCHER, tuple(argv), given, priority=400, stop_seconds=20)
+
+
+def _settings_file(layout: Layout) -> Path:
+    return layout.supervisor / "launcher.json"
 
 
 def _ports_file(layout: Layout) -> Path:

@@ -1,15 +1,20 @@
-"""Find Prometheus, or unpack Debian's package without being root."""
+"""Find Prometheus, or unpack Debian's package without being root.
+
+``python -m coalmine.stack.prometheus_binary`` does it ahead of `coalmine up`.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 from filelock import FileLock
 
+import coalmine
 from coalmine._base.errors import CoalmineError, InputError
 
 __all__ = ["VARIABLE", "default_cache", "ensure", "find"]
@@ -23,8 +28,17 @@ GET_ONE = (
 
 
 def default_cache() -> Path:
-    """Where a downloaded one is kept: below the working folder."""
-    return Path.cwd() / ".coalmine" / "cache" / "prometheus"
+    """Where a downloaded one is kept: in this package's checkout, else in the user's cache.
+
+    The working folder does not count: `coalmine up` runs anywhere.
+    """
+    checkout = Path(coalmine.__file__).parent.parent
+    if (checkout / "pyproject.toml").is_file():
+        return checkout / ".coalmine" / "cache" / "prometheus"
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    # As its specification says: a relative path is to be ignored.
+    users = named if named.is_absolute() else Path.home() / ".cache"
+    return users / "coalmine" / "prometheus"
 
 
 def find(cache: Path) -> Path | None:
@@ -108,3 +122,14 @@ def _run(command: list[str], folder: Path) -> None:
         raise CoalmineError(
             f"Prometheus cannot be fetched, {command[0]} took over {APT_SECONDS} s", fix=GET_ONE
         ) from None
+
+
+def _main() -> None:
+    try:
+        ensure(default_cache())
+    except CoalmineError as error:
+        sys.exit(f"Error: {error}")
+
+
+if __name__ == "__main__":
+    _main()

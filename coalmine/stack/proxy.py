@@ -61,6 +61,11 @@ class Proxy:
         with self._table() as change:
             change(lambda table: _with_ports(table, ports))
 
+    def revisions(self) -> list[str]:
+        """Name the revisions that shall get traffic, by the table."""
+        routes = _read(self.folder / "table.json").routes.values()
+        return sorted({revision for split in routes for revision in split})
+
     def add_cluster(self, revision: str, port: int) -> None:
         """Make a revision known, without any traffic.
 

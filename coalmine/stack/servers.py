@@ -6,7 +6,7 @@ import json
 import logging
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from coalmine._base.errors import CoalmineError
@@ -16,6 +16,7 @@ from coalmine.stack.loopback import OK, get
 from coalmine.stack.ports import HOST, free_port, is_free
 from coalmine.stack.programs import Program
 from coalmine.stack.supervisor import ProgramState, Supervisor
+from coalmine.stack.sweep import lives
 from coalmine.stack.waiting import wait_for
 
 __all__ = ["ServerCommand", "Servers", "answers", "bentoml_command"]
@@ -97,9 +98,49 @@ class Servers:
             late = f"is not ready after {self._ready_seconds:g} s"
             raise CoalmineError(self._failure(revision, ended[0] if ended else late))
 
+    def wait_routed(self, routed: Callable[[], Iterable[str]]) -> None:
+        """Wait until every server that gets traffic serves, but for a canary that has ended.
+
+        Args:
+            routed: Names the revisions that get traffic; asked again and again.
+
+        Raises:
+            CoalmineError: Time ran out; the message names them, with the end of a log.
+        """
+        late: list[str] = []
+
+        def look() -> bool:
+            late[:] = [revision for revision in routed() if self._awaited(revision)]
+            return not late
+
+        if wait_for(look, seconds=self._ready_seconds, every=0.1):
+            return
+        others = f" (nor {', '.join(late[1:])})" if late[1:] else ""
+        what = f"{self.fault(late[0]) or 'was late'} after {self._ready_seconds:g} s{others}"
+        raise CoalmineError(
+            self._failure(late[0], what),
+            fix="the rest of the stack is up: see `coalmine status`, or release another version",
+        )
+
     def keep(self, revision: str) -> None:
-        """Have a server started again whenever it ends, from now on; it is not touched now."""
-        self._supervisor.keep(self._program(revision, keep=True))
+        """Have a server running, and started again whenever it ends; a living one is not touched.
+
+        Raises:
+            CoalmineError: The supervisor does not answer.
+        """
+        program = self._program(revision, keep=True)
+        self._supervisor.keep(program)
+        self._supervisor.supervise(program)
+
+    def wait_serving(self, revision: str) -> None:
+        """Wait until a kept server runs and answers, however often it is started again until then.
+
+        Raises:
+            CoalmineError: Time ran out; the message has the end of its log.
+        """
+        if not wait_for(lambda: not self.fault(revision), seconds=self._ready_seconds, every=0.1):
+            what = f"{self.fault(revision) or 'was late'} after {self._ready_seconds:g} s"
+            raise CoalmineError(self._failure(revision, what))
 
     def remove(self, revision: str) -> None:
         """Stop a server and remove its folder; does nothing if there is none."""
@@ -109,6 +150,16 @@ class Servers:
     def state(self, revision: str) -> ProgramState | None:
         """Tell how a server is; None if there is none."""
         return self._supervisor.states().get(PREFIX + revision)
+
+    def fault(self, revision: str) -> str:
+        """Tell why a server does not serve; empty if it does.
+
+        An answer alone does not count: it may come from what a dead process left behind.
+        """
+        state = self.state(revision)
+        if state is None or state.state != "RUNNING" or not lives(state.pid):
+            return "does not run"
+        return "" if answers(self.url(revision)) else "does not answer"
 
     def url(self, revision: str) -> str:
         """Where a server listens.
@@ -136,9 +187,16 @@ class Servers:
                 self._supervisor.declare(self._program(revision, keep=self._kept(program)))
         return ports
 
+    def _awaited(self, revision: str) -> bool:
+        if not (self.folder(revision) / "server.json").exists():
+            return False
+        state = self.state(revision)
+        comes = self._kept(PREFIX + revision) or (state is not None and state.alive)
+        return comes and bool(self.fault(revision))
+
     def _kept(self, program: str) -> bool:
         ini = self._layout.supervisor / "conf.d" / f"{program}.ini"
-        return "autorestart=true" in ini.read_text().splitlines()
+        return ini.exists() and "autorestart=true" in ini.read_text().splitlines()
 
     def _program(self, revision: str, *, keep: bool) -> Program:
         port, bento = self._entry(revision)

@@ -105,17 +105,22 @@ class Supervisor:
         """Name the programs whose files stand."""
         return sorted(path.stem for path in (self.layout.supervisor / "conf.d").glob("*.ini"))
 
-    def supervise(self, program: Program) -> None:
-        """Have a program running as it is described now; restarted only if that has changed."""
+    def supervise(self, program: Program) -> bool:
+        """Have a program running as it is described now; restarted only if that has changed.
+
+        Returns:
+            Whether a living one was restarted.
+        """
         with self._files_held():
             changed = self.declare(program)
         state = self.states().get(program.name)
         if state and state.alive and not changed:
-            return
+            return False
         self._take_out(program.name)
         with self._files_held():
             self._call("supervisor.reloadConfig")
         self._call("supervisor.addProcessGroup", program.name, allow=("ALREADY_ADDED",))
+        return bool(state and state.alive)
 
     def keep(self, program: Program) -> None:
         """Have a running program started again whenever it ends, without touching it now."""

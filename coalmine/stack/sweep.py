@@ -10,10 +10,18 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["PROGRAM_MARK", "STACK_MARK", "marked", "sweep"]
+__all__ = ["PROGRAM_MARK", "STACK_MARK", "lives", "marked", "sweep"]
 
 STACK_MARK = "COALMINE_STACK"
 PROGRAM_MARK = "COALMINE_PROGRAM"
+
+
+def lives(pid: int) -> bool:
+    """Tell whether a process runs; one that has ended and waits to be noticed does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def marked(state: Path, program: str = "") -> list[psutil.Process]:
@@ -36,7 +44,7 @@ def sweep(state: Path, program: str = "", *, patience: float = 3.0) -> int:
     Args:
         state: The stack's state folder, absolute.
         program: Only this program; all when empty.
-        patience: Seconds from the request to end until it is killed.
+        patience: Seconds from the request to end until it is killed; 0 waits for nothing.
 
     Returns:
         How many processes were ended.

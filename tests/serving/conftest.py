@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 import threading
 from collections import Counter
@@ -21,6 +22,24 @@ from coalmine.stack.servers import Servers
 from coalmine.stack.stack import Stack
 
 FAKE = Path(__file__).with_name("fake_server.py")
+SERVICE = """
+import bentoml
+
+@bentoml.service(name="echo", workers=1)
+class Echo:
+    def __init__(self) -> None:
+        if {broken}:
+            raise ValueError("the model cannot be loaded")
+
+    @bentoml.api
+    def predict(self, text: str) -> str:
+        return text + " from {version}"
+"""
+BUILD = """
+import sys, bentoml
+bento = bentoml.build("service:Echo", build_ctx=".", include=["service.py"], version=sys.argv[1])
+bentoml.export_bento(bento.tag, sys.argv[2], output_format="folder")
+"""
 
 
 @dataclass
@@ -76,6 +95,18 @@ def _fake_backend(stack: Stack, **faulty: object) -> LocalServing:
     return LocalServing(**{**parts, **faulty})  # type: ignore[arg-type]
 
 
+def _build_bento(folder: Path, version: str, *, broken: bool = False) -> Path:
+    folder.mkdir()
+    (folder / "service.py").write_text(SERVICE.format(broken=broken, version=version))
+    home = {"BENTOML_HOME": str(folder / "home"), "BENTOML_DO_NOT_TRACK": "true"}
+    # `uv`, which BentoML calls, is installed beside the interpreter.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    command = [sys.executable, "-c", BUILD, version, str(folder / "out")]
+    env = {**os.environ, **home, "PATH": path}
+    subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True)
+    return folder / "out"
+
+
 @pytest.fixture(scope="session")
 def prometheus_bin() -> Path:
     found = os.environ.get("COALMINE_PROMETHEUS_BIN") or shutil.which("prometheus")
@@ -122,3 +153,9 @@ def load() -> Iterator[Callable[[str], Load]]:
         finally:
             for each in started:
                 each.ended.set()
+
+
+@pytest.fixture
+def build_bento(tmp_path: Path) -> Callable[..., Path]:
+    """Build a real bento, of a version that its answers name; gives its folder."""
+    return lambda version, **how: _build_bento(tmp_path / version, version, **how)

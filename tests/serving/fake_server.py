@@ -52,4 +52,6 @@ if __name__ == "__main__":
     if MODEL["kind"] == "crash":
         print("ImportError: the model cannot be loaded", flush=True)
         sys.exit(3)
+    if MODEL["kind"] == "late":
+        time.sleep(2.0)
     Server(("127.0.0.1", int(sys.argv[2])), Handler).serve_forever()

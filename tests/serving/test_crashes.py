@@ -13,17 +13,19 @@ from typing import Any
 
 import pytest
 
+from coalmine._base.errors import CoalmineError
 from coalmine.serving.local import LocalServing
 from coalmine.serving.protocol import Phase
 from coalmine.serving.records import Records
 from coalmine.stack.proxy import Proxy
+from coalmine.stack.servers import Servers
 from coalmine.stack.stack import Stack
 from coalmine.stack.waiting import wait_for
 
 pytestmark = pytest.mark.integration
 
 EFFECTS = {"write", "start", "wait_ready", "add_cluster", "route", "keep", "remove_cluster"}
-EFFECTS |= {"remove"}
+EFFECTS |= {"remove", "wait_serving"}
 
 
 class Cut(BaseException):
@@ -115,6 +117,46 @@ def test_calls_that_are_cut_off_anywhere_end_the_same(
     cut_everywhere(fused, canary("r3"))
     cut_everywhere(fused, lambda s: s.promote(service="iris", release_id="r3"))
     assert state() == (Phase.PROMOTED, {"iris-r3": 100}, ["server-iris-r3"])
+
+
+def test_a_canary_that_dies_after_the_decision_is_back_before_it_gets_all_traffic(
+    stack: Stack, backend: LocalServing, fused: Callable[[int], LocalServing]
+) -> None:
+    for release in ("r1", "r2"):
+        backend.apply_canary(
+            service="iris", image=f"{release}:ok", version="v", percent=10, release_id=release
+        )
+        if release == "r1":
+            backend.promote(service="iris", release_id="r1")
+    with pytest.raises(Cut):
+        fused(1).promote(service="iris", release_id="r2")
+    program = "server-iris-r2"
+    os.kill(stack.supervisor.states()[program].pid, signal.SIGKILL)
+    assert wait_for(lambda: stack.supervisor.states()[program].state == "EXITED", seconds=10)
+
+    model = stack.layout.revisions / "iris-r2" / "image" / "bento" / "model.json"
+    healthy = model.read_text()
+    model.write_text(healthy.replace('"ok"', '"crash"'))
+    servers = Servers(stack.layout, command=backend._servers._command, ready_seconds=2)
+    hasty = LocalServing(
+        records=Records(stack.layout.services),
+        servers=servers,
+        proxy=Proxy(stack.layout),
+        unpack=backend._unpack,
+    )
+    with pytest.raises(CoalmineError, match=r"(?s)iris-r2 does not \w+ after 2 s.*ImportError"):
+        hasty.promote(service="iris", release_id="r2")
+    assert {s.revision: s.percent for s in backend.observe("iris").shares} == {
+        "iris-r1": 90,
+        "iris-r2": 10,
+    }
+
+    model.write_text(healthy)
+    backend.promote(service="iris", release_id="r2")
+    assert stack.supervisor.states()[program].state == "RUNNING"
+    assert [(s.revision, s.percent, s.ready) for s in backend.observe("iris").shares] == [
+        ("iris-r2", 100, True)
+    ]
 
 
 def test_a_call_that_is_killed_frees_the_service(stack: Stack, backend: LocalServing) -> None:

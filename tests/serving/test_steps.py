@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,37 +18,6 @@ from coalmine.steps.contract import Surroundings, load_step
 from coalmine.steps.runner import run_step
 
 pytestmark = pytest.mark.integration
-
-SERVICE = """
-import bentoml
-
-@bentoml.service(name="echo", workers=1)
-class Echo:
-    def __init__(self) -> None:
-        if {broken}:
-            raise ValueError("the model cannot be loaded")
-
-    @bentoml.api
-    def predict(self, text: str) -> str:
-        return text + " from {version}"
-"""
-BUILD = """
-import sys, bentoml
-bento = bentoml.build("service:Echo", build_ctx=".", include=["service.py"], version=sys.argv[1])
-bentoml.export_bento(bento.tag, sys.argv[2], output_format="folder")
-"""
-
-
-def build_bento(folder: Path, version: str, *, broken: bool = False) -> Path:
-    folder.mkdir()
-    (folder / "service.py").write_text(SERVICE.format(broken=broken, version=version))
-    home = {"BENTOML_HOME": str(folder / "home"), "BENTOML_DO_NOT_TRACK": "true"}
-    # `uv`, which BentoML calls, is installed beside the interpreter.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    command = [sys.executable, "-c", BUILD, version, str(folder / "out")]
-    env = {**os.environ, **home, "PATH": path}
-    subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True)
-    return folder / "out"
 
 
 @pytest.fixture
@@ -76,10 +42,12 @@ def step(
 
 
 def test_steps_release_a_real_bento(
-    stack: Stack, step: Callable[..., tuple[int, dict[str, str]]], tmp_path: Path
+    stack: Stack,
+    step: Callable[..., tuple[int, dict[str, str]]],
+    build_bento: Callable[..., Path],
 ) -> None:
-    good = build_bento(tmp_path / "good", "v1")
-    broken = build_bento(tmp_path / "broken", "v2", broken=True)
+    good = build_bento("v1")
+    broken = build_bento("v2", broken=True)
     outputs = ("canary", "stable", "since")
     code, given = step(
         "canary", *outputs, release_id="r1", service="echo", image=str(good), version="v1"

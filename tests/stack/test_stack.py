@@ -12,6 +12,7 @@ import httpx
 import psutil
 import pytest
 
+import coalmine
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.stack.programs import Program
 from coalmine.stack.stack import Ports, Stack
@@ -152,21 +153,76 @@ def test_a_kept_program_comes_back_and_a_trial_does_not(stack: Stack, prometheus
     assert trial.name not in supervisor.states()
 
 
+def up(stack: Stack, *options: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "coalmine", "up", "--state", str(stack.layout.state)]
+    given = [str(option) for option in options]
+    return subprocess.run([*command, *given], capture_output=True, check=False, text=True)
+
+
+def given_to_launcher(stack: Stack) -> tuple[int, dict[str, str]]:
+    pid = stack.supervisor.states()["launcher"].pid
+    environ = psutil.Process(pid).environ()
+    names = ("COALMINE_POLICY", "COALMINE_STORE")
+    given = {name: environ[name] for name in names if name in environ}
+    argv = psutil.Process(pid).cmdline()
+    return pid, given | {"--bindings": argv[argv.index("--bindings") + 1]}
+
+
+@pytest.mark.usefixtures("prometheus_bin")
+def test_up_changes_only_what_is_asked_for_anew(stack: Stack, tmp_path: Path) -> None:
+    bindings = tmp_path / "bindings.yaml"
+    package = Path(coalmine.__file__).parent
+    bindings.write_text((package / "launcher" / "bindings.yaml").read_text())
+    first = up(stack, "--policy", "demo", "--store", tmp_path, "--bindings", bindings)
+    assert (first.returncode, first.stderr) == (0, "")
+    pid, given = given_to_launcher(stack)
+    wanted = {
+        "COALMINE_POLICY": "demo",
+        "COALMINE_STORE": str(tmp_path),
+        "--bindings": str(bindings),
+    }
+    assert given == wanted
+    assert up(stack).stderr == ""
+    assert given_to_launcher(stack) == (pid, wanted)
+
+    for option, value, message in [
+        ("--policy", "nowhere.yaml", "nowhere.yaml cannot be read"),
+        ("--store", tmp_path / "nowhere", "there is no folder"),
+    ]:
+        refused = up(stack, option, str(value))
+        assert refused.returncode == 2
+        assert message in refused.stderr
+    assert given_to_launcher(stack) == (pid, wanted)
+
+    assert "restarted launcher" in up(stack, "--policy", "default").stderr
+    assert given_to_launcher(stack)[1] == wanted | {"COALMINE_POLICY": "default"}
+    stack.stop()
+    assert up(stack).stderr == ""
+    assert given_to_launcher(stack)[1] == wanted | {"COALMINE_POLICY": "default"}
+
+
 def test_status_and_down_on_the_command_line(stack: Stack, prometheus_bin: Path) -> None:
     stack.start(prometheus=prometheus_bin)
-    coalmine = [sys.executable, "-m", "coalmine"]
+    command = [sys.executable, "-m", "coalmine"]
     state = ["--state", str(stack.layout.state)]
     shown = subprocess.run(
-        [*coalmine, "status", *state, "-o", "json"], capture_output=True, check=True, text=True
+        [*command, "status", *state, "-o", "json"], capture_output=True, check=True, text=True
     )
     status = json.loads(shown.stdout)
     assert status["endpoints"]["proxy"] == stack.endpoints().proxy
     assert [program["name"] for program in status["programs"]] == ["envoy", "prometheus"]
     assert status["services"] == []
-    subprocess.run([*coalmine, "down", *state], capture_output=True, check=True)
-    assert marked(stack.layout.state) == []
-    gone = subprocess.run(
-        [*coalmine, "status", *state], capture_output=True, check=False, text=True
+    told = json.loads(up(stack, "--no-launcher", "-o", "json").stdout)
+    assert told == {
+        "state": str(stack.layout.state),
+        "endpoints": status["endpoints"],
+        "restarted": [],
+    }
+    down = subprocess.run(
+        [*command, "down", *state, "-o", "json"], capture_output=True, check=True, text=True
     )
+    assert json.loads(down.stdout) == {"state": str(stack.layout.state), "stopped": True}
+    assert marked(stack.layout.state) == []
+    gone = subprocess.run([*command, "status", *state], capture_output=True, check=False, text=True)
     assert gone.returncode == 1
     assert "no stack is running" in gone.stderr
