@@ -64,6 +64,9 @@ def make_app(
 
     def cancel(request: Request) -> Response:
         release_id = request.path_params["release_id"]
+        if "origin" in request.headers:
+            # The one request without a body that changes something: any web page could send it.
+            return _problem(403, "web pages may not cancel releases", "use: coalmine cancel ID")
         return _cancelled(request, release_id, canceller.cancel(release_id))
 
     def readyz(_: Request) -> Response:

@@ -111,6 +111,13 @@ def test_paths_and_methods(quiet: Any, method: str, path: str, status: int) -> N
         assert answer.headers["content-type"] == "application/problem+json"
 
 
+def test_a_web_page_cannot_cancel(quiet: Any) -> None:
+    answer = httpx.post(
+        f"{quiet.url}/releases/r1/cancel", headers={"Origin": "https://example.com"}
+    )
+    assert answer.status_code == 403
+
+
 def test_metrics(quiet: Any) -> None:
     httpx.post(quiet.url, content="{", headers=CE)
     text = httpx.get(f"{quiet.url}/metrics").text
