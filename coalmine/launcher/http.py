@@ -63,11 +63,7 @@ def make_app(
         return _unknown(release_id) if found is None else JSONResponse(found)
 
     def cancel(request: Request) -> Response:
-        release_id = request.path_params["release_id"]
-        if "origin" in request.headers:
-            # The one request without a body that changes something: any web page could send it.
-            return _problem(403, "web pages may not cancel releases", "use: coalmine cancel ID")
-        return _cancelled(request, release_id, canceller.cancel(release_id))
+        return _cancel(canceller, request)
 
     def readyz(_: Request) -> Response:
         ledger.count_by_state()
@@ -118,6 +114,14 @@ def _url_of(request: Request, release_id: str) -> str:
 
 def _unknown(release_id: str) -> Response:
     return _problem(404, f"there is no release {release_id}", "see GET /releases")
+
+
+def _cancel(canceller: Canceller, request: Request) -> Response:
+    # The one request without a body that changes something: any web page could send it.
+    if "origin" in request.headers:
+        return _problem(403, "web pages may not cancel releases", "use: coalmine cancel ID")
+    release_id = request.path_params["release_id"]
+    return _cancelled(request, release_id, canceller.cancel(release_id))
 
 
 def _cancelled(request: Request, release_id: str, state: ReleaseState | None) -> Response:
