@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from coalmine._base.errors import CoalmineError
+from coalmine._base.errors import CoalmineError, InputError
 from coalmine._base.files import write_atomic
 from coalmine.serving.protocol import Observation, Phase, ReleaseRecord, Share
 from coalmine.serving.record import UNFINISHED, begun, promoted, retired, routed, split, withdrawn
@@ -192,7 +192,9 @@ class LocalServing:
 
     def _check_alive(self, record: ReleaseRecord) -> None:
         if fault := self._servers.fault(record.canary):
-            raise CoalmineError(
+            # A canary is not started again, so a second try would find it as dead, while users
+            # still get its share of errors: end the run at once and let it be taken away.
+            raise InputError(
                 f"the canary {record.canary} {fault}, so it is not promoted",
                 fix=f"see its log: server-{record.canary}.log",
             )
