@@ -13,7 +13,7 @@ import pytest
 from coalmine._base.errors import CoalmineError
 from coalmine.serving.local import LocalServing
 from coalmine.stack.stack import Stack
-from coalmine.stack.sweep import marked
+from coalmine.stack.sweep import lives, marked
 from coalmine.stack.waiting import wait_for
 
 pytestmark = pytest.mark.integration
@@ -28,6 +28,8 @@ def kill_main(stack: Stack, program: str) -> int:
     main = stack.supervisor.states()[program].pid
     assert wait_for(lambda: len(marked(stack.layout.state, program)) > 1, seconds=10)
     psutil.Process(main).kill()
+    # The kernel may take a moment; until then it still runs.
+    assert wait_for(lambda: not lives(main), seconds=5)
     return main
 
 
