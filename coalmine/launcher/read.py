@@ -76,6 +76,10 @@ def _read(state: Path, query: Callable[[Connection], T]) -> T:
             return query(connection)
     except SQLAlchemyError as error:
         cause = getattr(error, "orig", None) or error
+        if "no such table" in str(cause):  # a launcher is making the ledger at this moment
+            raise InputError(
+                f"there are no releases in {state} yet", fix="ask again in a moment"
+            ) from None
         raise CoalmineError(f"the ledger {path} cannot be read: {cause}") from None
     finally:
         engine.dispose()

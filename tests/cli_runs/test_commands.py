@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -283,3 +284,18 @@ def test_a_launcher_that_cannot_start(tmp_path: Path, options: list[str], says: 
     assert says in ended.stderr
     assert "fix:" in ended.stderr
     assert not (tmp_path / "s").exists()
+
+
+def test_a_ledger_that_is_being_made_has_no_releases_yet(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "ledger.db")
+    connection.execute("create table other (id text)")
+    connection.close()
+    shown = subprocess.run(
+        [sys.executable, "-m", "coalmine", "runs", "--state", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 2
+    assert "there are no releases" in shown.stderr
+    assert "ask again" in shown.stderr
