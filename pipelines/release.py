@@ -51,6 +51,7 @@ def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position 
     repository: str = "",
     serving: str = "",
     prometheus_url: str = "",
+    namespace: str = "",
 ) -> None:
     """Release one bento version into one service.
 
@@ -65,6 +66,7 @@ def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position 
         repository: Where images go; empty means the engine's own.
         serving: The serving backend; empty means the engine's own.
         prometheus_url: Base URL of Prometheus; empty means the engine's own.
+        namespace: Kubernetes namespace of the service, for gate policies that use it.
     """
     end = finalize(release_id=release_id, service=service, serving=serving)
     _guard(end, minutes=10, retries=5)
@@ -82,6 +84,7 @@ def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position 
             policy=policy,
             serving=serving,
             prometheus_url=prometheus_url,
+            namespace=namespace,
         )
         _guard(trial, minutes=10, retries=2)
         judge = gate(
@@ -92,8 +95,10 @@ def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position 
             since=trial.outputs["since"],
             policy=policy,
             prometheus_url=prometheus_url,
+            namespace=namespace,
         )
-        _guard(judge, minutes=120, retries=2)
+        # A policy limits its gate itself; a day leaves time for a person where one is asked.
+        _guard(judge, minutes=24 * 60, retries=2)
         with dsl.If(judge.outputs["verdict"] == "promote"):
             _guard(
                 promote(release_id=release_id, service=service, serving=serving),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-EXIT_CODES = {"promote": 0, "rollback": 1, "inconclusive": 3, "continue": 3}
+EXIT_CODES = {"promote": 0, "rollback": 1, "inconclusive": 3, "continue": 3, "hold": 3}
 MINUTE = 60.0
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,6 +42,12 @@ def _canary_options(function: F) -> F:
             ),
             click.option("--service", help="What users call.  [required]"),
             click.option("--canary", help="Revision name of the version on trial.  [required]"),
+            click.option(
+                "--namespace",
+                envvar="COALMINE_NAMESPACE",
+                default="",
+                help="Kubernetes namespace, for policies that use ${namespace}.",
+            ),
             click.option(
                 "--stable", default="", help="Revision name of the stable version, if there is one."
             ),
@@ -173,7 +179,8 @@ def _prepared(given: dict[str, str | None]) -> tuple[Plan, dict[str, str], Any]:
     from coalmine.metrics.prometheus import PrometheusSource  # noqa: PLC0415
 
     facts = {name: given[name] or "" for name in ("service", "canary", "stable")}
-    plan = make_plan(load_policy(given["policy"] or ""), facts)
+    variables = {**facts, "namespace": given["namespace"] or ""}
+    plan = make_plan(load_policy(given["policy"] or ""), variables)
     return plan, facts, PrometheusSource(given["prometheus"] or "")
 
 

@@ -15,6 +15,7 @@ from coalmine.gate.model import Check, NoData, Policy
 from coalmine.metrics.protocol import Series
 
 __all__ = [
+    "EPSILON",
     "Evidence",
     "Grid",
     "Reading",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 EPSILON = 1e-6
+"""Steps by which a time may miss its point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +89,8 @@ class Reading(StrEnum):
 
 
 def grid_of(policy: Policy, since: float, now: float) -> Grid:
-    """Lay the grid from the canary's start to now, or to the timeout if that is over."""
-    length = max(0.0, min(now - since, policy.timeout))
+    """Lay the grid from the canary's start to now, or to the last moment that counts."""
+    length = max(0.0, min(now - since, policy.longest))
     return Grid(
         since=since,
         step=policy.step,

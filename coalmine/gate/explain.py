@@ -36,7 +36,8 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
 
 def _check_lines(check: Mapping[str, Any]) -> Iterator[str]:
     result, unit = check["result"], str(check["unit"])
-    yield f"{check['name']}: {result['state'] if result else 'not measured'}"
+    advisory = " (advisory)" if check.get("advisory") else ""
+    yield f"{check['name']}: {result['state'] if result else 'not measured'}{advisory}"
     yield f"  good   {check['good']}"
     if result and result.get("compared"):
         yield from _compared_lines(result["compared"], result["last"])

@@ -9,17 +9,22 @@ runs again decides as if it had never stopped:
   answered enough requests, and each check had enough of the window's samples and the last of them
   was good; or, before that, enough requests and each check established that it is not worse than
   stable, which only ``compare`` checks can do.
-* Else, once the timeout is over, the evidence is inconclusive.
+* Else, once the timeout is over, the evidence is inconclusive. Where the policy says so, the canary
+  is then held for a person: it is still rolled back as soon as a check fails for good, but promoted
+  no longer by evidence.
+
+Checks that are advisory are weighed like all others, and count for none of this.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from coalmine.gate.compare import compare_check
-from coalmine.gate.evidence import Evidence, Grid, grid_of, requests_by_point
+from coalmine.gate.evidence import EPSILON, Evidence, Grid, grid_of, requests_by_point
 from coalmine.gate.model import Check, OnInconclusive, Policy
 from coalmine.gate.reasons import (
     AnyTally,
@@ -41,6 +46,13 @@ class Verdict(StrEnum):
     PROMOTE = "promote"
     ROLLBACK = "rollback"
     INCONCLUSIVE = "inconclusive"
+    HOLD = "hold"
+    """Keep the canary where it is until a person has decided."""
+
+    @property
+    def final(self) -> bool:
+        """Tell whether the gate ends with it."""
+        return self not in {Verdict.CONTINUE, Verdict.HOLD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +88,8 @@ def judge(policy: Policy, evidence: Evidence, now: float) -> Decision:
     tallies = tuple(
         _tally(check, evidence.checks.get(check.name, ()), grid) for check in policy.checks
     )
-    verdict, reason = _verdict(policy, grid, requests, tallies, now)
+    deciding = tuple(tally for tally in tallies if not tally.check.advisory)
+    verdict, reason = _verdict(policy, grid, requests, deciding, now)
     count = requests[-1] if requests else 0.0
     results = tuple(tally.result(policy.coverage) for tally in tallies)
     return Decision(verdict=verdict, reason=reason, requests=count, checks=results)
@@ -86,7 +99,8 @@ def unavailable(policy: Policy, since: float, now: float, cause: str) -> Decisio
     """Decide while the metrics source does not answer: wait for it until the timeout."""
     if now - since < policy.timeout:
         return Decision(Verdict.CONTINUE, f"waiting for the metrics: {cause}", 0.0, ())
-    return Decision(_when_inconclusive(policy), f"the metrics could not be read: {cause}", 0.0, ())
+    verdict = _when_inconclusive(policy, now - since)
+    return Decision(verdict, f"the metrics could not be read: {cause}", 0.0, ())
 
 
 def _tally(check: Check, series: tuple[Series, ...], grid: Grid) -> AnyTally:
@@ -106,8 +120,9 @@ def _verdict(
         return Verdict.PROMOTE, promote_reason(point, requests[point - grid.first], tallies)
     count = requests[-1] if requests else 0.0
     reason = inconclusive_reason(policy, count, tallies, now - grid.since)
-    timed_out = now - grid.since >= policy.timeout
-    return _when_inconclusive(policy) if timed_out else Verdict.CONTINUE, reason
+    if now - grid.since < policy.timeout:
+        return Verdict.CONTINUE, reason
+    return _when_inconclusive(policy, now - grid.since), reason
 
 
 def _promotion_point(
@@ -115,7 +130,8 @@ def _promotion_point(
 ) -> int | None:
     """Find the first point at which everything that a promotion needs was so."""
     full = grid.first + grid.window
-    for point in range(grid.first + 1, grid.last + 1):
+    last = min(grid.last, math.floor(policy.timeout / policy.step + EPSILON))
+    for point in range(grid.first + 1, last + 1):
         if requests[point - grid.first] < policy.min_requests:
             continue
         if all(tally.passes_early(point, policy.coverage) for tally in tallies):
@@ -125,7 +141,9 @@ def _promotion_point(
     return None
 
 
-def _when_inconclusive(policy: Policy) -> Verdict:
+def _when_inconclusive(policy: Policy, elapsed: float) -> Verdict:
     if policy.on_inconclusive is OnInconclusive.ROLLBACK:
         return Verdict.ROLLBACK
+    if policy.on_inconclusive is OnInconclusive.HOLD and elapsed < policy.longest:
+        return Verdict.HOLD
     return Verdict.INCONCLUSIVE

@@ -27,6 +27,8 @@ class OnInconclusive(StrEnum):
 
     INCONCLUSIVE = "inconclusive"
     ROLLBACK = "rollback"
+    HOLD = "hold"
+    """Keep the canary where it is and wait for a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Check:
         preset: Name of the preset the query is from; empty where it was written out.
         unit: For people: ``ratio``, ``ms``, ``count`` or empty.
         compare: What is compared with stable; None where values are held against bounds.
+        advisory: Whether it is only told, and decides nothing.
     """
 
     name: str
@@ -69,6 +72,7 @@ class Check:
     preset: str = ""
     unit: str = ""
     compare: Comparison | None = None
+    advisory: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ class Policy:
         checks: At least one.
         on_inconclusive: The verdict when the evidence did not come in time.
         requests: Template of the query for the counter of the canary's answered requests.
+        hold: How long to wait for a person after the timeout; 0 where nobody is asked.
     """
 
     name: str
@@ -98,3 +103,9 @@ class Policy:
     checks: tuple[Check, ...]
     on_inconclusive: OnInconclusive = OnInconclusive.INCONCLUSIVE
     requests: str = REQUESTS
+    hold: float = 0.0
+
+    @property
+    def longest(self) -> float:
+        """Give the seconds after the canary's start at which there is a verdict in any case."""
+        return self.timeout + self.hold

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from coalmine._base.errors import InputError
 from coalmine.gate.duration import format_duration
-from coalmine.gate.model import Policy
+from coalmine.gate.model import Check, Policy
 from coalmine.gate.template import VARIABLES, fill_template, variables_in
 
 __all__ = ["Plan", "make_plan"]
@@ -35,11 +35,12 @@ def make_plan(policy: Policy, variables: Mapping[str, str]) -> Plan:
 
     Args:
         policy: How it is judged.
-        variables: ``service``, ``canary`` and ``stable``; an absent one is empty. On the first
-            release of a service ``stable`` is empty: checks that use it are left out.
+        variables: ``service``, ``canary``, ``stable`` and ``namespace``; an absent one is empty. On
+            the first release of a service ``stable`` is empty: checks that use it are left out.
 
     Raises:
-        InputError: There is no canary's name, or no check is left.
+        InputError: There is no canary's name, no namespace where a query uses it, or no check that
+            decides is left.
     """
     values = {name: variables.get(name, "") for name in VARIABLES}
     if not values["canary"]:
@@ -47,18 +48,33 @@ def make_plan(policy: Policy, variables: Mapping[str, str]) -> Plan:
     live = tuple(
         check for check in policy.checks if values["stable"] or not _needs_stable(check.query)
     )
-    if not live:
+    if all(check.advisory for check in live):
         raise InputError(
-            f"every check of policy {policy.name} needs a stable version, and there is none",
+            f"every check of policy {policy.name} that decides needs a stable version, "
+            "and there is none",
             field="policy",
             fix="add a check that does not use ${stable}",
         )
+    _require_namespace(policy, live, values)
     return Plan(
         policy=replace(policy, checks=live),
         requests=_filled(policy.requests, values, policy.window),
         queries={check.name: _filled(check.query, values, check.over) for check in live},
         skipped=tuple(check.name for check in policy.checks if check not in live),
     )
+
+
+def _require_namespace(policy: Policy, live: Sequence[Check], values: Mapping[str, str]) -> None:
+    if values["namespace"]:
+        return
+    asked = {"requests": policy.requests, **{check.name: check.query for check in live}}
+    for name, query in asked.items():
+        if "namespace" in variables_in(query):
+            raise InputError(
+                f"{name} of policy {policy.name} asks for ${{namespace}}, and none is known",
+                field="namespace",
+                fix="give --namespace, or set COALMINE_NAMESPACE where the gate runs",
+            )
 
 
 def _needs_stable(query: str) -> bool:

@@ -16,7 +16,6 @@ from typing import Any
 from coalmine._base.files import write_atomic
 from coalmine.gate.counters import ratio_series
 from coalmine.gate.evidence import Grid, grid_of
-from coalmine.gate.judge import Verdict
 from coalmine.gate.model import Check
 from coalmine.gate.plan import Plan
 from coalmine.gate.reasons import bounds_text
@@ -37,7 +36,7 @@ def gate_record(
         since: When the canary got its share.
         facts: ``release_id``, ``service``, ``canary``, ``stable``.
     """
-    decision, ended = tick.decision, tick.decision.verdict is not Verdict.CONTINUE
+    decision, ended = tick.decision, tick.decision.verdict.final
     since_time = since.timestamp()
     grid = grid_of(plan.policy, since_time, tick.now)
     checks = tick.evidence.checks if tick.evidence else {}
@@ -58,6 +57,7 @@ def gate_record(
                 "preset": check.preset,
                 "unit": check.unit,
                 "good": bounds_text(check),
+                "advisory": check.advisory,
                 "query": plan.queries[check.name],
                 "result": _result(decision.checks, check.name),
                 **_measured(check, checks.get(check.name, ()), grid),

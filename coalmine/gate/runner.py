@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from coalmine.gate.evidence import Evidence, grid_of
+from coalmine.gate.hold import Person, held
 from coalmine.gate.judge import Decision, Verdict, judge, unavailable
+from coalmine.gate.model import Check
 from coalmine.gate.plan import Plan
-from coalmine.metrics.protocol import MetricsSource, MetricsUnavailableError
+from coalmine.metrics.protocol import MetricsSource, MetricsUnavailableError, Series
 
 __all__ = ["Tick", "measure", "run_gate"]
 
@@ -40,6 +42,7 @@ def run_gate(
     clock: Callable[[], float],
     sleep: Callable[[float], None],
     observe: Callable[[Tick], None],
+    person: Person | None = None,
 ) -> Decision:
     """Judge a canary until there is a verdict.
 
@@ -50,18 +53,22 @@ def run_gate(
         clock: Unix seconds.
         sleep: Waits that many seconds.
         observe: Is told of every turn, also of the last.
+        person: Asks what a person has decided about a canary that is held, at every turn; without
+            it there is nobody to wait for, and a held canary is inconclusive.
 
     Returns:
-        A decision that is not ``CONTINUE``.
+        A decision that is final.
 
     Raises:
         BadQueryError: A query is wrong.
     """
     while True:
         tick = _turn(plan, source, since.timestamp(), clock())
+        if tick.decision.verdict is Verdict.HOLD:
+            tick = replace(tick, decision=held(tick.decision, person))
         _log(tick, since.timestamp())
         observe(tick)
-        if tick.decision.verdict is not Verdict.CONTINUE:
+        if tick.decision.verdict.final:
             return tick.decision
         sleep(plan.policy.step)
 
@@ -80,10 +87,23 @@ def measure(plan: Plan, source: MetricsSource, since: float, now: float) -> Evid
         since=since,
         requests=source.query_range(plan.requests, start=start, end=end, step=step),
         checks={
-            name: source.query_range(query, start=start, end=end, step=step)
-            for name, query in plan.queries.items()
+            check.name: _asked(check, source, plan.queries[check.name], (start, end, step))
+            for check in plan.policy.checks
         },
     )
+
+
+def _asked(
+    check: Check, source: MetricsSource, query: str, when: tuple[datetime, datetime, timedelta]
+) -> tuple[Series, ...]:
+    start, end, step = when
+    try:
+        return source.query_range(query, start=start, end=end, step=step)
+    except MetricsUnavailableError as error:
+        if not check.advisory:
+            raise
+        logger.warning("the advisory check %s is not measured: %s", check.name, error.message)
+        return ()
 
 
 def _turn(plan: Plan, source: MetricsSource, since: float, now: float) -> Tick:

@@ -2,7 +2,8 @@
 
 A name such as ``${canary}`` may stand only inside a string literal of the query and is escaped for
 that kind of literal; only ``${window}``, which Coalmine writes itself, may stand outside of one.
-So no value, however it is written, can change what a query asks.
+In the literal of a ``=~`` or ``!~`` matcher a name is escaped for RE2 first, so that it means
+itself there, too. So no value, however it is written, can change what a query asks.
 """
 
 from __future__ import annotations
@@ -12,8 +13,13 @@ from collections.abc import Iterator, Mapping
 
 __all__ = ["VARIABLES", "check_template", "fill_template", "variables_in"]
 
-VARIABLES = ("service", "canary", "stable", "window")
+VARIABLES = ("service", "canary", "stable", "namespace", "window")
 UNQUOTED = frozenset({"window"})
+IN_REGEX = "~"
+"""Stands behind the quote of a literal that is a regular expression."""
+MATCHES = re.compile(r"[=!]~\s*$")
+SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
+"""What has a meaning in RE2, as its own QuoteMeta knows it."""
 TOKEN = re.compile(
     r"""(?P<escape>\\.)|(?P<quote>["'`])|(?P<comment>\#[^\n]*)|\$\{(?P<name>[^}]*)\}|(?P<open>\$\{)""",
     re.DOTALL,
@@ -35,7 +41,7 @@ def check_template(template: str) -> None:
         if name not in VARIABLES:
             known = ", ".join(f"${{{known}}}" for known in VARIABLES)
             raise ValueError(f"${{{name}}} is no variable; known are {known}")
-        if name not in UNQUOTED and quote not in {'"', "'"}:
+        if name not in UNQUOTED and quote[:1] not in {'"', "'"}:
             raise ValueError(f'${{{name}}} stands outside of quotes; write it as "${{{name}}}"')
 
 
@@ -53,32 +59,35 @@ def fill_template(template: str, values: Mapping[str, str]) -> str:
 
 
 def _places(template: str) -> Iterator[tuple[re.Match[str], str, str]]:
-    """Find each variable with the quote it stands in; an empty quote is outside of literals."""
+    """Find each variable with the quote it stands in, and what for; empty is outside of one."""
     quote, position = "", 0
     while match := TOKEN.search(template, position):
         position = match.end()
         if match["quote"]:
-            quote = _after(quote, match["quote"])
+            regex = bool(MATCHES.search(template, 0, match.start()))
+            quote = _after(quote, match["quote"], regex=regex)
         elif match["name"] is not None or match["open"]:
             yield match, match["name"] or "", quote
         elif _is_skipped(match, quote):
             position = match.start() + 1
 
 
-def _after(quote: str, mark: str) -> str:
+def _after(quote: str, mark: str, *, regex: bool) -> str:
     if not quote:
-        return mark
-    return "" if quote == mark else quote
+        return mark + IN_REGEX if regex else mark
+    return "" if quote[0] == mark else quote
 
 
 def _is_skipped(match: re.Match[str], quote: str) -> bool:
     """Tell whether what looks like an escape or a comment is an ordinary character here."""
     if match["comment"]:
         return bool(quote)
-    return quote not in {'"', "'"}
+    return quote[:1] not in {'"', "'"}
 
 
 def _escape(value: str, quote: str) -> str:
     if not quote:
         return value
-    return value.replace("\\", "\\\\").replace("\n", "\\n").replace(quote, "\\" + quote)
+    if quote.endswith(IN_REGEX):
+        value = SPECIAL.sub(r"\\\g<0>", value)
+    return value.replace("\\", "\\\\").replace("\n", "\\n").replace(quote[0], "\\" + quote[0])

@@ -29,6 +29,9 @@ class Inputs:
     prometheus_url: str = optional(
         "Where Prometheus answers, to be checked before traffic moves.", setting=True
     )
+    namespace: str = optional(
+        "Kubernetes namespace, for policies that use ${namespace}.", setting=True
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ def _see_that_it_can_be_judged(
     revisions = [share.revision for share in backend.observe(inputs.service).shares]
     stable = next((revision for revision in revisions if revision != canary), "")
     names = {"service": inputs.service, "canary": canary, "stable": stable}
+    names["namespace"] = inputs.namespace
     url = inputs.prometheus_url or Layout(surroundings.state).read_endpoints().prometheus
     with PrometheusSource(url) as source:
         preflight(policy, source, names)

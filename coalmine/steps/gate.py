@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from coalmine._base.errors import InputError
+from coalmine.gate.hold import Person
 from coalmine.gate.plan import Plan, make_plan
 from coalmine.gate.record import gate_record, read_record, write_record
 from coalmine.gate.runner import run_gate
@@ -38,6 +39,13 @@ class GateInputs:
     )
     prometheus_url: str = optional(
         "Base URL of Prometheus; that of the local stack if empty.", setting=True
+    )
+    namespace: str = optional(
+        "Kubernetes namespace, for policies that use ${namespace}.", setting=True
+    )
+    launcher_url: str = optional(
+        "Base URL of the launcher, which knows what a person decided about a held canary.",
+        setting=True,
     )
 
 
@@ -81,17 +89,25 @@ def run(inputs: GateInputs, surroundings: Surroundings) -> GateOutputs:
         logger.info("the verdict was found before: %s", known.verdict)
         return known
     from coalmine.gate.policy import load_policy  # noqa: PLC0415 - keeps `step --help` quick
+    from coalmine.steps.person import person_behind  # noqa: PLC0415
 
-    plan = make_plan(load_policy(inputs.policy), facts)
+    plan = make_plan(load_policy(inputs.policy), {**facts, "namespace": inputs.namespace})
     url = inputs.prometheus_url or layout.read_endpoints().prometheus
-    return _judge(plan, url, since, facts, path)
+    person = person_behind(inputs.launcher_url, inputs.release_id)
+    return _judge(plan, url, since, (facts, path), person=person)
 
 
 def _judge(
-    plan: Plan, url: str, since: datetime, facts: Mapping[str, str], path: Path
+    plan: Plan,
+    url: str,
+    since: datetime,
+    kept: tuple[Mapping[str, str], Path],
+    *,
+    person: Person | None,
 ) -> GateOutputs:
     from coalmine.metrics.prometheus import PrometheusSource  # noqa: PLC0415 - as above
 
+    facts, path = kept
     with PrometheusSource(url) as source:
         decision = run_gate(
             plan,
@@ -100,6 +116,7 @@ def _judge(
             clock=time.time,
             sleep=time.sleep,
             observe=lambda tick: write_record(path, gate_record(plan, tick, since, facts)),
+            person=person,
         )
     return GateOutputs(verdict=str(decision.verdict), reason=decision.reason)
 

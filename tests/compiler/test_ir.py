@@ -44,7 +44,7 @@ def test_release_is_what_the_design_says() -> None:
     verdict = TaskOutputRef("gate", "verdict")
     assert tasks["promote"].when == (Comparison(verdict, Operator.EQUAL, Constant("promote")),)
     assert tasks["rollback"].when == (Comparison(verdict, Operator.NOT_EQUAL, Constant("promote")),)
-    assert tasks["gate"].timeout_seconds == 7200
+    assert tasks["gate"].timeout_seconds == 86400
     assert all(task.retry and task.timeout_seconds for task in (*graph.tasks, graph.exit_task))
     assert {item.name for item in graph.parameters if item.default is None} == {
         *("release_id", "service", "name"),

@@ -172,3 +172,28 @@ def test_metrics_that_never_answer_are_inconclusive(make: Any) -> None:
     decision = unavailable(make.policy(), 0.0, 30.0, "down")
     assert decision.verdict is Verdict.INCONCLUSIVE
     assert decision.reason == "the metrics could not be read: down"
+
+
+def test_an_advisory_check_is_told_and_decides_nothing(make: Any) -> None:
+    advice = make.check(name="advice", advisory=True)
+    policy = make.policy(make.check(), advice)
+    evidence = make.evidence(GOOD)
+    bad = replace(evidence, checks={**evidence.checks, "advice": (make.series([1.0] * 11),)})
+    decision = judge(policy, bad, make.since + 10)
+    assert decision.verdict is Verdict.PROMOTE
+    assert decision.checks[1].state is CheckState.FAILED
+    assert judge(policy, evidence, make.since + 10).verdict is Verdict.PROMOTE
+
+
+def test_an_inconclusive_canary_is_held_and_still_rolled_back(make: Any) -> None:
+    policy = make.policy(on_inconclusive=OnInconclusive.HOLD, hold=20.0)
+    few = make.evidence([0.0] * 51, rate=0.3)
+    assert judge(policy, few, make.since + 29).verdict is Verdict.CONTINUE
+    assert judge(policy, few, make.since + 30).verdict is Verdict.HOLD
+    assert judge(policy, few, make.since + 49).verdict is Verdict.HOLD, "9 of 10, then 14 of 10"
+    assert judge(policy, few, make.since + 50).verdict is Verdict.INCONCLUSIVE
+    breaks = make.evidence([*[0.0] * 40, 1, 1, 1], rate=0.3)
+    assert judge(policy, breaks, make.since + 41).verdict is Verdict.HOLD
+    assert judge(policy, breaks, make.since + 42).verdict is Verdict.ROLLBACK
+    assert unavailable(policy, make.since, make.since + 31, "away").verdict is Verdict.HOLD
+    assert unavailable(policy, make.since, make.since + 50, "away").verdict == "inconclusive"

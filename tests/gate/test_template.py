@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -42,6 +44,15 @@ def test_only_known_variables_are_filled() -> None:
     assert variables_in(template) == {"canary", "window"}
     filled = fill_template(template, {"canary": "r-1", "window": "5m"})
     assert filled == 'up{a="r-1",b="$5",c=~"x$"}[5m]'
+
+
+@settings(deadline=None)
+@given(st.text(st.sampled_from('ab.*+?()[]{}|^$-\\"\n')), st.sampled_from(["=~", "!~ ", "=~\n"]))
+def test_a_name_in_a_regular_expression_means_itself(value: str, matcher: str) -> None:
+    filled = fill_template(f'x{{a{matcher}"${{canary}}-.*"}}', {"canary": value})
+    pattern = unquoted(filled[filled.index('"') : -1])
+    assert re.fullmatch(pattern, f"{value}-7")
+    assert not re.fullmatch(pattern, f"x{value}-7")
 
 
 def test_a_value_is_not_filled_again() -> None:

@@ -41,6 +41,7 @@ class CheckRow:
     coverage: str
     query: str
     chart: Chart
+    advisory: bool = False
 
 
 def seconds_of(moment: object) -> float | None:
@@ -185,6 +186,7 @@ def _check_row(check: Mapping[str, Any], gate: Mapping[str, Any]) -> CheckRow:
         failing=int(result.get("failing") or 0),
         coverage=f"{float(result.get('coverage') or 0):.0%}",
         query=str(check.get("query") or ""),
+        advisory=bool(check.get("advisory")),
         chart=_check_chart(check, gate, [bound for c in own for bound in _bounds(c)], unit),
     )
 

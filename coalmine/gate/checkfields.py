@@ -1,0 +1,215 @@
+"""The fields of a check, as pydantic reads them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from coalmine.gate.comparison import (
+    Comparison,
+    SlowerThan,
+    Undecided,
+    compare_query,
+    latency_query,
+)
+from coalmine.gate.fields import (
+    Count,
+    Counter,
+    Name,
+    Number,
+    Part,
+    Probability,
+    Quantile,
+    Query,
+    Seconds,
+    Share,
+    Slower,
+    one_of,
+)
+from coalmine.gate.model import Check, FailAfter, NoData
+from coalmine.gate.presets import BUCKETS, COUNTERS, PRESETS
+
+__all__ = ["CheckFields"]
+
+THRESHOLD_ONLY = ("min", "max", "fail_after", "no_data", "over")
+
+
+class FailAfterFields(Part):
+    """When a check has failed for good: at whichever limit is reached first."""
+
+    consecutive: Count | None = None
+    """Failing samples in a row."""
+    total: Count | None = None
+    """Failing samples in all."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.consecutive is None and self.total is None:
+            raise ValueError("says nothing; give consecutive, total or both")
+        return self
+
+
+class CompareFields(Part):
+    """The canary against stable in the same time, by a sequential test."""
+
+    preset: Annotated[str, Field(examples=[*COUNTERS, *BUCKETS])] | None = None
+    """Counters or buckets that need not be written."""
+    bad: Counter | None = None
+    """Counters of a revision's bad answers."""
+    total: Counter | None = None
+    """Counters of all its answers."""
+    bucket: Counter | None = None
+    """Buckets of the histogram of its answers' duration."""
+    margin: Share | None = None
+    """How much above stable's the canary's ratio may be; 0.005 is half a percentage point."""
+    quantile: Quantile | None = None
+    """Where durations are compared, such as 0.95."""
+    slower: Slower | None = None
+    """How much slower the canary may be; 0.2 is a fifth."""
+    false_rollback: Probability = 0.05
+    """The highest probability of a roll-back of a canary within the margin."""
+    false_promotion: Probability = 0.05
+    """The highest probability of an early pass of a canary beyond the margin."""
+    undecided: Undecided = Undecided.ESTIMATE
+    """What counts at the window's end while nothing is established."""
+    early_pass: Annotated[bool, Field(strict=True)] = True
+    """Whether the check can pass before the window is over."""
+
+    @property
+    def of_latency(self) -> bool:
+        """Tell whether durations are compared."""
+        return self.bucket is not None or self.preset in BUCKETS
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if (self.bad is None) != (self.total is None):
+            raise ValueError("bad and total belong together; give both")
+        given = [self.preset, self.bad, self.bucket]
+        if sum(one is not None for one in given) != 1:
+            raise ValueError(
+                "a comparison has either a preset, or bad and total, or bucket; give one of them"
+            )
+        if self.preset is not None and self.preset not in {**COUNTERS, **BUCKETS}:
+            known = ", ".join([*COUNTERS, *BUCKETS])
+            raise ValueError(f"{self.preset!r} is no preset of a comparison; known are {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _says_how_much(self) -> Self:
+        if self.of_latency and (self.quantile is None or self.slower is None):
+            raise ValueError("a comparison of latency needs quantile and slower; give both")
+        if self.of_latency and self.margin is not None:
+            raise ValueError("a comparison of latency takes no margin; slower says how much")
+        if not self.of_latency and self.margin is None:
+            raise ValueError("a comparison of ratios needs a margin; add it")
+        if not self.of_latency and not (self.quantile is None and self.slower is None):
+            raise ValueError("quantile and slower are for comparisons of latency; remove them")
+        return self
+
+    def query(self) -> str:
+        """Give the one query for both sides."""
+        if self.of_latency:
+            return latency_query(self.bucket or BUCKETS[self.preset or ""])
+        preset = COUNTERS.get(self.preset or "")
+        if preset:
+            return compare_query(preset.bad, preset.total)
+        return compare_query(self.bad or "", self.total or "")
+
+    def made(self) -> Comparison:
+        """Give what it says."""
+        slow = None if self.slower is None else SlowerThan(self.quantile or 0.0, self.slower)
+        return Comparison(
+            margin=self.margin or 0.0,
+            false_rollback=self.false_rollback,
+            false_promotion=self.false_promotion,
+            undecided=self.undecided,
+            early_pass=self.early_pass,
+            slower=slow,
+        )
+
+
+class CheckFields(Part):
+    """One thing that is measured, and what of it is good."""
+
+    model_config = one_of("preset", "query", "compare")
+
+    name: Name
+    """Unique in the policy."""
+    preset: Annotated[str, Field(examples=[*PRESETS])] | None = None
+    """A query that need not be written."""
+    query: Query | None = None
+    """PromQL that gives an instant vector or a scalar; every series is judged."""
+    compare: CompareFields | None = None
+    """A comparison with stable."""
+    min: Number | None = None
+    """The smallest value that is good."""
+    max: Number | None = None
+    """The largest value that is good."""
+    fail_after: FailAfterFields | None = None
+    """When the check has failed for good; at the first failing sample unless told."""
+    no_data: NoData | None = None
+    """What a missing sample means, for this check alone."""
+    over: Seconds | None = None
+    """How far each sample looks back: the query's ${window}."""
+    advisory: Annotated[bool, Field(strict=True)] = False
+    """Whether the check is only told, and decides nothing."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        given = [self.preset, self.query, self.compare]
+        if sum(one is not None for one in given) != 1:
+            raise ValueError("a check has either a preset or a query or compare; give one of them")
+        if self.compare is not None:
+            return self._is_comparison()
+        if self.preset is not None and self.preset not in PRESETS:
+            raise ValueError(f"{self.preset!r} is no preset; known are {', '.join(PRESETS)}")
+        if self.min is None and self.max is None:
+            raise ValueError("a check without a threshold judges nothing; give min, max or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("min is above max, so no value could be good")
+        if self.over is not None and self.over <= 0:
+            raise ValueError("over must be longer than nothing")
+        return self
+
+    def _is_comparison(self) -> Self:
+        strange = [name for name in THRESHOLD_ONLY if getattr(self, name) is not None]
+        if strange:
+            raise ValueError(f"a check with compare takes no {strange[0]}; remove it")
+        return self
+
+    def made(self, no_data: NoData, window: float) -> Check:
+        """Give what it says; ``no_data`` and ``window`` are those of the policy."""
+        return self._compared(window) if self.compare else self._held(no_data, window)
+
+    def _compared(self, window: float) -> Check:
+        assert self.compare is not None
+        return Check(
+            name=self.name,
+            query=self.compare.query(),
+            minimum=None,
+            maximum=None,
+            fail_after=FailAfter(),
+            no_data=NoData.WAIT,
+            over=window,
+            preset=self.compare.preset or "",
+            unit="ratio",
+            compare=self.compare.made(),
+            advisory=self.advisory,
+        )
+
+    def _held(self, no_data: NoData, window: float) -> Check:
+        preset = PRESETS.get(self.preset or "")
+        limits = self.fail_after.model_dump() if self.fail_after else {}
+        return Check(
+            name=self.name,
+            query=preset.query if preset else self.query or "",
+            minimum=self.min,
+            maximum=self.max,
+            fail_after=FailAfter(**limits),
+            no_data=self.no_data or no_data,
+            over=self.over or window,
+            preset=self.preset or "",
+            unit=preset.unit if preset else "",
+            advisory=self.advisory,
+        )
