@@ -77,7 +77,16 @@ def test_the_settings_of_the_release_steps() -> None:
     found = {
         spec.name for name in STEPS for spec in input_fields(load_step(name)) if variable_of(spec)
     }
-    assert found == {"policy", "store", "repository", "builder", "serving", "prometheus_url"}
+    assert found == {
+        "policy",
+        "store",
+        "repository",
+        "builder",
+        "serving",
+        "prometheus_url",
+        "namespace",
+        "launcher_url",
+    }
 
 
 def test_the_help_names_the_variables_of_settings_alone() -> None:
