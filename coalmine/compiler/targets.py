@@ -103,19 +103,17 @@ def _ir(path: Path, pipeline: str) -> str:
             field=str(path),
             fix="give a .py file, or KFP IR as .yaml",
         )
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"cannot be read: {error}", field=str(path), fix="give a compiled pipeline"
-        ) from None
+    text: str = _import_document().read_text(path)
+    return text
+
+
+def _import_document() -> ModuleType:
+    return import_module("coalmine.compiler.ir.document")
 
 
 def _check_compiled(text: str, path: Path) -> None:
-    from coalmine.compiler.ir.document import load_documents  # noqa: PLC0415 - it is heavy
-
     try:
-        first = load_documents(text)[0]
+        first = _import_document().load_documents(text)[0]
     except InputError as error:
         raise InputError(error.message, field=str(path), fix=error.fix) from None
     if "schemaVersion" not in first:

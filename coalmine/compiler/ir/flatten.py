@@ -11,7 +11,7 @@ from coalmine._base.errors import InputError
 from coalmine.compiler.graph import NAME, Constant, Parameter, Task, TaskOutputRef, Value
 from coalmine.compiler.ir.containers import Executors, read_retry
 from coalmine.compiler.ir.models import Component, Dag, TaskSpec
-from coalmine.compiler.ir.refuse import check, unsupported
+from coalmine.compiler.ir.refuse import check, unsupported, within
 from coalmine.compiler.ir.scope import Member, Scope
 from coalmine.compiler.ir.values import parameter
 from coalmine.compiler.order import sort_names
@@ -53,7 +53,8 @@ class Flattener:
             )
         for name in sort_names({name: _needs(spec) for name, spec in dag.tasks.items()}):
             if name in dag.tasks:
-                scope.members[name] = self.entry(name, dag.tasks[name], scope, depth=depth)
+                with within(name):
+                    scope.members[name] = self.entry(name, dag.tasks[name], scope, depth=depth)
         outputs = {
             key: scope.output(
                 output.value_from_parameter.producer_subtask,

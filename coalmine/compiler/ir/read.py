@@ -9,10 +9,11 @@ from typing import Any
 from coalmine._base.errors import InputError
 from coalmine.compiler.graph import NAME, Graph, Parameter, ParameterRef, Task
 from coalmine.compiler.ir.containers import Executors
-from coalmine.compiler.ir.document import load_documents
+from coalmine.compiler.ir.document import load_documents, read_text
 from coalmine.compiler.ir.flatten import Flattener
+from coalmine.compiler.ir.lines import find_line
 from coalmine.compiler.ir.models import Dag, Pipeline, Platform
-from coalmine.compiler.ir.refuse import check, unsupported
+from coalmine.compiler.ir.refuse import PlacedError, check, unsupported
 from coalmine.compiler.ir.scope import Scope
 from coalmine.compiler.ir.values import parameter
 from coalmine.compiler.order import sort_tasks
@@ -36,13 +37,7 @@ def read_graph(path: Path) -> Graph:
         InputError: The file cannot be read, is no compiled pipeline, or asks for something that
             this version of Coalmine cannot run; names the file and the place.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"cannot be read: {error}", field=str(path), fix="give a compiled pipeline"
-        ) from None
-    return read_graph_text(text, source=str(path))
+    return read_graph_text(read_text(path), source=str(path))
 
 
 def read_graph_text(text: str, *, source: str = "pipeline") -> Graph:
@@ -55,7 +50,9 @@ def read_graph_text(text: str, *, source: str = "pipeline") -> Graph:
     try:
         return _read(load_documents(text))
     except InputError as error:
-        raise InputError(error.message, field=source, fix=error.fix) from None
+        line = find_line(text, error.place) if isinstance(error, PlacedError) else None
+        where = f"{source}, line {line}" if line else source
+        raise InputError(error.message, field=where, fix=error.fix) from None
 
 
 def _read(documents: list[dict[str, Any]]) -> Graph:
