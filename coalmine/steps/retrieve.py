@@ -44,7 +44,9 @@ def retrieve(inputs: RetrieveInputs, surroundings: Surroundings) -> RetrieveOutp
     version = store.resolve(inputs.name, inputs.version)
     began = time.monotonic()
     context, here = keep_context(
-        layout.contexts, lambda into: store.fetch(inputs.name, version, into)
+        layout.contexts,
+        lambda into: store.fetch(inputs.name, version, into),
+        source=store.source(inputs.name, version),
     )
     logger.info(
         "bento was retrieved before" if here else "bento retrieved",

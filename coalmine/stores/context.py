@@ -1,31 +1,41 @@
-"""Build contexts: folders that are named by the digest of what is in them."""
+"""Build contexts: folders that are named by the digest of what is in them.
+
+Beside them, in ``.coalmine``: locks, what is being fetched, and which context a source gave.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from coalmine._base.errors import CoalmineError
+from coalmine._base.files import write_atomic
 
-__all__ = ["digest_of_folder", "keep_context"]
+__all__ = ["OWN", "digest_of_folder", "keep_context", "walk"]
+
+OWN = ".coalmine"
+"""The folder among the contexts that is none."""
 
 _LOCK_SECONDS = 600
-_TEMPORARY = ".new-"
+_LOCKS = 256
 
 
-def keep_context(contexts: Path, fetch: Callable[[Path], None]) -> tuple[Path, bool]:
+def keep_context(
+    contexts: Path, fetch: Callable[[Path], object], *, source: str = ""
+) -> tuple[Path, bool]:
     """Fetch a build context and keep it under the digest of its content.
 
-    It is whole and on disk before it has its name. Only one is fetched at a time, so that what a
-    killed one left half-done can be swept away.
+    It is whole and on disk before it has its name. What a killed one left half-done is swept away
+    by the next one of the same source.
 
     Args:
         contexts: Where contexts are kept; made if it is not there.
         fetch: Writes the context into a folder that does not exist yet.
+        source: Names what would be fetched, so that the same name always means the same content.
+            It is fetched once, however many ask for it at once; empty if it has no such name.
 
     Returns:
         The context's folder, and whether it was there before.
@@ -36,11 +46,16 @@ def keep_context(contexts: Path, fetch: Callable[[Path], None]) -> tuple[Path, b
     """
     from filelock import FileLock, Timeout  # noqa: PLC0415 - only retrieve needs it
 
+    key = hashlib.sha256(source.encode()).hexdigest()
+    lane = int(key[:8], 16) % _LOCKS
+    own = contexts / OWN
     try:
-        contexts.mkdir(parents=True, exist_ok=True)
-        with FileLock(contexts / ".lock", timeout=_LOCK_SECONDS):
-            _sweep(contexts)
-            return _keep(contexts, fetch)
+        new = own / "new" / str(lane)
+        for folder in (own / "locks", own / "sources", new.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(own / "locks" / f"{lane}.lock", timeout=_LOCK_SECONDS):
+            shutil.rmtree(new, ignore_errors=True)
+            return _keep(contexts, fetch, new, own / "sources" / key if source else None)
     except Timeout:
         raise CoalmineError(
             f"another retrieve has held {contexts} for {_LOCK_SECONDS} s",
@@ -60,40 +75,62 @@ def digest_of_folder(folder: Path) -> str:
     owner may run it, and a link's target. Times, owners and other permissions are not.
     """
     total = hashlib.sha256()
-    for path, item in sorted(_walk(folder, "")):
+    for path, item in sorted(walk(folder)):
         for part in (path, *_facts(item)):
             raw = os.fsencode(part)
             total.update(len(raw).to_bytes(8, "big") + raw)
     return total.hexdigest()
 
 
-def _keep(contexts: Path, fetch: Callable[[Path], None]) -> tuple[Path, bool]:
-    temporary = Path(tempfile.mkdtemp(dir=contexts, prefix=_TEMPORARY))
+def _keep(
+    contexts: Path, fetch: Callable[[Path], object], new: Path, note: Path | None
+) -> tuple[Path, bool]:
+    known = _noted(contexts, note)
+    if known:
+        os.utime(known)  # the clean-up goes by when a context was last asked for
+        return known, True
+    new.mkdir()
     try:
-        fetched = temporary / "context"
-        fetch(fetched)
-        place = contexts / digest_of_folder(fetched)
-        if place.is_dir():
-            return place, True
-        _to_disk(fetched)
-        fetched.rename(place)
-        return place, False
+        fetch(new / "context")
+        place, here = _named(contexts, new / "context")
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
+    if note:
+        write_atomic(note, place.name)
+    return place, here
 
 
-def _sweep(contexts: Path) -> None:
-    for left in contexts.glob(f"{_TEMPORARY}*"):
-        shutil.rmtree(left, ignore_errors=True)
+def _noted(contexts: Path, note: Path | None) -> Path | None:
+    try:
+        place = contexts / note.read_text() if note else None
+    except FileNotFoundError:
+        return None
+    return place if place and place != contexts and place.is_dir() else None
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
+def _named(contexts: Path, fetched: Path) -> tuple[Path, bool]:
+    place = contexts / digest_of_folder(fetched)
+    if not place.is_dir():
+        _to_disk(fetched)
+        try:
+            fetched.rename(place)
+        except OSError:  # one that fetched the same from another source may have been quicker
+            if not place.is_dir():
+                raise
+        else:
+            return place, False
+    os.utime(place)
+    return place, True
+
+
+def walk(folder: Path, prefix: str = "") -> Iterator[tuple[str, Path]]:
+    """Give everything below a folder, with its path relative to it; links are not followed."""
     with os.scandir(folder) as items:
         found = tuple(items)
     for item in found:
         yield prefix + item.name, Path(item.path)
         if item.is_dir(follow_symlinks=False):
-            yield from _walk(Path(item.path), f"{prefix}{item.name}/")
+            yield from walk(Path(item.path), f"{prefix}{item.name}/")
 
 
 def _facts(item: Path) -> tuple[str, str]:
@@ -107,7 +144,7 @@ def _facts(item: Path) -> tuple[str, str]:
 
 
 def _to_disk(folder: Path) -> None:
-    for _, item in _walk(folder, ""):
+    for _, item in walk(folder):
         if item.is_file() and not item.is_symlink():
             number = os.open(item, os.O_RDONLY)
             try:

@@ -9,6 +9,7 @@ BentoML's export.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from collections.abc import Callable, Iterable
@@ -16,7 +17,8 @@ from pathlib import Path
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine._base.files import write_atomic
-from coalmine.stores.manifest import Manifest, Model, read_created, read_manifest
+from coalmine.stores.context import walk
+from coalmine.stores.manifest import Model, check_bento, read_created
 
 __all__ = ["LocalStore"]
 
@@ -61,6 +63,23 @@ class LocalStore:
             )
         return version
 
+    def source(self, name: str, version: str) -> str:
+        """Name the bento's files and its models' by place, size and time of change.
+
+        The time is that of the inode, which cannot be set.
+
+        Raises:
+            InputError: The bento is not there or is damaged.
+        """
+        bento = self._bentos / name / version
+        manifest = check_bento(bento, f"{name}:{version}", models=self._models)
+        facts = hashlib.sha256()
+        for folder in (bento, *(self._folder(model) for model in manifest.models)):
+            for path, item in sorted(walk(folder)):
+                seen = item.lstat()
+                facts.update(f"{path!r} {seen.st_ino} {seen.st_size} {seen.st_ctime_ns}".encode())
+        return f"{bento.absolute().as_uri()} {facts.hexdigest()}"
+
     def fetch(self, name: str, version: str, into: Path) -> None:
         """Copy the bento and its models into a new folder, as BentoML's export has them.
 
@@ -74,8 +93,7 @@ class LocalStore:
             CoalmineError: It could not be copied.
         """
         bento = self._bentos / name / self.resolve(name, version)
-        manifest = read_manifest(bento)
-        self._check(manifest, bento, f"{name}:{version}")
+        manifest = check_bento(bento, f"{name}:{version}", models=self._models)
         try:
             shutil.copytree(bento, into, symlinks=True, ignore=_not_models_of(bento))
             for model in manifest.models:
@@ -88,23 +106,6 @@ class LocalStore:
                 f"the bento {name}:{version} could not be copied to {into}: {_reason(error)}",
                 fix=f"see that there is room in {into.parent} and that {self._home} can be read",
             ) from error
-
-    def _check(self, manifest: Manifest, bento: Path, tag: str) -> None:
-        faults = []
-        if f"{manifest.name}:{manifest.version}" != tag:
-            faults.append(f"its bento.yaml says it is {manifest.name}:{manifest.version}")
-        if not (bento / "src").is_dir():
-            faults.append("it has no src folder")
-        faults += [
-            f"its model {model.name}:{model.version} is not in {self._models}"
-            for model in manifest.models
-            if not (self._folder(model) / "model.yaml").is_file()
-        ]
-        if faults:
-            raise InputError(
-                f"the bento {tag} in {self._home} is damaged: {'; '.join(faults)}",
-                fix="build it again with: bentoml build",
-            )
 
     def _note_latest(self, models: Iterable[Model], into: Path) -> None:
         """Write which version of each model is the newest here, as BentoML looks for it."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from coalmine._base.errors import InputError
 
-__all__ = ["Manifest", "Model", "read_created", "read_manifest"]
+__all__ = ["Manifest", "Model", "check_bento", "read_created", "read_manifest"]
+
+_LARGEST = 1 << 20
+_MOST_MODELS = 1000
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,6 +54,40 @@ def read_manifest(bento: Path) -> Manifest:
         raise _corrupt(bento, f"its bento.yaml is not what BentoML writes ({error!r})") from None
 
 
+def check_bento(bento: Path, tag: str, *, models: Path) -> Manifest:
+    """See that a bento is whole and the one that is meant.
+
+    Args:
+        bento: Its folder.
+        tag: ``name:version``.
+        models: The folder that has its models, as ``NAME/VERSION``.
+
+    Returns:
+        Its manifest.
+
+    Raises:
+        InputError: Its ``bento.yaml`` is not what BentoML writes, or names another bento, or its
+            source or a model is missing.
+    """
+    manifest = read_manifest(bento)
+    faults = []
+    if f"{manifest.name}:{manifest.version}" != tag:
+        faults.append(f"its bento.yaml says it is {manifest.name}:{manifest.version}")
+    if not (bento / "src").is_dir():
+        faults.append("it has no src folder")
+    faults += [
+        f"its model {model.name}:{model.version} is not in {models}"
+        for model in manifest.models
+        if not (models / model.name / model.version / "model.yaml").is_file()
+    ]
+    if faults:
+        raise InputError(
+            f"the bento {tag} in {bento} is damaged: {'; '.join(faults)}",
+            fix="build it again with: bentoml build",
+        )
+    return manifest
+
+
 def read_created(folder: Path, file: str = "bento.yaml") -> datetime:
     """Tell when a bento or model was made; the beginning of time where that cannot be read."""
     try:
@@ -62,21 +101,30 @@ def read_created(folder: Path, file: str = "bento.yaml") -> datetime:
 def _load(path: Path) -> Any:  # noqa: ANN401 - as YAML gives it
     import yaml  # noqa: PLC0415 - only stores need it
 
+    if path.stat().st_size > _LARGEST:
+        raise ValueError(f"it has more than {_LARGEST} bytes")
     try:
         return yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def _manifest(raw: Any) -> Manifest:  # noqa: ANN401 - as YAML gives it
-    listed = [
-        *(raw.get("models") or ()),
-        *(model for service in raw.get("services") or () for model in service.get("models") or ()),
-    ]
+    listed = list(islice(_listed(raw), _MOST_MODELS + 1))
+    if len(listed) > _MOST_MODELS:
+        raise ValueError(f"it lists more than {_MOST_MODELS} models")
     models = {
         _model(str(item["tag"])) for item in listed if item.get("registry", "bentoml") == "bentoml"
     }
     return Manifest(str(raw["name"]), str(raw["version"]), tuple(sorted(models)))
+
+
+def _listed(raw: Any) -> Iterator[Any]:  # noqa: ANN401 - as YAML gives it
+    yield from raw.get("models") or ()
+    for service in raw.get("services") or ():
+        yield from service.get("models") or ()
 
 
 def _model(tag: str) -> Model:

@@ -18,6 +18,17 @@ class Store(Protocol):
             InputError: The store holds no such bento; the message lists what it does hold.
         """
 
+    def source(self, name: str, version: str) -> str:
+        """Name what ``fetch`` would write, without fetching it.
+
+        Returns:
+            The same only while the content is the same; empty if the store cannot tell.
+
+        Raises:
+            InputError: The bento is not there.
+            CoalmineError: The store cannot be read.
+        """
+
     def fetch(self, name: str, version: str, into: Path) -> None:
         """Write the bento, with its models, as a build context into a new folder.
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -95,21 +97,23 @@ def test_the_same_content_is_kept_once(tmp_path: Path) -> None:
     assert first.name == digest_of_folder(first)
 
 
+def _left(contexts: Path) -> list[str]:
+    """What is there beside locks: contexts, halves of some, notes."""
+    return sorted(
+        str(item.relative_to(contexts))
+        for item in contexts.rglob("*")
+        if item.is_file() and "locks" not in item.parts
+    )
+
+
 def test_a_failed_fetch_leaves_nothing(tmp_path: Path) -> None:
     def fail(into: Path) -> None:
         _fetch("x")(into)
         raise OSError(28, "No space left on device")
 
     with pytest.raises(CoalmineError, match="No space left on device"):
-        keep_context(tmp_path / "c", fail)
-    assert [item.name for item in (tmp_path / "c").iterdir()] == [".lock"]
-
-
-def test_what_a_killed_one_left_is_swept_away(tmp_path: Path) -> None:
-    left = tmp_path / "c" / ".new-killed"
-    left.mkdir(parents=True)
-    keep_context(tmp_path / "c", _fetch("x"))
-    assert not left.exists()
+        keep_context(tmp_path / "c", fail, source="s")
+    assert _left(tmp_path / "c") == []
 
 
 def test_many_at_once_end_with_one_context(tmp_path: Path) -> None:
@@ -117,3 +121,73 @@ def test_many_at_once_end_with_one_context(tmp_path: Path) -> None:
         kept = list(pool.map(lambda _: keep_context(tmp_path / "c", _fetch("x")), range(8)))
     assert len({place for place, _ in kept}) == 1
     assert sorted(here for _, here in kept) == [False] + [True] * 7
+
+
+def test_one_source_is_fetched_once_however_many_ask(tmp_path: Path) -> None:
+    fetched = []
+
+    def fetch(into: Path) -> None:
+        fetched.append(into)
+        _fetch("x")(into)
+
+    with ThreadPoolExecutor(8) as pool:
+        jobs = [pool.submit(keep_context, tmp_path / "c", fetch, source="s") for _ in range(8)]
+    assert len({job.result()[0] for job in jobs}) == 1
+    assert len(fetched) == 1
+
+
+def test_a_source_whose_context_is_gone_is_fetched_again(tmp_path: Path) -> None:
+    place, _ = keep_context(tmp_path / "c", _fetch("x"), source="s")
+    place.rename(tmp_path / "gone")
+    assert keep_context(tmp_path / "c", _fetch("x"), source="s") == (place, False)
+
+
+def test_many_sources_of_the_same_content_end_with_one_context(tmp_path: Path) -> None:
+    def keep(number: int) -> Path:
+        return keep_context(tmp_path / "c", _fetch("x"), source=f"s{number}")[0]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(keep, range(16)))) == 1
+
+
+_KILLED = """
+import sys, time
+from pathlib import Path
+from coalmine.stores.context import keep_context
+def fetch(into):
+    into.mkdir()
+    (into / "half").write_text("x")
+    print("half", flush=True)
+    time.sleep(60)
+keep_context(Path(sys.argv[1]), fetch, source="s")
+"""
+
+
+def test_one_that_was_killed_leaves_no_context_and_no_lock(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _KILLED, str(tmp_path / "c")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "half\n"
+        process.kill()
+    place, here = keep_context(tmp_path / "c", _fetch("x"), source="s")
+    assert not here
+    assert [path for path in _left(tmp_path / "c") if "half" in path] == []
+    assert (place / "file").read_text() == "x"
+
+
+def _use_more_than_there_is(contexts: Path) -> str:
+    def fetch(into: Path) -> None:
+        into.mkdir()
+        (into / "large").write_bytes(b"x" * 2_000_000)
+
+    try:
+        keep_context(contexts, fetch, source="s")
+    except CoalmineError as error:
+        return error.message
+    return "kept"
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(small_disk: Path) -> None:
+    assert "No space left on device" in _use_more_than_there_is(small_disk / "c")
+    assert _left(small_disk / "c") == []
+    assert keep_context(small_disk / "c", _fetch("x"), source="s")[1] is False

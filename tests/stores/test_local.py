@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -173,3 +174,35 @@ def test_other_stores_are_refused_with_what_there_is(tmp_path: Path, reference: 
 def test_a_store_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no folder"):
         select_store(str(tmp_path / "none"), own=tmp_path)
+
+
+def test_a_source_is_the_same_until_a_file_is_another(home: Path) -> None:
+    store = LocalStore(home)
+    first = store.source("iris", "v10")
+    assert store.source("iris", "v10") == first
+    weights = home / "models" / "iris_model" / "v2" / "model.bin"
+    before = weights.stat()
+    weights.write_bytes(b"w8ights")
+    os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert weights.stat().st_size == before.st_size
+    assert store.source("iris", "v10") != first
+
+
+def test_another_version_is_another_source(home: Path) -> None:
+    store = LocalStore(home)
+    assert store.source("iris", "v10") != store.source("iris", "v2")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[" * 5000, "nested too deeply"),
+        ("#" * 2_000_000, "more than 1048576 bytes"),
+        ("name: iris\nversion: v10\nmodels: &m [{tag: 'a:b'}]\nservices:\n"
+         "  - &s {models: *m}\n" + "  - *s\n" * 5000, "more than 1000 models"),
+    ],
+)  # fmt: skip
+def test_a_manifest_that_would_take_all_memory_is_refused(home: Path, text: str, said: str) -> None:
+    (home / "bentos" / "iris" / "v10" / "bento.yaml").write_text(text)
+    with pytest.raises(InputError, match=said):
+        LocalStore(home).source("iris", "v10")
