@@ -13,13 +13,9 @@ from typing import IO
 from coalmine._base.errors import InputError
 from coalmine.images.config import Blob
 from coalmine.images.tar import Sink
+from coalmine.registry.digest import digest_of
 
-__all__ = ["Blobs", "HashingWriter", "digest_of"]
-
-
-def digest_of(content: bytes) -> str:
-    """Name a content: ``sha256:`` and 64 hexadecimal digits."""
-    return "sha256:" + hashlib.sha256(content).hexdigest()
+__all__ = ["Blobs", "HashingWriter"]
 
 
 class HashingWriter:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 from coalmine._base.errors import InputError
+from coalmine.registry.digest import is_digest
 
-__all__ = ["SCHEME", "ImageReference", "is_digest", "layout_folder", "parse_reference"]
+__all__ = ["SCHEME", "ImageReference", "layout_folder", "parse_reference"]
 
 SCHEME = "oci-layout://"
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +33,6 @@ class ImageReference:
 
     def __str__(self) -> str:
         return f"{self.url}@{self.digest}"
-
-
-def is_digest(text: object) -> bool:
-    """Tell whether something is ``sha256:`` and 64 hexadecimal digits."""
-    return isinstance(text, str) and _DIGEST.fullmatch(text) is not None
 
 
 def parse_reference(text: str) -> ImageReference:

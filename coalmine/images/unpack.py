@@ -16,8 +16,9 @@ from coalmine._base.files import write_atomic
 from coalmine.images.blobs import Blobs
 from coalmine.images.config import LAYER_TYPES
 from coalmine.images.plan import BENTO_PATH
-from coalmine.images.reference import ImageReference, is_digest, parse_reference
+from coalmine.images.reference import ImageReference, parse_reference
 from coalmine.images.tree import Tree
+from coalmine.registry.digest import is_digest
 
 __all__ = ["Unpack", "unpack"]
 

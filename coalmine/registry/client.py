@@ -1,0 +1,269 @@
+"""One repository in a registry."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import httpx
+
+from coalmine._base.errors import CoalmineError
+from coalmine.registry.address import Repository
+from coalmine.registry.digest import digest_of, is_digest
+from coalmine.registry.faults import unreachable
+from coalmine.registry.options import RegistryOptions
+from coalmine.registry.pacing import wait_before_retry
+from coalmine.registry.session import Ask, Session
+from coalmine.registry.source import BlobSource
+from coalmine.registry.upload import upload
+
+__all__ = ["MANIFEST_TYPES", "Manifest", "Pushed", "RemoteRepository", "open_repository"]
+
+MANIFEST_TYPES = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+_OK, _PARTIAL, _CREATED, _NOT_FOUND = 200, 206, 201, 404
+_AT_ONCE = 4
+
+
+class Out(Protocol):
+    """What bytes can be written to, front to back."""
+
+    def write(self, content: bytes, /) -> int:
+        """Take some bytes, all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest or index.
+
+    Attributes:
+        content: Its exact bytes; its digest is theirs.
+        media_type: What it is.
+    """
+
+    content: bytes
+    media_type: str
+
+    @property
+    def digest(self) -> str:
+        """``sha256:`` and 64 hexadecimal digits."""
+        return digest_of(self.content)
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What became of blobs that were to be there.
+
+    Attributes:
+        sent_bytes: Of blobs that were sent.
+        reused_bytes: Of blobs that were there, or were mounted from another repository.
+    """
+
+    sent_bytes: int = 0
+    reused_bytes: int = 0
+
+    def __add__(self, other: Pushed) -> Pushed:
+        return Pushed(self.sent_bytes + other.sent_bytes, self.reused_bytes + other.reused_bytes)
+
+
+class RemoteRepository:
+    """Reads and writes one repository. Open it with `open_repository`.
+
+    Args:
+        repository: Which.
+        session: Its registry.
+    """
+
+    def __init__(self, repository: Repository, session: Session) -> None:
+        self.repository = repository
+        self._session = session
+        self._path = repository.path
+        self._pull = (f"repository:{self._path}:pull",)
+        self._push = (f"repository:{self._path}:pull,push",)
+
+    def has_blob(self, digest: str) -> bool:
+        """Tell whether a blob is there.
+
+        Raises:
+            CoalmineError: The registry cannot be asked, or does not allow it.
+        """
+        ask = Ask("HEAD", self._blob(digest), frozenset({_OK, _NOT_FOUND}), self._pull)
+        return self._session.send(ask).status_code == _OK
+
+    def push_blob(self, source: BlobSource, *, mount_from: str = "") -> Pushed:
+        """Have a blob there: found, mounted from another repository of the registry, or sent.
+
+        Raises:
+            InputError: The registry does not allow it.
+            CoalmineError: It could not be sent.
+        """
+        there = self.has_blob(source.digest)
+        if there or upload(self._session, self._path, source, mount_from=mount_from):
+            return Pushed(reused_bytes=source.size)
+        return Pushed(sent_bytes=source.size)
+
+    def push_blobs(self, sources: Iterable[BlobSource]) -> Pushed:
+        """Have several blobs there, up to four at a time; each digest once.
+
+        Raises:
+            CoalmineError: As `push_blob` does, of the first that failed.
+        """
+        each = {source.digest: source for source in sources}
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return sum(pool.map(self.push_blob, each.values()), Pushed())
+
+    def pull_blob(self, digest: str, out: Out) -> int:
+        """Write a blob to somewhere; a broken connection is resumed where it broke.
+
+        Args:
+            digest: The blob.
+            out: Where to. What was written there is worth nothing if this raises.
+
+        Returns:
+            Its size in bytes.
+
+        Raises:
+            InputError: It is not there, or the registry does not allow it.
+            CoalmineError: It could not be read, or its content is not what its name says.
+        """
+        total, size, failures = hashlib.sha256(), 0, 0
+        while True:
+            before = size
+            try:
+                for piece in self._rest_of(digest, size):
+                    out.write(piece)
+                    total.update(piece)
+                    size += len(piece)
+                break
+            except httpx.HTTPError as error:
+                failures = 1 if size > before else failures + 1
+                wait = wait_before_retry(None, "", failures)
+                if wait is None:
+                    raise unreachable(f"GET {digest} of {self.repository}", error) from None
+                self._session.sleep(wait)
+        if f"sha256:{total.hexdigest()}" != digest:
+            raise CoalmineError(
+                f"{self.repository} gave other bytes than {digest}",
+                fix="see the registry and what lies between; nothing of it was kept",
+            )
+        return size
+
+    def pull_manifest(self, name: str) -> Manifest | None:
+        """Read a manifest or index by tag or digest; None if there is none.
+
+        Raises:
+            CoalmineError: It cannot be read, or its bytes have another digest.
+        """
+        ask = Ask(
+            "GET",
+            self._manifest(name),
+            frozenset({_OK, _NOT_FOUND}),
+            self._pull,
+            {"Accept": ", ".join(MANIFEST_TYPES)},
+        )
+        answer = self._session.send(ask)
+        if answer.status_code == _NOT_FOUND:
+            return None
+        media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip()
+        manifest = Manifest(answer.content, media_type)
+        wanted = name if is_digest(name) else answer.headers.get("Docker-Content-Digest")
+        if is_digest(wanted) and manifest.digest != wanted:
+            raise CoalmineError(
+                f"{self.repository} gave other bytes than the manifest {wanted}",
+                fix="see the registry and what lies between",
+            )
+        return manifest
+
+    def has_manifest(self, digest: str) -> bool:
+        """Tell whether a manifest is there.
+
+        Raises:
+            CoalmineError: The registry cannot be asked, or does not allow it.
+        """
+        headers = {"Accept": ", ".join(MANIFEST_TYPES)}
+        ok = frozenset({_OK, _NOT_FOUND})
+        ask = Ask("HEAD", self._manifest(digest), ok, self._pull, headers)
+        return self._session.send(ask).status_code == _OK
+
+    def push_manifest(self, manifest: Manifest, tag: str = "") -> httpx.Headers:
+        """Store a manifest's exact bytes, under a tag or by its digest alone.
+
+        Returns:
+            The answer's headers.
+
+        Raises:
+            InputError: The registry does not allow it.
+            CoalmineError: It could not be stored, or was stored under another digest.
+        """
+        ask = Ask(
+            "PUT",
+            self._manifest(tag or manifest.digest),
+            frozenset({_CREATED}),
+            self._push,
+            {"Content-Type": manifest.media_type, "Content-Length": str(len(manifest.content))},
+            lambda: iter((manifest.content,)),
+        )
+        headers = self._session.send(ask).headers
+        stored = headers.get("Docker-Content-Digest", manifest.digest)
+        if stored != manifest.digest:
+            raise CoalmineError(
+                f"{self.repository} stored {stored} where {manifest.digest} was sent",
+                fix="use a registry that stores manifests as they are sent",
+            )
+        return headers
+
+    def ask(self, method: str, path: str, ok: frozenset[int], accept: str) -> httpx.Response:
+        """Ask for something else below the repository, read-only.
+
+        Raises:
+            CoalmineError: There was no right answer.
+        """
+        url = f"/v2/{self._path}/{path}"
+        return self._session.send(Ask(method, url, ok, self._pull, {"Accept": accept}))
+
+    def _rest_of(self, digest: str, begin: int) -> Iterator[bytes]:
+        """Give a blob's bytes from one on, from a server that may not know of ranges."""
+        headers = {"Range": f"bytes={begin}-"} if begin else {}
+        ok = frozenset({_OK, _PARTIAL}) if begin else frozenset({_OK})
+        ask = Ask("GET", self._blob(digest), ok, self._pull, headers)
+        with self._session.stream(ask) as answer:
+            skip = begin if answer.status_code == _OK else 0
+            for piece in answer.iter_raw():
+                yield piece[skip:]
+                skip = max(0, skip - len(piece))
+
+    def _blob(self, digest: str) -> str:
+        return f"/v2/{self._path}/blobs/{digest}"
+
+    def _manifest(self, name: str) -> str:
+        return f"/v2/{self._path}/manifests/{name}"
+
+
+@contextmanager
+def open_repository(
+    repository: Repository,
+    options: RegistryOptions,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[RemoteRepository]:
+    """Open a repository; its connections are closed at the end.
+
+    Args:
+        repository: Which.
+        options: How its registry is reached.
+        sleep: Waits some seconds before a request is tried again.
+    """
+    session = Session(repository, options, sleep=sleep)
+    try:
+        yield RemoteRepository(repository, session)
+    finally:
+        session.close()
