@@ -23,6 +23,8 @@ COMMANDS = {
     "runs": "List releases, or show one.",
     "watch": "Follow a release until it ends.",
     "cancel": "Cancel a release.",
+    "approve": "Promote a canary that is held for a person.",
+    "reject": "Roll back a canary that is held for a person.",
     "report": "Write the HTML report of a release.",
     "send": "Send a CloudEvent to a launcher.",
     "launcher": "Receive events and run releases.",

@@ -29,11 +29,11 @@ def command(release_id: str, url: str | None, state: Path, output: str) -> None:
     canary is taken away; `coalmine watch ID` shows the end.
     """
     from coalmine.cli.send import find_launcher  # noqa: PLC0415 - `--help` stays quick
-    from coalmine.events.send import ask_to_cancel  # noqa: PLC0415
+    from coalmine.events.send import ask_to  # noqa: PLC0415
     from coalmine.launcher.read import read_release  # noqa: PLC0415
 
     whole = release_id if url else str(read_release(state, release_id)["id"])
-    answer = ask_to_cancel(url or find_launcher(state), whole)
+    answer = ask_to("cancel", url or find_launcher(state), whole)
     if output == "json":
         click.echo(json.dumps(asdict(answer)))
     elif answer.state == "cancelled":

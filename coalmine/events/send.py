@@ -14,7 +14,7 @@ import httpx
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.events.event import Event
 
-__all__ = ["Answer", "Message", "ask_to_cancel", "encode_event", "post_message", "send_event"]
+__all__ = ["Answer", "Message", "ask_to", "encode_event", "post_message", "send_event"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +83,18 @@ def post_message(url: str, message: Message, *, timeout: float = 10.0) -> Answer
     return _post(url, message, "the event", timeout)
 
 
-def ask_to_cancel(url: str, release_id: str, *, timeout: float = 10.0) -> Answer:
-    """Ask for a release to be cancelled; asked again it is the same.
+WHAT = {"cancel": "the cancellation", "approve": "the approval", "reject": "the rejection"}
+
+
+def ask_to(verb: str, url: str, release_id: str, *, timeout: float = 10.0) -> Answer:
+    """Ask to ``cancel``, ``approve`` or ``reject`` a release; asked again it is the same.
 
     Raises:
-        InputError: There is no such release, or it has ended otherwise.
+        InputError: There is no such release, or it is too late.
         CoalmineError: The launcher does not answer, or failed; ask again.
     """
-    target = f"{url.rstrip('/')}/releases/{quote(release_id, safe='')}/cancel"
-    return _post(target, Message({}, b""), "the cancellation", timeout)
+    target = f"{url.rstrip('/')}/releases/{quote(release_id, safe='')}/{verb}"
+    return _post(target, Message({}, b""), WHAT[verb], timeout)
 
 
 def _post(url: str, message: Message, what: str, timeout: float) -> Answer:

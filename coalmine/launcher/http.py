@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 
 from starlette.applications import Starlette
@@ -15,6 +16,7 @@ from starlette.routing import Route
 
 from coalmine._base.errors import CoalmineError
 from coalmine.events import MAX_EVENT_BYTES, EventError
+from coalmine.launcher.answers import Answer, Answers, Refusal
 from coalmine.launcher.bindings import NotTakenError, RefusedError
 from coalmine.launcher.cancel import Canceller
 from coalmine.launcher.intake import Intake
@@ -36,6 +38,8 @@ def make_app(
     ledger: Ledger,
     telemetry: Telemetry,
     ready: Callable[[], bool],
+    *,
+    answers: Answers,
 ) -> Starlette:
     """Build the application.
 
@@ -45,6 +49,7 @@ def make_app(
         ledger: Where releases are read from.
         telemetry: What ``/metrics`` shows, and counts answers.
         ready: Tells whether new releases would be run.
+        answers: Keeps what people decide about releases.
     """
 
     async def take(request: Request) -> Response:
@@ -65,6 +70,9 @@ def make_app(
     def cancel(request: Request) -> Response:
         return _cancel(canceller, request)
 
+    approve = partial(_answer, answers, Answer.APPROVED)
+    reject = partial(_answer, answers, Answer.REJECTED)
+
     def readyz(_: Request) -> Response:
         ledger.count_by_state()
         if ready():
@@ -81,6 +89,8 @@ def make_app(
             Route("/releases", releases),
             Route("/releases/{release_id}", release),
             Route("/releases/{release_id}/cancel", cancel, methods=["POST"]),
+            Route("/releases/{release_id}/approve", approve, methods=["POST"]),
+            Route("/releases/{release_id}/reject", reject, methods=["POST"]),
             Route("/healthz", _healthz),
             Route("/readyz", readyz),
             Route("/metrics", metrics),
@@ -122,6 +132,20 @@ def _cancel(canceller: Canceller, request: Request) -> Response:
         return _problem(403, "web pages may not cancel releases", "use: coalmine cancel ID")
     release_id = request.path_params["release_id"]
     return _cancelled(request, release_id, canceller.cancel(release_id))
+
+
+def _answer(answers: Answers, answer: Answer, request: Request) -> Response:
+    if "origin" in request.headers:  # as above
+        return _problem(403, "web pages may not decide about releases", "use: coalmine approve ID")
+    release_id = request.path_params["release_id"]
+    refusal = answers.give(release_id, answer)
+    if refusal is Refusal.UNKNOWN:
+        return _unknown(release_id)
+    if refusal:
+        detail = f"the release {release_id} is not {answer}: {refusal}"
+        return _problem(409, detail, "see: coalmine runs ID; to end it: coalmine cancel ID")
+    url = _url_of(request, release_id)
+    return JSONResponse({"id": release_id, "url": url, "state": "running", "answer": answer})
 
 
 def _cancelled(request: Request, release_id: str, state: ReleaseState | None) -> Response:

@@ -11,13 +11,14 @@ from sqlalchemy import URL, Connection, create_engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from coalmine._base.errors import CoalmineError, InputError
-from coalmine.launcher.tables import RELEASES, TASKS
+from coalmine.launcher.tables import ANSWERS, RELEASES, TASKS
 
 __all__ = ["read_release", "read_releases", "select_release", "select_releases"]
 
 T = TypeVar("T")
 FACTS = ("id", "service", "name", "version", "state", "verdict", "reason", "image_digest")
 MOMENTS = ("requested_at", "started_at", "ended_at")
+ANSWERED = select(RELEASES, ANSWERS.c.answer).outerjoin(ANSWERS)
 STEP = ("name", "state", "attempts", "started_at", "ended_at", "outputs", "message")
 
 
@@ -50,14 +51,15 @@ def read_release(state: Path, release_id: str) -> dict[str, object]:
 
 def select_releases(connection: Connection) -> list[dict[str, object]]:
     """Read every release over an open connection."""
+    # Releases first: a change between the two reads must not show an end without its last steps.
+    rows = connection.execute(ANSWERED.order_by(RELEASES.c.seq)).mappings().all()
     steps = _steps(connection.execute(select(TASKS).order_by(TASKS.c.position)).mappings())
-    rows = connection.execute(select(RELEASES).order_by(RELEASES.c.seq)).mappings()
     return [_entry(row, steps.get(row["id"], [])) for row in rows]
 
 
 def select_release(connection: Connection, release_id: str) -> dict[str, object] | None:
     """Read one release over an open connection; None if there is none of this id."""
-    row = connection.execute(select(RELEASES).where(RELEASES.c.id == release_id)).mappings().first()
+    row = connection.execute(ANSWERED.where(RELEASES.c.id == release_id)).mappings().first()
     if row is None:
         return None
     query = select(TASKS).where(TASKS.c.release_id == release_id).order_by(TASKS.c.position)
@@ -102,6 +104,7 @@ def _steps(rows: Iterable[Mapping[Any, Any]]) -> dict[str, list[dict[str, object
 def _entry(row: Mapping[Any, Any], steps: list[dict[str, object]]) -> dict[str, object]:
     return {
         **{key: row[key] for key in (*FACTS, *MOMENTS)},
+        "answer": row["answer"] or "",
         "event": {key: row[f"event_{key}"] for key in ("source", "id", "type")},
         "steps": steps,
     }

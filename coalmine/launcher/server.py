@@ -20,6 +20,7 @@ from coalmine.engines.local import LocalEngine
 from coalmine.engines.local.command import HostCommand, own_command
 from coalmine.engines.local.engine import GraphReader
 from coalmine.launcher.announce import announced
+from coalmine.launcher.answers import Answers
 from coalmine.launcher.bindings_file import load_bindings
 from coalmine.launcher.cancel import Canceller
 from coalmine.launcher.dispatcher import Dispatcher
@@ -34,6 +35,8 @@ __all__ = ["Settings", "serve"]
 logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5
+LAUNCHER_URL = "COALMINE_LAUNCHER_URL"
+"""Where the gate asks what a person decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ def serve(settings: Settings) -> None:
         ledger = stack.enter_context(
             contextlib.closing(Ledger(settings.database or ledger_url(settings.state)))
         )
-        engine = stack.enter_context(_opened_engine(settings))
+        engine = stack.enter_context(_opened_engine(settings, _url(listener)))
         telemetry = Telemetry(ledger.count_by_state)
         engines = {engine.name: engine}
         dispatcher = Dispatcher(ledger, engines, find, on_trouble=telemetry.troubled)
@@ -93,7 +96,14 @@ def serve(settings: Settings) -> None:
         dispatcher.start()
         intake = Intake(bindings, ledger, dispatcher.wake)
         canceller = Canceller(ledger, engines, dispatcher.wake)
-        app = make_app(intake, canceller, ledger, telemetry, lambda: dispatcher.alive)
+        app = make_app(
+            intake,
+            canceller,
+            ledger,
+            telemetry,
+            lambda: dispatcher.alive,
+            answers=Answers(ledger),
+        )
         stack.enter_context(announced(settings.state, _url(listener)))
         _run_http(
             uvicorn.Config(
@@ -173,12 +183,12 @@ def _lock(descriptor: int, state: Path) -> None:
 
 
 @contextlib.contextmanager
-def _opened_engine(settings: Settings) -> Iterator[LocalEngine]:
+def _opened_engine(settings: Settings, url: str) -> Iterator[LocalEngine]:
     engine = LocalEngine(
         settings.state,
         settings.read_graph,
         host_command=settings.host_command,
-        environ=settings.environ,
+        environ={LAUNCHER_URL: url, **settings.environ},
     )
     engine.open()
     try:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import JSON, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
 
-__all__ = ["METADATA", "RELEASES", "TASKS", "moment_text"]
+__all__ = ["ANSWERS", "METADATA", "RELEASES", "TASKS", "moment_now", "moment_text"]
 
 METADATA = MetaData()
 
@@ -57,6 +57,19 @@ TASKS = Table(
     Column("outputs", JSON, nullable=False),
     Column("message", Text, nullable=False),
 )
+
+ANSWERS = Table(
+    "answer",
+    METADATA,
+    Column("release_id", String(16), ForeignKey("release.id"), primary_key=True),
+    Column("answer", String(16), nullable=False),
+    Column("answered_at", String(32), nullable=False),
+)
+
+
+def moment_now() -> str:
+    """Write the present moment."""
+    return str(moment_text(datetime.now(UTC)))
 
 
 def moment_text(moment: datetime | None) -> str | None:

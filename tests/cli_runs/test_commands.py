@@ -51,6 +51,7 @@ def test_runs_as_json(state: Path) -> None:
         "requested_at",
         "started_at",
         "ended_at",
+        "answer",
         "event",
         "steps",
     }

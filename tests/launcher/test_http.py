@@ -99,6 +99,9 @@ def test_what_is_accepted_can_be_served(service: str) -> None:
         ("GET", "/releases/r1", 404),
         ("POST", "/releases/r1/cancel", 404),
         ("GET", "/releases/r1/cancel", 405),
+        ("POST", "/releases/r1/approve", 404),
+        ("POST", "/releases/r1/reject", 404),
+        ("GET", "/releases/r1/approve", 405),
         ("GET", "/healthz", 200),
         ("GET", "/readyz", 200),
         ("GET", "/releases", 200),
@@ -111,9 +114,10 @@ def test_paths_and_methods(quiet: Any, method: str, path: str, status: int) -> N
         assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_a_web_page_cannot_cancel(quiet: Any) -> None:
+@pytest.mark.parametrize("verb", ["cancel", "approve", "reject"])
+def test_a_web_page_cannot_decide_about_a_release(quiet: Any, verb: str) -> None:
     answer = httpx.post(
-        f"{quiet.url}/releases/r1/cancel", headers={"Origin": "https://example.com"}
+        f"{quiet.url}/releases/r1/{verb}", headers={"Origin": "https://example.com"}
     )
     assert answer.status_code == 403
 

@@ -1,0 +1,58 @@
+"""``coalmine approve ID``, and what it shares with ``coalmine reject ID``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from coalmine.cli.options import output_option, state_option
+
+__all__ = ["command", "deciding"]
+
+
+def deciding(verb: str, told: str, *, text: str) -> click.Command:
+    """Make the command by which a person decides about a release.
+
+    Args:
+        verb: Its word, which is the launcher's too.
+        told: What the release then is.
+        text: Its help.
+    """
+
+    @click.command(verb, help=text)
+    @click.argument("release_id", metavar="ID")
+    @click.option(
+        "--launcher",
+        "url",
+        help="Base URL; else the launcher with this state folder. ID is then whole.",
+    )
+    @state_option
+    @output_option
+    def command(release_id: str, url: str | None, state: Path, output: str) -> None:
+        from coalmine.cli.send import find_launcher  # noqa: PLC0415 - `--help` stays quick
+        from coalmine.events.send import ask_to  # noqa: PLC0415
+        from coalmine.launcher.read import read_release  # noqa: PLC0415
+
+        whole = release_id if url else str(read_release(state, release_id)["id"])
+        answer = ask_to(verb, url or find_launcher(state), whole)
+        if output == "json":
+            click.echo(json.dumps(asdict(answer)))
+        else:
+            click.echo(f"release {answer.id} is {told}; see: coalmine watch {answer.id}")
+
+    return command
+
+
+command = deciding(
+    "approve",
+    "approved",
+    text="""Approve the running release whose id is or begins with ID.
+
+    Its canary is promoted when its gate holds it for a person, now or later. An answer stands;
+    `coalmine cancel ID` ends the release nevertheless.
+    """,
+)
+"""The command."""
