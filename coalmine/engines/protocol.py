@@ -105,6 +105,10 @@ class Engine(Protocol):
     def name(self) -> str:
         """The engine's word on the command line: ``local``, ``kfp``, ``tekton`` or ``argo``."""
 
+    @property
+    def portable(self) -> bool:
+        """Whether a launcher on another machine can follow a run, and submit it again."""
+
     def submit(self, request: RunRequest) -> None:
         """Begin a run, durably; a run id that is known already is left as it is.
 

@@ -1,13 +1,18 @@
 """CloudEvents in, strictly read; events about releases out: the control wing's ground floor."""
 
+from coalmine.events.batch import MAX_BATCH_EVENTS, BatchError, Message, read_events
 from coalmine.events.event import RELEASE_REQUESTED, Event, EventError, new_event
 from coalmine.events.read import MAX_EVENT_BYTES, read_event
 
 __all__ = [
+    "MAX_BATCH_EVENTS",
     "MAX_EVENT_BYTES",
     "RELEASE_REQUESTED",
+    "BatchError",
     "Event",
     "EventError",
+    "Message",
     "new_event",
     "read_event",
+    "read_events",
 ]

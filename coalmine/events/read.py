@@ -20,7 +20,7 @@ from coalmine.events.event import Event, EventError
 from coalmine.events.headers import ce_attributes, fold_headers, media_type
 from coalmine.events.jsontext import parse_json
 
-__all__ = ["MAX_EVENT_BYTES", "read_event"]
+__all__ = ["MAX_EVENT_BYTES", "check_message", "parse_events_json", "read_event", "read_object"]
 
 MAX_EVENT_BYTES = 1 << 20
 STRUCTURED = "application/cloudevents+json"
@@ -46,16 +46,17 @@ def read_event(headers: Mapping[str, str] | Iterable[tuple[str, str]], body: byt
     Raises:
         EventError: The message is no CloudEvent 1.0 with JSON data; ``status`` is 400, 413 or 415.
     """
-    if len(body) > MAX_EVENT_BYTES:
-        raise EventError(
-            f"the body has {len(body)} bytes, more than {MAX_EVENT_BYTES}",
-            status=413,
-            fix="send a reference to the data, not the data",
-        )
     folded = fold_headers(headers)
+    check_message(folded, body)
     mime, charset = media_type(folded.get("content-type", ""))
     if mime.startswith("application/cloudevents"):
-        return _read_structured(mime, charset, body)
+        if mime.startswith("application/cloudevents-batch"):
+            raise EventError(
+                "the message is a batch where one event was meant",
+                status=415,
+                fix=f"send the event by itself, as {STRUCTURED}",
+            )
+        return read_object(parse_events_json(mime, charset, body, expected=STRUCTURED))
     if any(name.startswith("ce-") for name in folded):
         return _read_binary(folded, body)
     raise EventError(
@@ -65,19 +66,47 @@ def read_event(headers: Mapping[str, str] | Iterable[tuple[str, str]], body: byt
     )
 
 
-def _read_structured(mime: str, charset: str, body: bytes) -> Event:
-    if mime.startswith("application/cloudevents-batch"):
+def check_message(headers: Mapping[str, str], body: bytes) -> None:
+    """See that a message is of a size and an encoding that are taken.
+
+    Raises:
+        EventError: It is not.
+    """
+    if len(body) > MAX_EVENT_BYTES:
         raise EventError(
-            "batched events are not taken yet", status=415, fix="send each event on its own"
+            f"the body has {len(body)} bytes, more than {MAX_EVENT_BYTES}",
+            status=413,
+            fix="send a reference to the data, not the data",
         )
-    if mime != STRUCTURED:
+    encoding = headers.get("content-encoding", "identity").lower()
+    if encoding not in {"", "identity"}:
         raise EventError(
-            f"the event format {mime} is not taken", status=415, fix=f"send {STRUCTURED}"
+            f"the content encoding {encoding} is not taken", status=415, fix="send it uncompressed"
+        )
+
+
+def parse_events_json(mime: str, charset: str, body: bytes, *, expected: str) -> object:
+    """Parse a body that holds whole events.
+
+    Raises:
+        EventError: It is not of the expected media type, or no JSON.
+    """
+    if mime != expected:
+        raise EventError(
+            f"the event format {mime} is not taken", status=415, fix=f"send {expected}"
         )
     _check_charset(charset)
-    envelope = _json(body, "the event")
+    return _json(body, "the body")
+
+
+def read_object(envelope: object) -> Event:
+    """Read a CloudEvent from the JSON object that it is in structured mode.
+
+    Raises:
+        EventError: It is none.
+    """
     if not isinstance(envelope, dict):
-        raise EventError("the event is no JSON object", fix="send one object, not a list or value")
+        raise EventError("the event is no JSON object", fix="send an object")
     if "data" in envelope and "data_base64" in envelope:
         raise EventError("the event has both data and data_base64", fix="send one of them")
     payload = {name: envelope.pop(name) for name in ("data", "data_base64") if name in envelope}

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from sqlalchemy import insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import bindparam, insert, select
 
 from coalmine.launcher.ledger import Ledger
 from coalmine.launcher.release import ReleaseState
-from coalmine.launcher.tables import ANSWERS, moment_now
+from coalmine.launcher.tables import ANSWERS, RELEASES
 
 __all__ = ["Answer", "Answers", "Refusal"]
+
+
+# Locked, so that of two who answer at once the second sees what the first said.
+STATE = select(RELEASES.c.state).where(RELEASES.c.id == bindparam("id")).with_for_update()
+GIVEN = select(ANSWERS.c.answer).where(ANSWERS.c.release_id == bindparam("id"))
 
 
 class Answer(StrEnum):
@@ -50,20 +54,15 @@ class Answers:
         Raises:
             CoalmineError: The ledger cannot be used; ask again.
         """
-        row = self._ledger.release(release_id)
-        if row is None:
-            return Refusal.UNKNOWN
-        if ReleaseState(row["state"]) is not ReleaseState.RUNNING:
-            return Refusal.NOT_RUNNING
-        values = {"release_id": release_id, "answer": answer.value, "answered_at": moment_now()}
-        try:
-            with self._ledger.connect() as connection:
-                connection.execute(insert(ANSWERS).values(**values))
-        except IntegrityError:
-            return None if self._given(release_id) == answer else Refusal.ANSWERED
-        return None
-
-    def _given(self, release_id: str) -> str | None:
-        query = select(ANSWERS.c.answer).where(ANSWERS.c.release_id == release_id)
-        with self._ledger.connect() as connection:
-            return connection.execute(query).scalar()
+        with self._ledger.writing() as connection:
+            state = connection.execute(STATE, {"id": release_id}).scalar()
+            if state is None:
+                return Refusal.UNKNOWN
+            if state != ReleaseState.RUNNING:
+                return Refusal.NOT_RUNNING
+            given = connection.execute(GIVEN, {"id": release_id}).scalar()
+            if given is None:
+                values = {"release_id": release_id, "answer": answer.value}
+                moment = self._ledger.moment()
+                connection.execute(insert(ANSWERS).values(**values, answered_at=moment))
+        return None if given in {None, answer.value} else Refusal.ANSWERED

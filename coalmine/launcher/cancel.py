@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from coalmine._base.errors import CoalmineError
-from coalmine.engines.protocol import Engine
 from coalmine.launcher.ledger import Ledger
 from coalmine.launcher.release import ReleaseState
 
 __all__ = ["Canceller"]
 
-NOT_BEGUN = "cancelled before it began"
+REASON = "cancelled on request"
 
 
 class Canceller:
@@ -19,38 +17,25 @@ class Canceller:
 
     Args:
         ledger: Where releases stand.
-        engines: By their words.
-        on_cancelled: Called after a release was cancelled or its run was asked to end.
+        on_cancelled: Called after a release was cancelled or its run is to end.
     """
 
-    def __init__(
-        self, ledger: Ledger, engines: Mapping[str, Engine], on_cancelled: Callable[[], None]
-    ) -> None:
+    def __init__(self, ledger: Ledger, on_cancelled: Callable[[], None]) -> None:
         self._ledger = ledger
-        self._engines = engines
         self._on_cancelled = on_cancelled
 
     def cancel(self, release_id: str) -> ReleaseState | None:
         """Cancel a release; asked again it is the same.
 
         Returns:
-            The state it is in now: ``cancelled``; ``running`` while its run is being ended, which
-            takes the canary away; another if it had ended. None if there is no such release.
+            The state it is in now: ``cancelled``; ``running`` while its run is being ended by the
+            launcher that drives it, which takes the canary away; another if it had ended. None if
+            there is no such release.
 
         Raises:
-            CoalmineError: The ledger or the engine cannot be used; ask again.
+            CoalmineError: The ledger cannot be used; ask again.
         """
-        if self._ledger.cancel(release_id, NOT_BEGUN):
-            self._on_cancelled()
-            return ReleaseState.CANCELLED
-        row = self._ledger.release(release_id)
-        if row is None:
-            return None
-        state = ReleaseState(row["state"])
-        if state is ReleaseState.RUNNING:
-            engine = self._engines.get(row["engine"])
-            if engine is None:
-                raise CoalmineError(f"there is no engine {row['engine']}")
-            engine.cancel(release_id)
+        state = self._ledger.cancel(release_id, REASON)
+        if state in {ReleaseState.CANCELLED, ReleaseState.RUNNING}:
             self._on_cancelled()
         return state

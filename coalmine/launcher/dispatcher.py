@@ -6,8 +6,8 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from coalmine._base.errors import CoalmineError, InputError
@@ -16,7 +16,7 @@ from coalmine.launcher.facts import Facts, final_facts, final_state, read_facts
 from coalmine.launcher.ledger import Ledger
 from coalmine.launcher.release import OpenRelease, ReleaseState
 
-__all__ = ["Dispatcher", "next_releases", "wait_after"]
+__all__ = ["Dispatcher", "wait_after"]
 
 logger = logging.getLogger(__name__)
 
@@ -24,22 +24,9 @@ ACTIVE_SECONDS = 0.2
 IDLE_SECONDS = 2.0
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 30.0
-
-
-def next_releases(releases: Iterable[OpenRelease]) -> tuple[str, ...]:
-    """Decide which accepted releases can begin: the oldest of each service that has none running.
-
-    Returns:
-        Their ids, the oldest first.
-    """
-    ordered = sorted(releases, key=lambda release: release.order)
-    busy = {one.service for one in ordered if one.state is ReleaseState.RUNNING}
-    begun = []
-    for release in ordered:
-        if release.service not in busy:
-            busy.add(release.service)
-            begun.append(release.id)
-    return tuple(begun)
+CHECK_IN_SECONDS = 3.0
+MOST_BEGUN = 100
+"""At once; the others follow in the next round, so that none waits for all."""
 
 
 def wait_after(failures: int) -> float:
@@ -80,6 +67,8 @@ class Dispatcher:
         self._on_trouble = on_trouble
         self._trouble: dict[str, _Trouble] = {}
         self._recorded: dict[str, RunStatus] = {}
+        self._cancelled: set[str] = set()
+        self._next_check_in = monotonic()
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="dispatcher", daemon=True)
@@ -106,16 +95,26 @@ class Dispatcher:
 
     def tick(self) -> bool:
         """Do one round; tells whether anything is open."""
-        for release in self._ledger.open_releases():
-            if release.state is ReleaseState.RUNNING:
-                self._drive(release)
-        waiting = self._ledger.open_releases()
-        by_id = {release.id: release for release in waiting}
-        for release_id in next_releases(waiting):
-            if self._ledger.begin(release_id):
-                logger.info("release %s begins", release_id)
-                self._drive(by_id[release_id])
-        return bool(waiting)
+        self._check_in()
+        for release in self._ledger.running():
+            self._drive(release)
+        begun = set(self._ledger.begin(MOST_BEGUN))
+        if begun:
+            self._wake.set()  # there may be more than could begin at once
+            for release in self._ledger.running():
+                if release.id in begun:
+                    logger.info("release %s begins", release.id)
+                    self._drive(release)
+        return bool(begun) or self._ledger.any_open()
+
+    def _check_in(self) -> None:
+        now = self._monotonic()
+        if now < self._next_check_in:
+            return
+        portable = [name for name, engine in self._engines.items() if engine.portable]
+        if taken := self._ledger.check_in(portable):
+            logger.warning("took over %s runs of a launcher that is gone", taken)
+        self._next_check_in = now + CHECK_IN_SECONDS
 
     def _loop(self) -> None:
         while not self._stop.is_set():
@@ -156,10 +155,13 @@ class Dispatcher:
         engine = self._engines.get(release.engine)
         if engine is None:
             raise InputError(f"there is no engine {release.engine}")
+        if release.cancel_reason and release.id not in self._cancelled:
+            engine.cancel(release.id)
+            self._cancelled.add(release.id)
         status = engine.status(release.id)
         if status is None:
             pipeline = self._find_pipeline(release.pipeline)
-            engine.submit(RunRequest(release.id, pipeline, release.parameters or {}))
+            engine.submit(RunRequest(release.id, pipeline, release.parameters))
             status = engine.status(release.id)
         return status
 
@@ -168,7 +170,11 @@ class Dispatcher:
             return
         facts = read_facts(run.tasks)
         if run.state.ended:
-            self._end(release, run.tasks, final_facts(run, facts), final_state(run, facts))
+            state = final_state(run, facts)
+            facts = final_facts(run, facts)
+            if state is ReleaseState.CANCELLED and release.cancel_reason:
+                facts = replace(facts, reason=release.cancel_reason)
+            self._end(release, run.tasks, facts, state)
         else:
             self._ledger.record(release.id, run.tasks, facts)
             self._recorded[release.id] = run
@@ -183,6 +189,7 @@ class Dispatcher:
         self._ledger.record(release.id, tasks, facts, state)
         self._recorded.pop(release.id, None)
         self._trouble.pop(release.id, None)
+        self._cancelled.discard(release.id)
         self._wake.set()
         logger.info("release %s: %s", release.id, state, extra={"reason": facts.reason})
 

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
 
-from coalmine.events import Event, read_event
+from coalmine._base.errors import InputError
+from coalmine.events import BatchError, Event
+from coalmine.launcher.admission import Admitted, Group
 from coalmine.launcher.bindings import Binding, bind, find_binding
 from coalmine.launcher.checks import check_values
-from coalmine.launcher.ledger import Ledger
 from coalmine.launcher.release import NewRelease, release_id_of
 
-__all__ = ["Intake", "Taken", "release_of"]
+__all__ = ["Intake", "release_of"]
 
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """An event that was taken.
-
-    Attributes:
-        release_id: The release it means.
-        state: Where the release is.
-        new: Whether this event was the first to ask for it.
-    """
-
-    release_id: str
-    state: str
-    new: bool
+Put = Callable[[Group], Awaitable[list[Admitted]]]
 
 
 def release_of(bindings: Sequence[Binding], event: Event) -> NewRelease:
@@ -52,6 +39,7 @@ def release_of(bindings: Sequence[Binding], event: Event) -> NewRelease:
         pipeline=binding.pipeline,
         engine=binding.engine,
         parameters={**values, "release_id": release_id},
+        event_attributes=event.attributes(),
     )
 
 
@@ -59,27 +47,35 @@ class Intake:
     """Takes events.
 
     Args:
-        bindings: Which events are taken.
-        ledger: Where releases are stored.
-        on_new: Called after a release was stored.
+        bindings: Gives the bindings that hold now.
+        put: Stores the releases of one message durably, all or none.
     """
 
-    def __init__(
-        self, bindings: Sequence[Binding], ledger: Ledger, on_new: Callable[[], None]
-    ) -> None:
+    def __init__(self, bindings: Callable[[], Sequence[Binding]], put: Put) -> None:
         self._bindings = bindings
-        self._ledger = ledger
-        self._on_new = on_new
+        self._put = put
 
-    def take(self, headers: Iterable[tuple[str, str]], body: bytes) -> Taken:
-        """Read an event and store the release it asks for; when this returns, it is on disk.
+    async def take(self, events: Sequence[Event]) -> list[Admitted]:
+        """Store the releases that a message's events ask for; when this returns, they are on disk.
 
         Raises:
-            InputError: The message is no event, or not one that is taken; nothing was stored.
+            InputError: One of the events is not taken; nothing was stored. In a batch the
+                message says which.
             CoalmineError: The ledger cannot be written; nothing was stored.
         """
-        release = release_of(self._bindings, read_event(headers, body))
-        row, new = self._ledger.accept(release)
-        if new:
-            self._on_new()
-        return Taken(row["id"], row["state"], new)
+        return await self._put(_releases_of(self._bindings(), events))
+
+
+def _releases_of(bindings: Sequence[Binding], events: Sequence[Event]) -> list[NewRelease]:
+    if len(events) == 1:
+        return [release_of(bindings, events[0])]
+    releases: list[NewRelease] = []
+    problems: dict[int, InputError] = {}
+    for place, event in enumerate(events):
+        try:
+            releases.append(release_of(bindings, event))
+        except InputError as error:
+            problems[place] = error
+    if problems:
+        raise BatchError(problems, len(events))
+    return releases

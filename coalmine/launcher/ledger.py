@@ -3,116 +3,140 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    URL,
-    Connection,
-    Engine,
-    create_engine,
-    delete,
-    event,
-    func,
-    insert,
-    select,
-    update,
-)
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy import URL, Connection, delete, func, insert, select, update
 
-from coalmine._base.errors import CoalmineError
 from coalmine.engines.protocol import TaskStatus
+from coalmine.launcher.admission import (
+    Admission,
+    Admitted,
+    Claim,
+    ConflictError,
+    Group,
+    Known,
+    admit,
+)
+from coalmine.launcher.database import Database, ledger_url
 from coalmine.launcher.facts import Facts
 from coalmine.launcher.release import NewRelease, OpenRelease, ReleaseState
-from coalmine.launcher.tables import METADATA, RELEASES, TASKS, moment_text
+from coalmine.launcher.statements import ACCEPTED, Statements
+from coalmine.launcher.tables import RELEASES, TASKS, moment_text
 
-__all__ = ["Ledger", "ledger_url"]
+__all__ = ["LEASE_SECONDS", "Ledger", "ledger_url"]
 
-Row = Mapping[Any, Any]
-OPEN = (ReleaseState.ACCEPTED.value, ReleaseState.RUNNING.value)
-
-
-def ledger_url(state: Path) -> URL:
-    """Give the URL of the ledger in a state folder, whatever characters its path has."""
-    return URL.create("sqlite", database=str(state / "ledger.db"))
+LEASE_SECONDS = 15.0
+"""A launcher that has not been seen for so long is taken for dead."""
+WAITS = RELEASES.c.state == ReleaseState.ACCEPTED.value
+RUNS = RELEASES.c.state == ReleaseState.RUNNING.value
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _set_up_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - DB-API
-    """Write ahead, reach the disk at every commit, and wait for other writers."""
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
 class Ledger:
-    """Holds releases and their tasks in any database that SQLAlchemy speaks to.
+    """Holds releases and their tasks.
 
     Args:
-        url: A SQLAlchemy URL.
+        url: A SQLite or PostgreSQL URL.
         clock: The time, UTC.
+        owner: The id of the launcher that writes; the same again after a restart.
+        lease: Seconds after which another launcher's releases may be taken over.
+
+    Every method raises `CoalmineError` when the database cannot be used; nothing is written then.
     """
 
-    def __init__(self, url: str | URL, clock: Callable[[], datetime] = _now) -> None:
-        self._engine: Engine = create_engine(url)
-        if self._engine.dialect.name == "sqlite":
-            event.listen(self._engine, "connect", _set_up_sqlite)
+    def __init__(
+        self,
+        url: str | URL,
+        clock: Callable[[], datetime] = _now,
+        *,
+        owner: str = "launcher",
+        lease: float = LEASE_SECONDS,
+    ) -> None:
+        self._database = Database(url)
+        self._say = Statements(sqlite=self._database.sqlite)
         self._clock = clock
-        try:
-            METADATA.create_all(self._engine)
-        except SQLAlchemyError as error:
-            raise _unusable(self._engine, error) from error
+        self._owner = owner
+        self._lease = lease
 
     def close(self) -> None:
         """Let go of the database."""
-        self._engine.dispose()
+        self._database.close()
 
-    def accept(self, release: NewRelease) -> tuple[Row, bool]:
-        """Store a release, durably.
+    def accept(self, groups: Sequence[Group]) -> list[list[Admitted] | ConflictError]:
+        """Store the releases of several messages, durably, in one commit.
 
         Returns:
-            The release as it is stored, and whether it is new; if the event was accepted before,
-            nothing changes and the release of then is given.
-
-        Raises:
-            CoalmineError: The database cannot be used; nothing was stored.
+            For each message what its events came to, or why it was refused as a whole.
         """
-        values = {**asdict(release), "parameters": dict(release.parameters)}
-        row = values | {"state": ReleaseState.ACCEPTED.value, "requested_at": self._moment()}
-        try:
-            with self._transaction() as connection:
-                connection.execute(insert(RELEASES).values(**row))
-        except IntegrityError:
-            return self._require(release.id), False
-        return self._require(release.id), True
+        with self._database.writing(in_order=True) as connection:
+            known = self._known(connection, groups)
+            admission = admit(groups, known, self._clock().timestamp())
+            self._write(connection, admission)
+        return admission.answers
 
-    def begin(self, release_id: str) -> bool:
-        """Move a release from accepted to running, unless its service has one that runs."""
-        change = (
-            update(RELEASES)
-            .where(RELEASES.c.id == release_id, RELEASES.c.state == ReleaseState.ACCEPTED.value)
-            .values(state=ReleaseState.RUNNING.value, started_at=self._moment())
+    def _known(self, connection: Connection, groups: Sequence[Group]) -> Known:
+        releases = [release for group in groups for release in group]
+        ids = [one.id for one in releases]
+        keys = [*ids, *(one.content_key for one in releases if one.content_key)]
+        services = [one.service for one in releases if one.on_conflict != "queue"]
+        known = Known()
+        for key, release_id, at in connection.execute(self._say.claims, _given(keys)):
+            known.claims[key] = Claim(release_id, at)
+        ids += [claim.release_id for claim in known.claims.values()]
+        known.states.update(
+            (row[0], row[1]) for row in connection.execute(self._say.states, _given(ids))
         )
-        try:
-            with self._transaction() as connection:
-                return connection.execute(change).rowcount == 1
-        except IntegrityError:
-            return False
+        if services:
+            for release_id, service in connection.execute(self._say.open, _given(services)):
+                known.open.setdefault(service, []).append(release_id)
+        return known
 
-    def cancel(self, release_id: str, reason: str) -> bool:
-        """End a release that has not begun; tells whether it had not."""
-        change = (
-            update(RELEASES)
-            .where(RELEASES.c.id == release_id, RELEASES.c.state == ReleaseState.ACCEPTED.value)
-            .values(state=ReleaseState.CANCELLED.value, reason=reason, ended_at=self._moment())
-        )
-        with self._transaction() as connection:
-            return connection.execute(change).rowcount == 1
+    def _write(self, connection: Connection, admission: Admission) -> None:
+        if admission.inserts:
+            moment = self.moment()
+            rows = [_row(release, moment) for release in admission.inserts]
+            connection.execute(self._say.insert_releases, _given(rows))
+        if admission.claims:
+            claims = [{"key": key, **asdict(one)} for key, one in admission.claims.items()]
+            connection.execute(self._say.write_claims, _given(claims))
+        for release_id, newer in admission.superseded.items():
+            _end_or_ask(connection, release_id, f"superseded by {newer}", self.moment())
+
+    def begin(self, limit: int = 1) -> tuple[str, ...]:
+        """Move releases from accepted to running: the oldest of each service that has none running.
+
+        Args:
+            limit: At most so many.
+
+        Returns:
+            Their ids, the oldest first; they are this launcher's from now on.
+        """
+        with self._database.writing(in_order=True) as connection:
+            found = connection.execute(self._say.startable, {"limit": limit}).scalars().all()
+            if found:
+                values = {"state": "running", "owner": self._owner, "started_at": self.moment()}
+                change = update(RELEASES).where(RELEASES.c.id.in_(found), WAITS)
+                connection.execute(change.values(**values))
+        return tuple(found)
+
+    def cancel(self, release_id: str, reason: str) -> ReleaseState | None:
+        """End a release that has not begun, or note that a running one shall end.
+
+        Returns:
+            Where the release is now; None if there is none of this id.
+        """
+        with self._database.writing() as connection:
+            _end_or_ask(connection, release_id, reason, self.moment())
+            query = select(RELEASES.c.state).where(RELEASES.c.id == release_id)
+            state = connection.execute(query).scalar()
+        return ReleaseState(state) if state else None
 
     def record(
         self,
@@ -121,81 +145,91 @@ class Ledger:
         facts: Facts,
         state: ReleaseState = ReleaseState.RUNNING,
     ) -> None:
-        """Note how a running release goes, or its end; an ended release is left as it is."""
+        """Note how a release of this launcher goes, or its end; an ended one is left as it is."""
         known = {name: value for name, value in asdict(facts).items() if value or name == "reason"}
-        ended_at = {"ended_at": self._moment()} if state.ended else {}
-        change = (
-            update(RELEASES)
-            .where(RELEASES.c.id == release_id, RELEASES.c.state == ReleaseState.RUNNING.value)
-            .values(state=state.value, **known, **ended_at)
-        )
+        ended_at = {"ended_at": self.moment()} if state.ended else {}
+        mine = (RELEASES.c.id == release_id, RUNS, RELEASES.c.owner == self._owner)
+        change = update(RELEASES).where(*mine).values(state=state.value, **known, **ended_at)
         rows = [_task_row(release_id, position, task) for position, task in enumerate(tasks)]
-        with self._transaction() as connection:
+        with self._database.writing() as connection:
             if connection.execute(change).rowcount and rows:
                 connection.execute(delete(TASKS).where(TASKS.c.release_id == release_id))
                 connection.execute(insert(TASKS), rows)
 
-    def open_releases(self) -> tuple[OpenRelease, ...]:
-        """List what has not ended, the oldest first."""
-        query = select(RELEASES).where(RELEASES.c.state.in_(OPEN)).order_by(RELEASES.c.seq)
-        with self._transaction() as connection:
-            return tuple(_open(row) for row in connection.execute(query).mappings())
+    def running(self) -> tuple[OpenRelease, ...]:
+        """List this launcher's releases that run, the oldest first."""
+        query = select(RELEASES).where(RUNS, RELEASES.c.owner == self._owner)
+        with self._database.reading() as connection:
+            found = connection.execute(query.order_by(RELEASES.c.seq)).mappings()
+            return tuple(_open(row) for row in found)
 
-    def release(self, release_id: str) -> Row | None:
-        """Give one release's row; None if there is none."""
-        with self._transaction() as connection:
-            query = select(RELEASES).where(RELEASES.c.id == release_id)
-            found = connection.execute(query).mappings().first()
-            return dict(found) if found else None
+    def any_open(self) -> bool:
+        """Tell whether any release has not ended, on whatever launcher."""
+        query = select(RELEASES.c.seq).where(WAITS | RUNS).limit(1)
+        with self._database.reading() as connection:
+            return connection.execute(query).first() is not None
+
+    def check_in(self, portable: Iterable[str]) -> int:
+        """Say that this launcher lives, and take over the runs of those that do not.
+
+        Args:
+            portable: The engines whose runs any launcher can follow.
+
+        Returns:
+            The number of runs that were taken over.
+        """
+        given = {"owner": self._owner, "lease": self._lease, "engines": json.dumps([*portable])}
+        with self._database.writing() as connection:
+            connection.execute(self._say.heartbeat, {"id": self._owner})
+            return connection.execute(self._say.take_over, given).rowcount
 
     def count_by_state(self) -> dict[str, int]:
         """Count releases, by every state there is."""
         query = select(RELEASES.c.state, func.count()).group_by(RELEASES.c.state)
-        with self._transaction() as connection:
+        with self._database.reading() as connection:
             found = {state: count for state, count in connection.execute(query)}  # noqa: C416
         return {state.value: found.get(state.value, 0) for state in ReleaseState}
 
     def connect(self) -> contextlib.AbstractContextManager[Connection]:
         """Open a connection to read with."""
-        return self._transaction()
+        return self._database.reading()
 
-    def _require(self, release_id: str) -> Row:
-        found = self.release(release_id)
-        if found is None:
-            raise CoalmineError(f"the release {release_id} was not stored", fix="send it again")
-        return found
+    def writing(self) -> contextlib.AbstractContextManager[Connection]:
+        """Open a transaction to write with."""
+        return self._database.writing()
 
-    def _moment(self) -> str:
+    def moment(self) -> str:
+        """Give the present moment as the tables have it."""
         return str(moment_text(self._clock()))
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except IntegrityError:
-            raise
-        except SQLAlchemyError as error:
-            raise _unusable(self._engine, error) from error
+
+def _given(rows: object) -> dict[str, str]:
+    return {"given": json.dumps(rows, ensure_ascii=False)}
 
 
-def _unusable(engine: Engine, error: SQLAlchemyError) -> CoalmineError:
-    cause = getattr(error, "orig", None) or error
-    return CoalmineError(
-        f"the ledger {engine.url.render_as_string()} cannot be used: {cause}",
-        fix="see that its folder can be written and its disk is not full",
-    )
+def _row(release: NewRelease, moment: str) -> dict[str, object]:
+    said: dict[str, object] = {
+        name: getattr(release, name) for name in ACCEPTED if hasattr(release, name)
+    }
+    return said | {"state": ReleaseState.ACCEPTED.value, "requested_at": moment}
 
 
-def _open(row: Row) -> OpenRelease:
+def _end_or_ask(connection: Connection, release_id: str, reason: str, moment: str) -> None:
+    one = RELEASES.c.id == release_id
+    ended = {"state": ReleaseState.CANCELLED.value, "reason": reason, "ended_at": moment}
+    if not connection.execute(update(RELEASES).where(one, WAITS).values(**ended)).rowcount:
+        asked = update(RELEASES).where(one, RUNS, RELEASES.c.cancel_reason == "")
+        connection.execute(asked.values(cancel_reason=reason))
+
+
+def _open(row: Mapping[Any, Any]) -> OpenRelease:
     return OpenRelease(
         id=row["id"],
         service=row["service"],
-        state=ReleaseState(row["state"]),
-        order=row["seq"],
         pipeline=row["pipeline"],
         engine=row["engine"],
         parameters=row["parameters"],
+        cancel_reason=row["cancel_reason"],
     )
 
 

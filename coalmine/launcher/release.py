@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-__all__ = ["NewRelease", "OpenRelease", "ReleaseState", "release_id_of"]
+__all__ = ["Conflict", "NewRelease", "OpenRelease", "ReleaseState", "digest_of", "release_id_of"]
 
 ID_CHARACTERS = 15
 
@@ -29,6 +29,14 @@ class ReleaseState(StrEnum):
         return self not in {ReleaseState.ACCEPTED, ReleaseState.RUNNING}
 
 
+class Conflict(StrEnum):
+    """What becomes of a new release whose service has one that has not ended."""
+
+    QUEUE = "queue"
+    SUPERSEDE = "supersede"
+    REJECT = "reject"
+
+
 @dataclass(frozen=True, slots=True)
 class NewRelease:
     """A release that an event asks for.
@@ -45,6 +53,11 @@ class NewRelease:
         pipeline: The pipeline's name.
         engine: Where it runs.
         parameters: The pipeline's parameters.
+        event_attributes: Every attribute of the event, extensions too.
+        on_conflict: What becomes of it when its service has one that has not ended.
+        content_key: What it asks for, where the same within ``within`` is the same release;
+            empty where only the same event is.
+        within: Seconds, for ``content_key``.
     """
 
     id: str
@@ -58,29 +71,36 @@ class NewRelease:
     pipeline: str
     engine: str
     parameters: Mapping[str, str]
+    event_attributes: Mapping[str, str] = field(default_factory=dict)
+    on_conflict: Conflict = Conflict.QUEUE
+    content_key: str = ""
+    within: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class OpenRelease:
-    """A release that has not ended, as the dispatcher needs it.
+    """A release that runs, as the dispatcher needs it.
 
     Attributes:
         id: Its id, which is its run's too.
         service: What users call.
-        state: ``accepted`` or ``running``.
-        order: Grows with every release that is accepted.
         pipeline: The pipeline's name.
         engine: Where it runs.
         parameters: The pipeline's parameters.
+        cancel_reason: Why its run shall end; empty while it may go on.
     """
 
     id: str
     service: str
-    state: ReleaseState
-    order: int
-    pipeline: str = ""
-    engine: str = "local"
-    parameters: Mapping[str, str] | None = None
+    pipeline: str
+    engine: str
+    parameters: Mapping[str, str]
+    cancel_reason: str = ""
+
+
+def digest_of(*parts: str) -> bytes:
+    """Give a SHA-256 that differs whenever one part does."""
+    return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).digest()
 
 
 def release_id_of(source: str, event_id: str) -> str:

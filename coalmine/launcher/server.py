@@ -9,6 +9,8 @@ import logging
 import os
 import signal
 import socket
+import sys
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,7 @@ from pathlib import Path
 import uvicorn
 
 from coalmine._base.errors import CoalmineError, InputError
+from coalmine._base.files import write_atomic
 from coalmine.engines.local import LocalEngine
 from coalmine.engines.local.command import HostCommand, own_command
 from coalmine.engines.local.engine import GraphReader
@@ -23,6 +26,7 @@ from coalmine.launcher.announce import announced
 from coalmine.launcher.answers import Answers
 from coalmine.launcher.bindings_file import load_bindings
 from coalmine.launcher.cancel import Canceller
+from coalmine.launcher.commit import GroupCommit
 from coalmine.launcher.dispatcher import Dispatcher
 from coalmine.launcher.http import make_app
 from coalmine.launcher.intake import Intake
@@ -37,6 +41,9 @@ logger = logging.getLogger(__name__)
 DRAIN_SECONDS = 5
 LAUNCHER_URL = "COALMINE_LAUNCHER_URL"
 """Where the gate asks what a person decided."""
+SWITCH_SECONDS = 0.0005
+"""How long one thread may keep Python to itself; at the default of 5 ms each commit's thread would
+wait that long for a busy event loop, several times a commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +92,18 @@ def serve(settings: Settings) -> None:
         listener = stack.enter_context(_listen(settings.host, settings.port))
         check_bindings(bindings, [LocalEngine.name], find, settings.read_graph)
         stack.enter_context(_own(settings.state))
-        ledger = stack.enter_context(
-            contextlib.closing(Ledger(settings.database or ledger_url(settings.state)))
-        )
+        ledger = stack.enter_context(contextlib.closing(_ledger(settings)))
         engine = stack.enter_context(_opened_engine(settings, _url(listener)))
         telemetry = Telemetry(ledger.count_by_state)
         engines = {engine.name: engine}
         dispatcher = Dispatcher(ledger, engines, find, on_trouble=telemetry.troubled)
         stack.callback(dispatcher.stop)
         dispatcher.start()
-        intake = Intake(bindings, ledger, dispatcher.wake)
-        canceller = Canceller(ledger, engines, dispatcher.wake)
+        commit = GroupCommit(ledger.accept, dispatcher.wake)
+        stack.callback(commit.stop)
+        commit.start()
+        intake = Intake(lambda: bindings, commit.put)
+        canceller = Canceller(ledger, dispatcher.wake)
         app = make_app(
             intake,
             canceller,
@@ -105,6 +113,7 @@ def serve(settings: Settings) -> None:
             answers=Answers(ledger),
         )
         stack.enter_context(announced(settings.state, _url(listener)))
+        sys.setswitchinterval(SWITCH_SECONDS)
         _run_http(
             uvicorn.Config(
                 app,
@@ -117,6 +126,18 @@ def serve(settings: Settings) -> None:
             listener,
         )
         logger.info("stopping")
+
+
+def _ledger(settings: Settings) -> Ledger:
+    return Ledger(settings.database or ledger_url(settings.state), owner=_identity(settings.state))
+
+
+def _identity(state: Path) -> str:
+    """Give the id of the launcher with this state folder, the same after every restart."""
+    path = state / "launcher.id"
+    if not path.is_file():
+        write_atomic(path, uuid.uuid4().hex)
+    return path.read_text(encoding="ascii")
 
 
 def _run_http(config: uvicorn.Config, listener: socket.socket) -> None:

@@ -4,28 +4,49 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import JSON, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    JSON,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
-__all__ = ["ANSWERS", "METADATA", "RELEASES", "TASKS", "moment_now", "moment_text"]
+__all__ = [
+    "ANSWERS",
+    "CLAIMS",
+    "LAUNCHERS",
+    "METADATA",
+    "RELEASES",
+    "TASKS",
+    "moment_text",
+]
 
 METADATA = MetaData()
 
 RELEASES = Table(
     "release",
     METADATA,
+    # Grows in the order of acceptance, which is the order in which a service's releases run.
     Column("seq", Integer, primary_key=True, autoincrement=True),
     Column("id", String(16), nullable=False, unique=True),
     Column("service", String(63), nullable=False),
     Column("name", String(63), nullable=False),
     Column("version", String(63), nullable=False),
     Column("state", String(16), nullable=False, index=True),
-    Column("verdict", String(32), nullable=False, default=""),
-    Column("reason", Text, nullable=False, default=""),
-    Column("image_digest", String(128), nullable=False, default=""),
-    Column("outcome", String(32), nullable=False, default=""),
+    Column("verdict", String(32), nullable=False, default="", server_default=""),
+    Column("reason", Text, nullable=False, default="", server_default=""),
+    Column("image_digest", String(128), nullable=False, default="", server_default=""),
+    Column("outcome", String(32), nullable=False, default="", server_default=""),
     Column("event_source", Text, nullable=False),
     Column("event_id", Text, nullable=False),
     Column("event_type", Text, nullable=False),
+    Column("event_attributes", JSON, nullable=False),
     Column("binding", Text, nullable=False),
     Column("pipeline", Text, nullable=False),
     Column("engine", String(16), nullable=False),
@@ -33,15 +54,27 @@ RELEASES = Table(
     Column("requested_at", String(32), nullable=False),
     Column("started_at", String(32)),
     Column("ended_at", String(32)),
+    # The launcher that drives it, once it runs.
+    Column("owner", String(32), nullable=False, default="", server_default=""),
+    # Why its run shall end; empty while it may go on.
+    Column("cancel_reason", Text, nullable=False, default="", server_default=""),
     sqlite_autoincrement=True,
 )
-Index("one_release_per_event", RELEASES.c.event_source, RELEASES.c.event_id, unique=True)
+OPEN = RELEASES.c.state.in_(("accepted", "running"))
+Index(
+    "open_releases_of_a_service",
+    RELEASES.c.service,
+    RELEASES.c.seq,
+    sqlite_where=OPEN,
+    postgresql_where=OPEN,
+)
+RUNNING = RELEASES.c.state == "running"
 Index(
     "one_running_release_per_service",
     RELEASES.c.service,
     unique=True,
-    sqlite_where=RELEASES.c.state == "running",
-    postgresql_where=RELEASES.c.state == "running",
+    sqlite_where=RUNNING,
+    postgresql_where=RUNNING,
 )
 
 TASKS = Table(
@@ -66,10 +99,23 @@ ANSWERS = Table(
     Column("answered_at", String(32), nullable=False),
 )
 
+# Requests that mean a release under another name than its own id.
+CLAIMS = Table(
+    "claim",
+    METADATA,
+    Column("key", String(64), primary_key=True),
+    Column("release_id", String(16), nullable=False),
+    # Seconds since 1970, by the clock of the launcher that wrote it.
+    Column("at", Float(53), nullable=False),
+)
 
-def moment_now() -> str:
-    """Write the present moment."""
-    return str(moment_text(datetime.now(UTC)))
+LAUNCHERS = Table(
+    "launcher",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    # Seconds since 1970, by the database's clock: launchers' own may differ.
+    Column("seen_at", Float(53), nullable=False),
+)
 
 
 def moment_text(moment: datetime | None) -> str | None:

@@ -112,8 +112,8 @@ def long_state(tmp_path: Path) -> Path:
             engine="local",
             parameters={},
         )
-        ledger.accept(release)
-        ledger.begin(release.id)
+        ledger.accept([[release]])
+        ledger.begin()
         facts = Facts(verdict=LONG["verdict"], reason=LONG["reason"])
         step = TaskStatus("a-step-with-quite-a-long-name", message=LONG["reason"])
         ledger.record(release.id, (step,), facts, ReleaseState.ROLLED_BACK)
@@ -251,7 +251,7 @@ def test_cancel(live: Path) -> None:
     assert running.output.startswith(f"release {first} is being cancelled")
     watched = call("watch", first, "--state", live)
     assert watched.exit_code == 1
-    assert "cancelled (the run was cancelled)" in watched.output
+    assert "cancelled (cancelled on request)" in watched.output
     done = call("release", "iris", "--id", "c3", "--watch", "--state", live, "-o", "json")
     refused = call("cancel", json.loads(done.output)["id"], "--state", live).exception
     assert isinstance(refused, InputError)

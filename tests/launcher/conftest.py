@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from coalmine.launcher.announce import read_announced
+from tests.launcher.postgres import Postgres, find_postgres, running_postgres
 
 HARNESS = Path(__file__).with_name("harness.py")
 
@@ -123,3 +124,19 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
     made.start()
     yield made
     made.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    found = find_postgres()
+    if found is None:
+        pytest.skip("there is no PostgreSQL on this machine")
+    with running_postgres(found) as postgres:
+        yield postgres
+
+
+@pytest.fixture
+def postgres(postgres_server: Postgres) -> Postgres:
+    """An empty database."""
+    postgres_server.empty()
+    return postgres_server

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -145,8 +146,8 @@ def test_cancel_a_running_release_and_one_that_waits(
     runs = httpx.post(f"{first['url']}/cancel")
     assert (runs.status_code, runs.json()) == (202, {**first, "state": "running"})
     one, two = launcher.wait_ended()
-    assert (one["state"], one["reason"]) == ("cancelled", "the run was cancelled")
-    assert (two["state"], two["reason"]) == ("cancelled", "cancelled before it began")
+    assert (one["state"], one["reason"]) == ("cancelled", "cancelled on request")
+    assert (two["state"], two["reason"]) == ("cancelled", "cancelled on request")
     assert effects(tmp_path) == ["build", "finalize"]
     states = {step["name"]: step["state"] for step in one["steps"]}
     assert (states["gate"], states["finalize"]) == ("cancelled", "succeeded")
@@ -214,7 +215,7 @@ def watchers(release_id: str) -> list[psutil.Process]:
 def test_ctrl_c_ends_it_with_130(launched: Callable[..., Any]) -> None:
     """The real command: its way of ending is not the harness's."""
     launcher = launched(waiting_pipeline(), real=True)
-    release_id = launcher.post(name="iris").json()["id"]
+    release_id = launcher.post(id=str(uuid.uuid4()), name="iris").json()["id"]
     launcher.wait_for(lambda: bool(watchers(release_id)))
     assert launcher.end(signal.SIGINT) == 130
     assert watchers(release_id) == []

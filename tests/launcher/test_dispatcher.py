@@ -4,42 +4,18 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.engines.protocol import RunRequest, RunState, RunStatus, TaskState, TaskStatus
-from coalmine.launcher.dispatcher import Dispatcher, next_releases, wait_after
+from coalmine.launcher.admission import Admitted
+from coalmine.launcher.dispatcher import Dispatcher, wait_after
 from coalmine.launcher.facts import Facts, final_facts, final_state, read_facts
 from coalmine.launcher.ledger import Ledger, ledger_url
 from coalmine.launcher.read import read_release, read_releases
-from coalmine.launcher.release import NewRelease, OpenRelease, ReleaseState
-
-OPEN = st.sampled_from([ReleaseState.ACCEPTED, ReleaseState.RUNNING])
-RELEASES = st.lists(st.tuples(st.sampled_from("abc"), OPEN), max_size=8).map(
-    lambda pairs: [
-        OpenRelease(id=f"r{number}", service=service, state=state, order=number)
-        for number, (service, state) in enumerate(pairs)
-    ]
-)
-
-
-@given(RELEASES, st.randoms())
-def test_the_oldest_of_each_service_that_is_free(
-    releases: list[OpenRelease], random: object
-) -> None:
-    begun = next_releases(releases)
-    assert begun == next_releases(reversed(releases))
-    by_service = {
-        service: [one for one in releases if one.service == service]
-        for service in {one.service for one in releases}
-    }
-    for ones in by_service.values():
-        expected = [] if any(one.state == "running" for one in ones) else [ones[0].id]
-        assert [one.id for one in ones if one.id in begun] == expected
+from coalmine.launcher.release import NewRelease
 
 
 def test_waits_grow_to_a_limit() -> None:
@@ -53,6 +29,7 @@ class PretendEngine:
     """An engine that does what its test says."""
 
     name = "local"
+    portable = True
 
     def __init__(self) -> None:
         self.submitted: list[RunRequest] = []
@@ -106,7 +83,8 @@ class Bench:
             "local",
             {"release_id": release_id},
         )
-        return self.ledger.accept(release)[1]
+        [[admitted]] = cast("list[list[Admitted]]", self.ledger.accept([[release]]))
+        return admitted.new
 
     def states(self) -> dict[object, object]:
         return {one["id"]: one["state"] for one in read_releases(self.state)}
@@ -128,14 +106,6 @@ def test_one_service_at_a_time(bench: Bench) -> None:
     assert bench.states() == {"r1": "promoted", "r2": "running", "r3": "running"}
     assert [one.run_id for one in bench.engine.submitted] == ["r1", "r3", "r2"]
     assert bench.engine.submitted[0].parameters == {"release_id": "r1"}
-
-
-def test_the_ledger_itself_allows_one_running_release_a_service(bench: Bench) -> None:
-    bench.accept("r1")
-    bench.accept("r2")
-    assert bench.ledger.begin("r1")
-    assert not bench.ledger.begin("r2")
-    assert not bench.ledger.begin("r1")
 
 
 def test_the_same_event_again_is_the_same_release(bench: Bench) -> None:
@@ -226,7 +196,7 @@ def test_the_thread_outlives_a_round_that_breaks(
         broke.release()
         raise RuntimeError
 
-    monkeypatch.setattr(bench.ledger, "open_releases", fail)
+    monkeypatch.setattr(bench.ledger, "running", fail)
     bench.dispatcher.start()
     assert broke.acquire(timeout=10)
     bench.dispatcher.wake()
@@ -245,7 +215,7 @@ def test_what_an_engine_refuses_has_failed(bench: Bench) -> None:
 
 def test_after_a_restart_a_run_the_engine_never_got_is_submitted(bench: Bench) -> None:
     bench.accept("r1")
-    bench.ledger.begin("r1")
+    bench.ledger.begin()
     bench.make().tick()
     assert [one.run_id for one in bench.engine.submitted] == ["r1"]
 

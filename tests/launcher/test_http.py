@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from coalmine.launcher.bindings import RefusedError
 from coalmine.launcher.checks import check_values
+from coalmine.launcher.webhook import handshake
 from coalmine.serving.record import begun
 
 CE = {"content-type": "application/cloudevents+json"}
+BATCH = {"content-type": "application/cloudevents-batch+json"}
 EVENT = {
     "specversion": "1.0",
     "id": "1",
@@ -46,7 +48,12 @@ def body(**changes: object) -> str:
         (body(specversion="0.3"), CE, 400, "0.3"),
         ("{", CE, 400, "JSON"),
         (body(), {"content-type": "application/json"}, 415, "CloudEvent"),
-        ("[]", {"content-type": "application/cloudevents-batch+json"}, 415, "batch"),
+        ("{}", BATCH, 400, "list"),
+        ("[]", {"content-type": "application/cloudevents-batch+avro"}, 415, "avro"),
+        (f"[{body()}, {body(id='')}, 7]", BATCH, 400, "2 of 3 events are refused"),
+        (f"[{body()}, {body(type='other')}]", BATCH, 422, "event 1: no binding takes"),
+        (json.dumps([EVENT] * 501), BATCH, 413, "more than 500"),
+        (body(), CE | {"content-encoding": "gzip"}, 415, "uncompressed"),
         ("{}", {"ce-id": "1", "content-type": "application/json"}, 400, "specversion"),
         (" " * (1 << 20) + body(), CE, 413, "bytes"),
     ],
@@ -62,6 +69,63 @@ def test_refusals(
     assert says in problem["detail"] + problem["fix"]
     assert problem["fix"]
     assert quiet.releases() == []
+
+
+def test_what_is_wrong_with_each_event_of_a_batch(quiet: Any) -> None:
+    content = f"[{body()}, {body(id='')}, {body(data={'name': 'Iris'})}]"
+    problem = httpx.post(quiet.url, content=content, headers=BATCH).json()
+    assert [(one["event"], one["status"]) for one in problem["errors"]] == [(1, 400)]
+    content = f"[{body()}, {body(data={'name': 'Iris'})}, {body(type='other')}]"
+    problem = httpx.post(quiet.url, content=content, headers=BATCH).json()
+    said = [(one["event"], one["status"], one.get("field")) for one in problem["errors"]]
+    assert said == [(1, 400, "name"), (2, 422, None)]
+    assert all(one["detail"] and one["fix"] for one in problem["errors"])
+    assert quiet.releases() == []
+
+
+def test_an_empty_batch_is_a_good_one(quiet: Any) -> None:
+    answer = httpx.post(quiet.url, content="[]", headers=BATCH)
+    assert (answer.status_code, answer.json()) == (200, {"events": []})
+
+
+def ask(url: str, **headers: str) -> httpx.Headers:
+    named = {f"WebHook-Request-{name}": value for name, value in headers.items()}
+    answer = httpx.options(f"{url}/events", headers=named)
+    assert answer.status_code == 200
+    assert answer.headers["allow"] == "POST, OPTIONS"
+    return answer.headers
+
+
+def test_the_handshake_of_a_webhook(quiet: Any) -> None:
+    granted = ask(quiet.url, Origin="ci.example.com", Rate="120", Callback="http://10.0.0.1/")
+    assert granted["webhook-allowed-origin"] == "ci.example.com"
+    assert granted["webhook-allowed-rate"] == "*"
+    assert "webhook-allowed-origin" not in ask(quiet.url)
+
+
+@pytest.mark.parametrize(
+    ("asked", "most", "granted"),
+    [
+        ("120", 60, "60"),
+        ("30", 60, "30"),
+        ("0", 60, "1"),
+        ("", 60, "60"),
+        ("x", 60, "60"),
+        ("9", None, "*"),
+    ],
+)
+def test_the_rate_that_a_webhook_is_granted(asked: str, most: int | None, granted: str) -> None:
+    headers = {"webhook-request-origin": "a.example.com", "webhook-request-rate": asked}
+    assert handshake(headers, rate=most)["WebHook-Allowed-Rate"] == granted
+
+
+def test_a_webhook_from_elsewhere_is_not_granted() -> None:
+    headers = {"webhook-request-origin": "a.example.org"}
+    assert "WebHook-Allowed-Origin" not in handshake(headers, origins=["*.example.com"])
+    headers = {"webhook-request-origin": "A.Example.com"}
+    assert (
+        handshake(headers, origins=["*.example.com"])["WebHook-Allowed-Origin"] == "A.Example.com"
+    )
 
 
 def values(**changes: str) -> dict[str, str]:

@@ -57,6 +57,7 @@ class LocalEngine:
     """
 
     name = "local"
+    portable = False
 
     def __init__(
         self,

@@ -1,0 +1,239 @@
+"""The ledger on both databases: order, one at a time, conflicts, claims, owners."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import create_engine, text
+
+from coalmine._base.errors import InputError
+from coalmine.launcher.admission import Admitted, ConflictError
+from coalmine.launcher.facts import Facts
+from coalmine.launcher.ledger import Ledger, ledger_url
+from coalmine.launcher.read import select_releases
+from coalmine.launcher.release import Conflict, NewRelease, ReleaseState
+
+Made = Callable[..., Ledger]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.integration)])
+def make(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Made]:
+    made: list[Ledger] = []
+    on_sqlite = request.param == "sqlite"
+    url = ledger_url(tmp_path) if on_sqlite else request.getfixturevalue("postgres").url
+
+    def one(owner: str = "a", lease: float = 15.0) -> Ledger:
+        made.append(Ledger(url, clock, owner=owner, lease=lease))
+        return made[-1]
+
+    yield one
+    for ledger in made:
+        ledger.close()
+
+
+def new(release_id: str, service: str = "iris", **more: Any) -> NewRelease:
+    return NewRelease(
+        id=release_id,
+        service=service,
+        name="iris",
+        version="é'\"$(x)",
+        event_source="/ci",
+        event_id=release_id,
+        event_type="t",
+        binding="b",
+        pipeline="release",
+        engine="local",
+        parameters={"release_id": release_id, "text": "a\\b"},
+        event_attributes={"id": release_id, "traceparent": "00-ab"},
+        **more,
+    )
+
+
+def accept(ledger: Ledger, *releases: NewRelease) -> list[tuple[str, bool]]:
+    """Each in a message of its own; gives the id and whether it was new."""
+    answers = ledger.accept([[one] for one in releases])
+    return [
+        (answer[0].release_id, answer[0].new) if isinstance(answer, list) else ("refused", False)
+        for answer in answers
+    ]
+
+
+def rows(ledger: Ledger) -> dict[str, dict[str, Any]]:
+    with ledger.connect() as connection:
+        found = connection.execute(text("SELECT * FROM release ORDER BY seq")).mappings()
+        return {row["id"]: dict(row) for row in found}
+
+
+def states(ledger: Ledger) -> dict[str, str]:
+    return {release_id: row["state"] for release_id, row in rows(ledger).items()}
+
+
+def end(ledger: Ledger, release_id: str, state: ReleaseState = ReleaseState.PROMOTED) -> None:
+    ledger.record(release_id, (), Facts(), state)
+
+
+def test_what_is_stored_is_what_was_given(make: Made) -> None:
+    ledger = make()
+    assert ledger.accept([[new("r1")]]) == [[Admitted("r1", "accepted", new=True)]]
+    [row] = rows(ledger).values()
+    assert (row["version"], row["verdict"], row["owner"]) == ("é'\"$(x)", "", "")
+    assert ledger.begin() == ("r1",)
+    [running] = ledger.running()
+    assert running.parameters == {"release_id": "r1", "text": "a\\b"}
+    with ledger.connect() as connection:
+        assert select_releases(connection)[0]["started_at"] == "2026-01-01T00:00:00.000000Z"
+
+
+def test_one_message_is_all_or_nothing_and_the_others_do_not_mind(make: Made) -> None:
+    ledger = make()
+    refusing = [replace(new(f"r{n}"), on_conflict=Conflict.REJECT) for n in (1, 2)]
+    answers = ledger.accept([refusing, [new("r3", "other"), new("r4")], [new("r3", "other")]])
+    assert isinstance(answers[0], ConflictError)
+    assert "r1" in answers[0].message
+    assert [[one.new for one in answer] for answer in answers[1:]] == [[True, True], [False]]  # type: ignore[union-attr]
+    assert list(states(ledger)) == ["r3", "r4"]
+
+
+def test_a_service_that_is_busy_rejects(make: Made) -> None:
+    ledger = make()
+    rejecting = [replace(new(f"r{n}"), on_conflict=Conflict.REJECT) for n in range(3)]
+    assert accept(ledger, rejecting[0], rejecting[1]) == [("r0", True), ("refused", False)]
+    ledger.begin()
+    assert accept(ledger, rejecting[1], rejecting[0]) == [("refused", False), ("r0", False)]
+    end(ledger, "r0")
+    assert accept(ledger, rejecting[2]) == [("r2", True)]
+
+
+def test_a_newer_release_supersedes_those_before_it(make: Made) -> None:
+    ledger = make()
+    accept(ledger, new("r1"))
+    ledger.begin()
+    superseding = [replace(new(f"r{n}"), on_conflict=Conflict.SUPERSEDE) for n in (3, 4)]
+    accept(ledger, new("r2"), new("r5", "other"), *superseding)
+    found = rows(ledger)
+    assert found["r2"]["reason"] == "superseded by r3"
+    assert found["r3"]["reason"] == "superseded by r4"
+    assert states(ledger) == {
+        "r1": "running",
+        "r2": "cancelled",
+        "r5": "accepted",
+        "r3": "cancelled",
+        "r4": "accepted",
+    }
+    assert ledger.running()[0].cancel_reason == "superseded by r3"
+    assert ledger.begin(9) == ("r5",)
+    end(ledger, "r1", ReleaseState.CANCELLED)
+    assert ledger.begin(9) == ("r4",)
+
+
+def test_the_same_content_within_a_time_is_the_same_release(make: Made, clock: Clock) -> None:
+    ledger = make()
+
+    def asked(number: int) -> NewRelease:
+        return replace(new(f"r{number}"), content_key="k", within=60.0)
+
+    assert accept(ledger, asked(1), asked(2)) == [("r1", True), ("r1", False)]
+    clock.now += timedelta(seconds=59)
+    assert accept(ledger, asked(3)) == [("r1", False)]
+    clock.now += timedelta(seconds=2)
+    assert accept(ledger, asked(2), asked(4)) == [("r1", False), ("r4", True)]
+    clock.now -= timedelta(days=1)
+    assert accept(ledger, asked(3), asked(5)) == [("r1", False), ("r5", True)]
+    assert accept(ledger, replace(asked(3), content_key="")) == [("r1", False)]
+
+
+def test_cancelling(make: Made) -> None:
+    ledger = make()
+    accept(ledger, new("r1"), new("r2"))
+    ledger.begin()
+    assert ledger.cancel("r2", "asked") is ReleaseState.CANCELLED
+    assert ledger.cancel("r1", "asked") is ReleaseState.RUNNING
+    assert ledger.cancel("r1", "again") is ReleaseState.RUNNING
+    assert ledger.running()[0].cancel_reason == "asked"
+    assert ledger.cancel("r9", "asked") is None
+    end(ledger, "r1")
+    assert ledger.cancel("r1", "asked") is ReleaseState.PROMOTED
+
+
+def test_two_launchers_share_the_work_and_one_takes_over(make: Made) -> None:
+    one, two = make("a", 0.0), make("b", 1e6)
+    assert one.check_in([]) == two.check_in([]) == 0
+    accept(one, new("r1"), new("r2"), new("r3", "other"))
+    assert one.begin() == ("r1",)
+    assert two.begin(9) == ("r3",)
+    two.record("r1", (), Facts(), ReleaseState.PROMOTED)
+    assert states(one)["r1"] == "running"
+    assert two.check_in(["local"]) == 0  # the first was seen within the lease
+    assert one.check_in(["kfp"]) == 0  # the second is gone, but its run cannot be followed
+    assert one.check_in(["local"]) == 1
+    assert [release.id for release in one.running()] == ["r1", "r3"]
+    end(two, "r3")
+    assert states(one)["r3"] == "running"
+    assert two.running() == ()
+
+
+def test_a_ledger_of_another_version(tmp_path: Path) -> None:
+    url = ledger_url(tmp_path)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE claim (key TEXT PRIMARY KEY)"))
+    engine.dispose()
+    with pytest.raises(InputError, match="claim has no at, release_id"):
+        Ledger(url)
+
+
+@pytest.mark.parametrize("url", ["", "x", "mysql://h/d", "sqlite://"])
+def test_what_is_no_url_of_a_ledger(url: str) -> None:
+    with pytest.raises(InputError, match="--database"):
+        Ledger(url)
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["accept", "begin", "end"]), st.integers(0, 3)), max_size=30
+)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(STEPS)
+def test_order_is_kept_and_no_service_runs_two(tmp_path_factory: Any, steps: Any) -> None:
+    """Against a model: the releases of a service begin in their order, one at a time."""
+    ledger = Ledger(ledger_url(tmp_path_factory.mktemp("ledger")))
+    waiting: list[tuple[str, str]] = []
+    running: dict[str, str] = {}
+    for number, (step, pick) in enumerate(steps):
+        service = "abcd"[pick]
+        if step == "accept":
+            accept(ledger, new(f"r{number}", service))
+            waiting.append((f"r{number}", service))
+        elif step == "begin":
+            expected: list[tuple[str, str]] = []
+            for one in waiting:
+                if one[1] not in running and one[1] not in {other[1] for other in expected}:
+                    expected.append(one)
+            expected = expected[: pick + 1]
+            assert ledger.begin(pick + 1) == tuple(one[0] for one in expected)
+            running.update({name: release_id for release_id, name in expected})
+            waiting = [one for one in waiting if one not in expected]
+        elif service in running:
+            end(ledger, running.pop(service))
+    ledger.close()
