@@ -8,6 +8,7 @@ evaluated again, so literals with it are refused.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from coalmine._base.errors import InputError
@@ -27,7 +28,7 @@ from coalmine.compiler.graph import (
 )
 from coalmine.compiler.manifest import Manifest, Place
 from coalmine.compiler.order import ancestors, waits_for
-from coalmine.compiler.pod import SIMPLE_NAME, longest_wait, pod_text, resources
+from coalmine.compiler.pod import SIMPLE_NAME, longest_wait, pod_text, resources, stand_ins
 
 __all__ = ["lower"]
 
@@ -49,10 +50,15 @@ def lower(graph: Graph) -> Manifest:
     if graph.exit_task is not None:
         spec["onExit"] = graph.exit_task.name
     if graph.parameters:
-        spec["arguments"] = {"parameters": [_parameter(item) for item in graph.parameters]}
+        defaults = stand_ins(graph, TARGET)
+        spec["arguments"] = {
+            "parameters": [_parameter(item, defaults) for item in graph.parameters]
+        }
     dag: dict[str, Any] = {"name": entrypoint}
     if compared:
         dag["inputs"] = {"parameters": [_passed_on(name) for name in compared]}
+    if graph.outputs:
+        dag["outputs"] = {"parameters": [_output(*item) for item in graph.outputs]}
     dag["dag"] = {
         # Without it Argo would start nothing more once any task has failed.
         "failFast": False,
@@ -80,14 +86,22 @@ def _free_name(taken: set[str]) -> str:
     return name
 
 
-def _parameter(item: Parameter) -> dict[str, str]:
+def _parameter(item: Parameter, defaults: Mapping[str, str]) -> dict[str, str]:
     where = Place("", f"parameter {item.name!r}", TARGET)
     written = {"name": _name(item.name, where)}
     if item.description:
         written["description"] = item.description
-    if item.default is not None:
-        written["value"] = _exact(item.default, where)
+    default = defaults.get(item.name, item.default)
+    if default is not None:
+        written["value"] = _exact(default, where)
     return written
+
+
+def _output(name: str, value: Value) -> dict[str, Any]:
+    where = Place("", f"output {name!r}", TARGET)
+    # A workflow may not ask for what a skipped task has not written, unless it says what instead.
+    taken = {"parameter": _value(value, where), "default": ""}
+    return {"name": _name(name, where), "valueFrom": taken}
 
 
 def _passed_on(name: str) -> dict[str, str]:

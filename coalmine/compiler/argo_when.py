@@ -83,6 +83,8 @@ def _operand(value: Value, kind: ParameterType, where: Place) -> str:
             return f"asFloat({source})"
         case ParameterType.BOOLEAN:
             return f"({source} in [{TRUE_LIST}])"
+        case _:
+            return source
 
 
 def _source(value: ParameterRef | TaskOutputRef) -> str:

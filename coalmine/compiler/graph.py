@@ -45,6 +45,8 @@ class ParameterType(StrEnum):
     INTEGER = "NUMBER_INTEGER"
     DOUBLE = "NUMBER_DOUBLE"
     BOOLEAN = "BOOLEAN"
+    LIST = "LIST"
+    STRUCT = "STRUCT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,14 @@ class Parameter:
         type: Its type; values travel as strings all the same.
         default: The value as a string when none is given; None where one must be given.
         description: For help texts.
+        optional: It may be left without any value; what takes it is then left to its own default.
     """
 
     name: str
     type: ParameterType = ParameterType.STRING
     default: str | None = None
     description: str = ""
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +77,16 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class ParameterRef:
-    """The value of a pipeline parameter."""
+    """The value of a pipeline parameter.
+
+    Attributes:
+        name: The parameter.
+        otherwise: What stands in its place if it is optional and was left without a value; None
+            where the input that takes it then has no value either.
+    """
 
     name: str
+    otherwise: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +265,7 @@ class Graph:
         parameters: What it takes, in the author's order.
         tasks: In an order in which each stands behind what it waits for.
         exit_task: Runs when all others have ended, however; None if there is none.
+        outputs: What the pipeline as a whole gives, by name.
     """
 
     name: str
@@ -261,3 +273,4 @@ class Graph:
     tasks: tuple[Task, ...]
     exit_task: Task | None = None
     description: str = ""
+    outputs: tuple[tuple[str, Value], ...] = ()

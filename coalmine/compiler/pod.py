@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
-from coalmine.compiler.graph import Resources, Retry
+from coalmine._base.errors import InputError
+from coalmine.compiler.graph import Graph, ParameterRef, Resources, Retry
+from coalmine.compiler.manifest import Place
 
-__all__ = ["SIMPLE_NAME", "longest_wait", "pod_text", "resources"]
+__all__ = ["SIMPLE_NAME", "longest_wait", "pod_text", "resources", "stand_ins"]
 
 SIMPLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 """A parameter name that every target takes as it stands."""
@@ -20,6 +23,34 @@ def pod_text(text: str) -> str:
     the end is escaped too, because something else may follow it in the same argument.
     """
     return re.sub(r"\$(?=[$(]|\Z)", "$$", text)
+
+
+def stand_ins(graph: Graph, target: str) -> dict[str, str]:
+    """Find what an optional parameter without a default has to be when it is not given.
+
+    Both engines know one value of a parameter and nothing like its absence. So the default of
+    what takes the parameter becomes the parameter's own, if all that take it agree.
+
+    Raises:
+        InputError: They do not.
+    """
+    found: dict[str, str] = {}
+    for task, name, otherwise in _takers(graph):
+        if found.setdefault(name, otherwise) != otherwise:
+            raise InputError(
+                f"{Place(task, f'parameter {name!r}', target)}: left without a value it would "
+                f"have to be both {found[name]!r} and {otherwise!r}",
+                fix="give the parameter a default in the pipeline, or run it locally or on kfp",
+            )
+    return found
+
+
+def _takers(graph: Graph) -> Iterator[tuple[str, str, str]]:
+    optional = {item.name for item in graph.parameters if item.optional}
+    for task in (*graph.tasks, *([graph.exit_task] if graph.exit_task else [])):
+        for _, value in task.arguments:
+            if isinstance(value, ParameterRef) and value.name in optional:
+                yield task.name, value.name, value.otherwise or ""
 
 
 def resources(wanted: Resources) -> dict[str, Any]:

@@ -8,6 +8,7 @@ refused. There is no wait between retries.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from coalmine._base.errors import InputError
@@ -25,7 +26,7 @@ from coalmine.compiler.graph import (
 )
 from coalmine.compiler.manifest import Manifest, Place
 from coalmine.compiler.order import ancestors, inherited_conditions, waits_for
-from coalmine.compiler.pod import SIMPLE_NAME, pod_text, resources
+from coalmine.compiler.pod import SIMPLE_NAME, pod_text, resources, stand_ins
 from coalmine.compiler.tekton_when import plain, reference, says_whole_numbers, when
 
 __all__ = ["lower"]
@@ -45,10 +46,12 @@ def lower(graph: Graph) -> Manifest:
     spec: dict[str, Any] = {}
     if graph.description:
         spec["description"] = graph.description
-    spec["params"] = [_parameter(item) for item in graph.parameters]
+    defaults = stand_ins(graph, TARGET)
+    spec["params"] = [_parameter(item, defaults) for item in graph.parameters]
     spec["tasks"] = [
         _task(task, conditions[task.name], waits_for(task, above)) for task in graph.tasks
     ]
+    spec["results"] = [_result(name, value) for name, value in graph.outputs]
     if graph.exit_task is not None:
         spec["finally"] = [_task(graph.exit_task, (), [])]
     document = {
@@ -60,14 +63,20 @@ def lower(graph: Graph) -> Manifest:
     return Manifest(document, _notes(graph))
 
 
-def _parameter(item: Parameter) -> dict[str, str]:
+def _parameter(item: Parameter, defaults: Mapping[str, str]) -> dict[str, str]:
     where = Place("", f"parameter {item.name!r}", TARGET)
     written = {"name": _name(item.name, where), "type": "string"}
     if item.description:
         written["description"] = item.description
-    if item.default is not None:
-        written["default"] = _exact(item.default, where)
+    default = defaults.get(item.name, item.default)
+    if default is not None:
+        written["default"] = _exact(default, where)
     return written
+
+
+def _result(name: str, value: Value) -> dict[str, str]:
+    where = Place("", f"output {name!r}", TARGET)
+    return {"name": _name(name, where), "type": "string", "value": _value(value, where)}
 
 
 def _task(task: Task, conditions: tuple[Condition, ...], after: list[str]) -> dict[str, Any]:

@@ -90,12 +90,14 @@ class RunStatus:
         state: Where it is.
         tasks: In the graph's order, the exit task last.
         message: Why it failed, in one sentence for the user; else empty.
+        outputs: What the pipeline as a whole gave, once it has ended.
     """
 
     run_id: str
     state: RunState
     tasks: tuple[TaskStatus, ...] = ()
     message: str = ""
+    outputs: Mapping[str, str] = field(default_factory=dict)
 
 
 class Engine(Protocol):

@@ -128,6 +128,9 @@ class GraphRun:
                 return text
             case ParameterRef(name):
                 defaults = {item.name: item.default or "" for item in self.graph.parameters}
+                optional = {item.name for item in self.graph.parameters if item.optional}
+                if name in optional - set(self.parameters):
+                    return of.otherwise or ""
                 return (defaults | dict(self.parameters))[name]
             case _:
                 return output_of(self.outputs, of.task, of.output)

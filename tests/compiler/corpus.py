@@ -3,14 +3,14 @@
 No ``from __future__ import annotations`` here: kfp reads the annotations as types.
 """
 
-# ruff: noqa: ANN201, UP045
+# ruff: noqa: ANN201, B006, UP014, UP045
 # mypy: ignore-errors
 
 import operator
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 from kfp import compiler, dsl, kubernetes
 
@@ -51,8 +51,13 @@ def status_reader(status: dsl.PipelineTaskFinalStatus):
 
 
 @dsl.container_component
-def listed(items: list):
-    return dsl.ContainerSpec(image="i", command=["c", items])
+def listed(
+    items: list[str],
+    made: dsl.OutputPath(list),
+    said: dsl.OutputPath(dict),
+    options: dict = {"b": 1, "a": ["<x>", 0.5, True]},
+):
+    return dsl.ContainerSpec(image="i", command=["c", items, options], args=[made, said])
 
 
 @dsl.container_component
@@ -224,6 +229,31 @@ def equalities(count: int, flag: bool = True):
         say(text="else")
 
 
+@corpus
+def lists(items: list = ["é", "it's", 'a "b"'], options: dict = {"k": {"n": 1e21, "m": -2}}):
+    first = listed(items=items, options=options)
+    listed(items=first.outputs["made"], options=first.outputs["said"])
+    listed(items=["$HOME", "x\ny", "&"])
+    listed(items=[], options={})
+
+
+@corpus
+def pipeline_output(text: str = "x") -> NamedTuple("Outputs", [("said", str), ("made", list)]):
+    outputs = NamedTuple("Outputs", [("said", str), ("made", list)])
+    return outputs(inner(text=text).output, listed(items=["a"]).outputs["made"])
+
+
+@dsl.container_component
+def counted(count: int = 3, word: str = "none"):
+    return dsl.ContainerSpec(image="i", command=["c", count, word])
+
+
+@corpus
+def optional(count: Optional[int] = None, word: Optional[str] = None):
+    counted(count=count, word=word)
+    counted(word=word)
+
+
 # Below: what this version refuses.
 
 
@@ -301,11 +331,6 @@ def no_ignored_failure():
 
 
 @corpus
-def no_list():
-    listed(items=["a"])
-
-
-@corpus
 def no_fstring(text: str = "x"):
     say(text=f"pre-{text}")
 
@@ -331,19 +356,14 @@ def no_accelerator():
 
 
 @corpus
-def no_pipeline_output() -> str:
-    return say(text="x").outputs["out"]
-
-
-@corpus
 def no_after_branches(mode: str = "x"):
     inside = guarded(mode=mode)
     tick().after(inside)
 
 
 @corpus
-def no_optional(text: Optional[str] = None):
-    say(text="x")
+def no_uncertain(text: Optional[str] = None):
+    inside(text="x", extra=text)
 
 
 @corpus

@@ -171,7 +171,7 @@ TEXTS = {
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data(), kind=st.sampled_from(ParameterType), operator=st.sampled_from(Operator))
+@given(data=st.data(), kind=st.sampled_from(list(TEXTS)), operator=st.sampled_from(Operator))
 def test_a_comparison_of_two_parameters(
     wanted: Callable[..., set[str]],
     data: st.DataObject,

@@ -132,7 +132,6 @@ def test_the_exit_handler_is_the_whole_pipeline(corpus: Path) -> None:
         ("no_infinity", "condition-1", "< inf"),
         ("no_int_as_text", "condition-1", "== '5'"),
         ("no_job_name", "say", "pipeline_job_name"),
-        ("no_list", "listed", "of type LIST"),
         ("no_loop", "for-loop-2", "dsl.ParallelFor"),
         ("no_oneof", "condition-branches-1", "dsl.OneOf"),
         ("no_partial_exit", "tick", "only a part of the pipeline"),
@@ -157,8 +156,7 @@ def test_what_cannot_run_is_refused_by_task_and_feature(
 @pytest.mark.parametrize(
     ("name", "what"),
     [
-        ("no_pipeline_output", "outputs of the whole"),
-        ("no_optional", "parameter 'text'"),
+        ("no_uncertain", "the input 'extra' in its command line"),
         ("no_absent_value", "task 'careless' asks for the input 'text'"),
     ],
 )

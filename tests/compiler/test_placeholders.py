@@ -128,6 +128,9 @@ def test_other_conditions_are_refused(text: str) -> None:
         (1e21, ParameterType.DOUBLE, "1000000000000000000000"),
         (True, ParameterType.BOOLEAN, "true"),
         (" a\n", ParameterType.STRING, " a\n"),
+        ([1.0, 0.5, 1e21, 1e-7, -2, None], ParameterType.LIST, "[1,0.5,1e+21,1e-7,-2,null]"),
+        (["<&>\u2028é"], ParameterType.LIST, '["\\u003c\\u0026\\u003e\\u2028é"]'),
+        ({"b": True, "a": {}}, ParameterType.STRUCT, '{"a":{},"b":true}'),
     ],
 )
 def test_values_are_written_as_the_backend_does(
@@ -146,6 +149,10 @@ def test_values_are_written_as_the_backend_does(
         (1, ParameterType.BOOLEAN),
         (None, ParameterType.STRING),
         (["a"], ParameterType.STRING),
+        (["a"], ParameterType.STRUCT),
+        ({"a": 1}, ParameterType.LIST),
+        ({"a": object()}, ParameterType.STRUCT),
+        ([float("inf")], ParameterType.LIST),
     ],
 )
 def test_values_of_another_type_are_refused(value: object, kind: ParameterType) -> None:

@@ -30,7 +30,17 @@ from coalmine.compiler.manifest import Manifest
 ROOT = Path(__file__).parent.parent.parent
 RELEASE = ROOT / "compiled" / "kfp" / "release.yaml"
 Run = Callable[[Any, Mapping[str, str], Mapping[tuple[str, str], str]], dict[str, Any]]
-SUPPORTED = ["chain", "branches", "settings", "nested", "ended", "structures"]
+SUPPORTED = [
+    "chain",
+    "branches",
+    "settings",
+    "nested",
+    "ended",
+    "structures",
+    "lists",
+    "pipeline_output",
+    "optional",
+]
 ODD = "say \"hi\" and 'bye' `id` \\n \n- x: 1 # é ☃ \t } ]] $HOME %s"
 FIXTURES = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -103,6 +113,41 @@ def test_manifests_hold_against_the_schemas(
     check_manifest: Callable[[str], None], corpus: Path, name: str, target: Any
 ) -> None:
     check_manifest(target.lower(read_graph(corpus / f"{name}.yaml")).to_yaml())
+
+
+def test_what_the_whole_gives_is_said(corpus: Path) -> None:
+    graph = read_graph(corpus / "pipeline_output.yaml")
+    assert tekton.lower(graph).document["spec"]["results"] == [
+        {"name": "made", "type": "string", "value": "$(tasks.listed.results.made)"},
+        {"name": "said", "type": "string", "value": "$(tasks.inner-say-2.results.out)"},
+    ]
+    entry = argo.lower(graph).document["spec"]["templates"][0]
+    said = [item["valueFrom"]["parameter"] for item in entry["outputs"]["parameters"]]
+    assert said == [
+        "{{tasks.listed.outputs.parameters.made}}",
+        "{{tasks.inner-say-2.outputs.parameters.out}}",
+    ]
+
+
+def test_an_optional_parameter_takes_the_default_behind_it(
+    same: Callable[..., list[str]], corpus: Path
+) -> None:
+    graph = read_graph(corpus / "optional.yaml")
+    same(graph, {"count": "5"})
+    assert [item["default"] for item in tekton.lower(graph).document["spec"]["params"]] == [
+        "3",
+        "none",
+    ]
+
+
+@pytest.mark.parametrize("lower", [tekton.lower, argo.lower])
+def test_two_defaults_behind_one_parameter_are_refused(lower: Callable[[Graph], Manifest]) -> None:
+    tasks = tuple(
+        task(name, inputs=(Parameter("x"),), arguments=(("x", ParameterRef("p", otherwise=name)),))
+        for name in ("a", "b")
+    )
+    with pytest.raises(InputError, match=r"task 'b', parameter 'p'.*both 'a' and 'b'"):
+        lower(Graph("g", (Parameter("p", optional=True),), tasks))
 
 
 def task(name: str, **fields: Any) -> Task:

@@ -28,7 +28,14 @@ from coalmine.compiler.graph import (
     Value,
 )
 from coalmine.engines.local.command import OWN_IMAGE, command_line, own_command
-from coalmine.engines.local.plan import Ended, arguments_of, next_move, parameters_of, run_state
+from coalmine.engines.local.plan import (
+    Ended,
+    arguments_of,
+    next_move,
+    outputs_of,
+    parameters_of,
+    run_state,
+)
 from coalmine.engines.local.runner import backoff
 from coalmine.engines.protocol import RunState, TaskState
 
@@ -152,24 +159,51 @@ def parameter(name: str, kind: str, default: str | None = None) -> Parameter:
 
 
 @pytest.mark.parametrize(
-    ("kind", "value", "good"),
+    ("kind", "value", "written"),
     [
-        ("NUMBER_INTEGER", "10", True),
-        ("NUMBER_INTEGER", "10.5", False),
-        ("NUMBER_DOUBLE", "2.50", True),
-        ("NUMBER_DOUBLE", "much", False),
-        ("BOOLEAN", "True", True),
-        ("BOOLEAN", "yes", False),
-        ("STRING", "", True),
+        ("NUMBER_INTEGER", "10", "10"),
+        ("NUMBER_INTEGER", " +07\n", "7"),
+        ("NUMBER_INTEGER", "10.5", None),
+        ("NUMBER_DOUBLE", "2.50", "2.5"),
+        ("NUMBER_DOUBLE", "inf", "+Inf"),
+        ("NUMBER_DOUBLE", "much", None),
+        ("BOOLEAN", "True", "true"),
+        ("BOOLEAN", "yes", None),
+        ("STRING", "", ""),
+        ("LIST", '[1.0, "é<"]', '[1,"é\\u003c"]'),
+        ("LIST", '{"a": 1}', None),
+        ("LIST", "[NaN]", None),
+        ("STRUCT", '{"b": {}, "a": null}', '{"a":null,"b":{}}'),
+        ("STRUCT", "{", None),
     ],
 )
-def test_parameters_have_their_type(kind: str, value: str, good: bool) -> None:
+def test_parameters_have_their_type(kind: str, value: str, written: str | None) -> None:
+    """And are written as the KFP backend writes them."""
     graph = graph_of(parameters=(parameter("p", kind),))
-    if good:
-        assert parameters_of(graph, {"p": value}) == {"p": value}
+    if written is not None:
+        assert parameters_of(graph, {"p": value}) == {"p": written}
     else:
         with pytest.raises(InputError, match="p: "):
             parameters_of(graph, {"p": value})
+
+
+def test_an_optional_parameter_is_left_out_with_what_takes_it() -> None:
+    graph = graph_of(parameters=(Parameter("p", optional=True),))
+    assert parameters_of(graph, {}) == {}
+    task = bare(
+        "a",
+        inputs=(Parameter("x"), Parameter("y", optional=True)),
+        arguments=(("x", ParameterRef("p", otherwise="d")), ("y", ParameterRef("p"))),
+    )
+    assert arguments_of(task, {}, {}) == {"x": "d"}
+    assert arguments_of(task, {"p": ""}, {}) == {"x": "", "y": ""}
+
+
+def test_outputs_of_the_whole_are_those_that_were_written() -> None:
+    outputs = (("one", TaskOutputRef("a", "o")), ("two", TaskOutputRef("b", "o")))
+    graph = replace(graph_of(bare("a"), bare("b")), outputs=outputs)
+    ended = {"a": Ended(SUCCEEDED, {"o": "1"}), "b": Ended(SKIPPED)}
+    assert outputs_of(graph, {}, ended) == {"one": "1"}
 
 
 def test_defaults_and_missing_values() -> None:

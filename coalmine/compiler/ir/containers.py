@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import Piece, Resources, Retry
+from coalmine.compiler.graph import InputRef, Piece, Resources, Retry
 from coalmine.compiler.ir.models import Component, Container, Executor, ExecutorPlatform, TaskSpec
 from coalmine.compiler.ir.placeholders import has_placeholder, parse_piece
 from coalmine.compiler.ir.refuse import check, unsupported
-from coalmine.compiler.ir.structures import Structures
+from coalmine.compiler.ir.structures import Structures, uncertain_input
 from coalmine.compiler.ir.values import seconds
 
 __all__ = ["Executors", "Running", "read_retry"]
@@ -38,12 +38,20 @@ class Executors:
     executors: Mapping[str, Any]
     platforms: Mapping[str, Any]
 
-    def read(self, component: Component, *, present: Collection[str], task: str) -> Running:
+    def read(
+        self,
+        component: Component,
+        *,
+        present: Collection[str],
+        uncertain: Collection[str],
+        task: str,
+    ) -> Running:
         """Read how one task runs.
 
         Args:
             component: What it runs.
             present: The component's inputs that have a value here, their default included.
+            uncertain: Those of which only the run's parameters tell whether they have one.
             task: Its name, for errors.
 
         Raises:
@@ -61,7 +69,7 @@ class Executors:
         if any(has_placeholder(text) for text in texts):
             raise unsupported(task, "a placeholder in its image or its environment")
         outputs = component.output_definitions.parameters
-        structures = Structures(component.input_definitions.parameters, present, task)
+        structures = Structures(component.input_definitions.parameters, present, task, uncertain)
 
         def pieces(texts: list[str]) -> tuple[Piece, ...]:
             return tuple(
@@ -69,10 +77,12 @@ class Executors:
                 for text in structures.resolve(texts)
             )
 
+        command, args = pieces(container.command), pieces(container.args)
+        _check_certain((*command, *args), uncertain, task)
         return Running(
             image=container.image,
-            command=pieces(container.command),
-            args=pieces(container.args),
+            command=command,
+            args=args,
             env=tuple((item.name, item.value) for item in container.env),
             resources=_resources(container, task),
             timeout_seconds=self._timeout(label, task),
@@ -88,6 +98,12 @@ class Executors:
                 fix="give a whole number of seconds",
             )
         return int(text) or None
+
+
+def _check_certain(pieces: tuple[Piece, ...], uncertain: Collection[str], task: str) -> None:
+    used = {part.name for piece in pieces for part in piece if isinstance(part, InputRef)}
+    if found := sorted(used & set(uncertain)):
+        raise uncertain_input(task, found[0])
 
 
 def read_retry(spec: TaskSpec, *, task: str) -> Retry | None:

@@ -104,7 +104,8 @@ class Flattener:
         arguments = scope.arguments(spec, inputs, task=name)
         types = {key: value.type for key, value in inputs.items()}
         present = _present(component, inputs, arguments, task=flat)
-        running = self.executors.read(component, present=present, task=name)
+        uncertain = {key for key, value in arguments.items() if scope.may_be_absent(value)}
+        running = self.executors.read(component, present=present, uncertain=uncertain, task=name)
         task = Task(
             name=flat,
             component=spec.component_ref.name.removeprefix("comp-"),

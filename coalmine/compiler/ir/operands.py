@@ -48,6 +48,10 @@ class Operands:
                 f"the condition {self.text}, which compares {one} with {other}",
                 fix="compare values of one type",
             )
+        if kinds & {ParameterType.LIST, ParameterType.STRUCT}:
+            raise unsupported(
+                self.task, f"the condition {self.text}, which compares lists or dicts"
+            )
         kind = ParameterType.DOUBLE if kinds == NUMBERS else kinds.pop()
         # What is not less than a NaN is not greater or equal either.
         keep = raw.negated and kind is ParameterType.DOUBLE and raw.operator.orders

@@ -14,7 +14,7 @@ from coalmine.compiler.ir.flatten import Flattener
 from coalmine.compiler.ir.lines import find_line
 from coalmine.compiler.ir.models import Dag, Pipeline, Platform
 from coalmine.compiler.ir.refuse import PlacedError, check, unsupported
-from coalmine.compiler.ir.scope import Scope
+from coalmine.compiler.ir.scope import Member, Scope
 from coalmine.compiler.ir.values import parameter
 from coalmine.compiler.order import sort_tasks
 
@@ -68,10 +68,11 @@ def _read(documents: list[dict[str, Any]]) -> Graph:
     )
     _check_labels(executors)
     parameters = tuple(
-        _pipeline_parameter(parameter(name, spec, task=""), optional=spec.is_optional)
+        parameter(name, spec, task="")
         for name, spec in pipeline.root.input_definitions.parameters.items()
     )
-    tasks, exit_task = _tasks(pipeline, executors, parameters)
+    group, exit_task = _tasks(pipeline, executors, parameters)
+    tasks = group.tasks
     _check_names(pipeline.pipeline_info.name, (*tasks, *([exit_task] if exit_task else [])))
     return Graph(
         name=pipeline.pipeline_info.name,
@@ -79,31 +80,31 @@ def _read(documents: list[dict[str, Any]]) -> Graph:
         parameters=parameters,
         tasks=sort_tasks(tasks),
         exit_task=exit_task,
+        outputs=tuple(group.outputs.items()),
     )
 
 
 def _tasks(
     pipeline: Pipeline, executors: Executors, parameters: tuple[Parameter, ...]
-) -> tuple[tuple[Task, ...], Task | None]:
+) -> tuple[Member, Task | None]:
     dag = pipeline.root.dag
     if dag is None or not dag.tasks:
         raise InputError("the pipeline has no tasks", fix="compile a pipeline with tasks in it")
-    if pipeline.root.output_definitions.parameters or dag.outputs.parameters:
-        raise unsupported("", "outputs of the whole pipeline", fix="remove its return value")
     scope = Scope(
         prefix="",
         inputs={item.name: ParameterRef(item.name) for item in parameters},
         types={item.name: item.type for item in parameters},
+        optional=frozenset(item.name for item in parameters if item.optional),
     )
     flattener = Flattener(pipeline.components, executors)
     name = _exit_name(dag)
     if name is None:
-        return flattener.group(dag, scope).tasks, None
+        return flattener.group(dag, scope), None
     handled = dag.model_copy(
         update={"tasks": {key: spec for key, spec in dag.tasks.items() if key != name}}
     )
-    tasks = flattener.group(handled, scope).tasks
-    return tasks, _exit_task(flattener, dag, name, scope)
+    group = flattener.group(handled, scope)
+    return group, _exit_task(flattener, dag, name, scope)
 
 
 def _exit_name(dag: Dag) -> str | None:
@@ -134,21 +135,11 @@ def _exit_task(flattener: Flattener, dag: Dag, name: str, scope: Scope) -> Task:
     )
     if component.dag is None or plain.trigger_policy.condition:
         raise unsupported(name, "ignore_upstream_failure or a condition on the exit task")
-    alone = Scope(prefix="", inputs=scope.inputs, types=scope.types)
+    alone = Scope(prefix="", inputs=scope.inputs, types=scope.types, optional=scope.optional)
     tasks = flattener.entry(name, plain, alone).tasks
     if flattener.component(spec, task=name).dag is not None:
         raise unsupported(name, "a group as an exit task", fix="use one container component")
     return tasks[0]
-
-
-def _pipeline_parameter(item: Parameter, *, optional: bool) -> Parameter:
-    if optional and item.default is None:
-        raise unsupported(
-            "",
-            f"the parameter {item.name!r}, which is optional and has no default",
-            fix="give it a default, for example an empty string",
-        )
-    return item
 
 
 def _check_schema(document: dict[str, Any]) -> None:

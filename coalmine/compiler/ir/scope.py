@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from coalmine._base.errors import InputError
 from coalmine.compiler.graph import (
     Condition,
     Constant,
     Parameter,
+    ParameterRef,
     ParameterType,
     Task,
     TaskOutputRef,
@@ -47,6 +48,7 @@ class Scope:
         types: The type of each of the group's inputs.
         when: Conditions that guard all of its tasks.
         after: Tasks that all of its tasks wait for.
+        optional: Parameters of the pipeline that may be left without a value.
         members: Its entries that are flat already, by their name within the group.
     """
 
@@ -55,6 +57,7 @@ class Scope:
     types: Mapping[str, ParameterType]
     when: tuple[Condition, ...] = ()
     after: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()
     members: dict[str, Member] = field(default_factory=dict)
 
     def arguments(
@@ -69,6 +72,8 @@ class Scope:
         for name, parameter in parameters.items():
             given = spec.inputs.parameters.get(name)
             value = self._resolve(given, parameter, task) if given else None
+            if isinstance(value, ParameterRef) and value.otherwise is None:
+                value = self._or_default(value, parameter)
             if value is not None:
                 found[name] = value
         if unknown := sorted(set(spec.inputs.parameters) - set(parameters)):
@@ -112,6 +117,17 @@ class Scope:
             selector = given.task_output_parameter
             return self.output(selector.producer_task, selector.output_parameter_key, task=task)
         return self._own_input(given.component_input_parameter or "", task)
+
+    def may_be_absent(self, value: Value) -> bool:
+        """Tell whether nobody knows before the run starts if there is such a value."""
+        if not isinstance(value, ParameterRef):
+            return False
+        return value.name in self.optional and value.otherwise is None
+
+    def _or_default(self, value: ParameterRef, parameter: Parameter) -> ParameterRef:
+        """Let an input take its default if the parameter behind it was left without a value."""
+        optional = value.name in self.optional
+        return replace(value, otherwise=parameter.default) if optional else value
 
     def _own_input(self, name: str, task: str) -> Value | None:
         if name not in self.types:

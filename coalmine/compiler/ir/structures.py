@@ -13,10 +13,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from coalmine._base.errors import InputError
+from coalmine.compiler.ir.refuse import unsupported
 
-__all__ = ["Structures"]
+__all__ = ["Structures", "uncertain_input"]
 
 OPENINGS = ('{"Concat": ', '{"IfPresent": ')
+
+
+def uncertain_input(task: str, name: str) -> InputError:
+    """Make the error for a command line that depends on whether a parameter is given."""
+    return unsupported(
+        task,
+        f"the input {name!r} in its command line, which has no value if the pipeline's optional "
+        "parameter behind it is left out",
+        fix="give the parameter a default in the pipeline, or the input one in the component",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +38,13 @@ class Structures:
         inputs: The names of the component's inputs.
         present: Those that have a value here, their default included.
         task: Whose arguments they are, for errors.
+        uncertain: Those of which only the run's parameters tell whether they have a value.
     """
 
     inputs: Collection[str]
     present: Collection[str]
     task: str
+    uncertain: Collection[str] = ()
 
     def resolve(self, texts: list[str]) -> list[str]:
         """Give the arguments that are left, with nothing in them but plain placeholders.
@@ -79,6 +92,8 @@ class Structures:
                 "component does not have",
                 fix=f"use one of: {', '.join(sorted(self.inputs)) or 'it has none'}",
             )
+        if name in self.uncertain:
+            raise uncertain_input(self.task, name)
         return name in self.present
 
     def _malformed(self, text: str, why: str) -> InputError:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 
 from coalmine._base.errors import InputError
 from coalmine.compiler.graph import Parameter, ParameterType
 from coalmine.compiler.ir.models import ParameterSpec
 from coalmine.compiler.ir.refuse import unsupported
+from coalmine.compiler.jsontext import is_json, json_text, number_text
 
 __all__ = ["parameter", "parameter_type", "seconds", "to_text"]
 
@@ -21,18 +21,20 @@ def parameter(name: str, spec: ParameterSpec, *, task: str) -> Parameter:
     default = None
     if spec.has_default:
         default = to_text(spec.default_value, kind, what=f"the default of {name!r}", task=task)
-    return Parameter(name=name, type=kind, default=default, description=spec.description)
+    return Parameter(
+        name, kind, default, spec.description, optional=spec.is_optional and not spec.has_default
+    )
 
 
 def parameter_type(name: str, spec: ParameterSpec, *, task: str) -> ParameterType:
-    """Read a parameter's type; lists, structs and task states are no flat strings."""
+    """Read a parameter's type."""
     try:
         return ParameterType(spec.parameter_type)
     except ValueError:
         raise unsupported(
             task,
             f"the parameter {name!r} of type {spec.parameter_type}",
-            fix="use str, int, float or bool",
+            fix="use str, int, float, bool, list or dict",
         ) from None
 
 
@@ -40,7 +42,7 @@ def to_text(value: object, kind: ParameterType | None, *, what: str, task: str) 
     """Write a value as the string a container gets.
 
     Whole numbers have no point, other numbers are written out without an exponent, booleans are
-    ``true`` and ``false``; text is left as it is, to the byte.
+    ``true`` and ``false``, lists and dicts are JSON; text is left as it is, to the byte.
 
     Args:
         value: As YAML gave it.
@@ -49,7 +51,7 @@ def to_text(value: object, kind: ParameterType | None, *, what: str, task: str) 
         task: Whose it is, for the error.
 
     Raises:
-        InputError: The value does not fit its type, or is a list or a struct.
+        InputError: The value does not fit its type.
     """
     text = _text(value)
     if text is None or (kind is not None and not _fits(value, kind)):
@@ -80,14 +82,11 @@ def _text(value: object) -> str | None:
         case int():
             return str(value)
         case float() if value - value == 0:
-            return _plain(value)
+            return number_text(value)
+        case list() | dict() if is_json(value):
+            return json_text(value)
         case _:
             return None
-
-
-def _plain(value: float) -> str:
-    text = format(Decimal(repr(value)), "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _fits(value: object, kind: ParameterType) -> bool:
@@ -100,6 +99,10 @@ def _fits(value: object, kind: ParameterType) -> bool:
             return _is_number(value) and float(value) == int(value)  # type: ignore[call-overload,arg-type]
         case ParameterType.DOUBLE:
             return _is_number(value)
+        case ParameterType.LIST:
+            return isinstance(value, list)
+        case ParameterType.STRUCT:
+            return isinstance(value, dict)
 
 
 def _is_number(value: object) -> bool:

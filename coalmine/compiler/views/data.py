@@ -28,6 +28,7 @@ def to_json(graph: Graph) -> str:
         "description": graph.description,
         "parameters": [_parameter(item) for item in graph.parameters],
         "tasks": [_task(task) for task in graph.tasks],
+        "outputs": {name: _value(value) for name, value in graph.outputs},
         "exitTask": _task(graph.exit_task) if graph.exit_task else None,
         "edges": [_edge(edge) for edge in edges(graph)],
     }

@@ -94,9 +94,12 @@ class Journal:
             )
         )
 
-    def run_is(self, state: RunState, message: str = "") -> None:
+    def run_is(
+        self, state: RunState, message: str = "", outputs: Mapping[str, str] | None = None
+    ) -> None:
         """Note where the run is."""
-        self._turn(replace(self._page, run=replace(self._page.run, state=state, message=message)))
+        run = replace(self._page.run, state=state, message=message, outputs=outputs or {})
+        self._turn(replace(self._page, run=run))
 
     def _put(self, changed: TaskStatus) -> None:
         tasks = tuple(
@@ -147,6 +150,7 @@ def page_to_json(page: Page) -> dict[str, Any]:
         "run_id": run.run_id,
         "state": run.state.value,
         "message": run.message,
+        "outputs": dict(run.outputs),
         "failures": dict(page.failures),
         "tasks": [_task_to_json(task) for task in run.tasks],
     }
@@ -159,6 +163,7 @@ def page_from_json(content: Mapping[str, Any]) -> Page:
         state=RunState(content["state"]),
         tasks=tuple(_task_from_json(task) for task in content["tasks"]),
         message=content["message"],
+        outputs=content["outputs"],
     )
     return Page(run, content["failures"])
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.compare import holds, read
+from coalmine.compiler.compare import holds, normal
 from coalmine.compiler.graph import (
     Condition,
     Constant,
@@ -19,7 +19,7 @@ from coalmine.compiler.graph import (
 )
 from coalmine.engines.protocol import RunState, TaskState
 
-__all__ = ["Ended", "Move", "arguments_of", "next_move", "parameters_of", "run_state"]
+__all__ = ["Ended", "Move", "arguments_of", "next_move", "outputs_of", "parameters_of", "run_state"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,10 @@ def _value(value: Value, parameters: Mapping[str, str], ended: Mapping[str, Ende
     if isinstance(value, Constant):
         return value.value
     if isinstance(value, ParameterRef):
-        return parameters[value.name]
+        found = parameters.get(value.name, value.otherwise)
+        if found is None:
+            raise InputError("has no value in this run", field=value.name, fix="give one")
+        return found
     task = ended.get(value.task)
     if task is None or value.output not in task.outputs:
         raise InputError(f"the output {value.output} of task {value.task} was never written")
@@ -136,12 +139,39 @@ def arguments_of(
     Raises:
         InputError: An input has neither a value nor a default.
     """
-    given = {name: _value(value, parameters, ended) for name, value in task.arguments}
+    given = {
+        name: _value(value, parameters, ended)
+        for name, value in task.arguments
+        if not _is_absent(value, parameters)
+    }
     return _with_defaults(task.inputs, given, f"task {task.name}")
+
+
+def outputs_of(
+    graph: Graph, parameters: Mapping[str, str], ended: Mapping[str, Ended]
+) -> dict[str, str]:
+    """Give what the pipeline as a whole gives: those of its outputs whose task has succeeded."""
+    return {
+        name: _value(value, parameters, ended)
+        for name, value in graph.outputs
+        if not isinstance(value, TaskOutputRef) or value.output in _outputs(ended, value.task)
+    }
+
+
+def _outputs(ended: Mapping[str, Ended], task: str) -> Mapping[str, str]:
+    return ended[task].outputs if task in ended else {}
+
+
+def _is_absent(value: Value, parameters: Mapping[str, str]) -> bool:
+    if not isinstance(value, ParameterRef):
+        return False
+    return value.name not in parameters and value.otherwise is None
 
 
 def parameters_of(graph: Graph, given: Mapping[str, str]) -> dict[str, str]:
     """Give every pipeline parameter its value, and refuse what the pipeline does not take.
+
+    An optional one without a value is left out.
 
     Raises:
         InputError: A parameter is unknown, missing, or no value of its type.
@@ -155,9 +185,7 @@ def parameters_of(graph: Graph, given: Mapping[str, str]) -> dict[str, str]:
             fix=f"it takes: {', '.join(known)}",
         )
     values = _with_defaults(graph.parameters, given, f"the pipeline {graph.name}")
-    for name, value in values.items():
-        _check_type(known[name], value)
-    return values
+    return {name: _typed(known[name], value) for name, value in values.items()}
 
 
 def _with_defaults(
@@ -166,15 +194,17 @@ def _with_defaults(
     values: dict[str, str] = {}
     for parameter in declared:
         value = given.get(parameter.name, parameter.default)
+        if value is None and parameter.optional:
+            continue
         if value is None:
             raise InputError(f"{owner} needs a value", field=parameter.name, fix="give one")
         values[parameter.name] = value
     return values
 
 
-def _check_type(parameter: Parameter, value: str) -> None:
+def _typed(parameter: Parameter, value: str) -> str:
     try:
-        read(value, parameter.type)
+        return normal(value, parameter.type)
     except InputError as error:
         raise InputError(error.message, field=parameter.name, fix=error.fix) from None
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coalmine._base.errors import CoalmineError, InputError
-from coalmine.compiler.compare import read
+from coalmine.compiler.compare import normal
 from coalmine.compiler.graph import Graph, Retry, Task
 from coalmine.engines.local.command import HostCommand, command_line
 from coalmine.engines.local.journal import Journal
-from coalmine.engines.local.plan import Ended, arguments_of, next_move, run_state
+from coalmine.engines.local.plan import Ended, arguments_of, next_move, outputs_of, run_state
 from coalmine.engines.local.process import (
     Exit,
     Interrupted,
@@ -85,7 +85,8 @@ def carry_through(run: Run, durably: Durably) -> None:
             ended[task.name] = durably(task.name, lambda: run_task(run, task, dict(ended)))
         _note(run, task.name, ended[task.name])
     state = RunState.FAILED if broke else run_state(ended.values())
-    run.journal.run_is(state, broke or _why(state, ended))
+    outputs = outputs_of(run.graph, run.parameters, ended)
+    run.journal.run_is(state, broke or _why(state, ended), outputs)
 
 
 def _carry_tasks(run: Run, durably: Durably, ended: dict[str, Ended]) -> None:
@@ -211,8 +212,7 @@ def _collect(task: Task, outputs: Mapping[str, Path]) -> Ended:
     for output in task.outputs:
         name, path = output.name, outputs[output.name]
         try:
-            values[name] = path.read_bytes().decode("utf-8")
-            read(values[name], output.type)
+            values[name] = normal(path.read_bytes().decode("utf-8"), output.type)
         except InputError as error:
             return Ended(TaskState.FAILED, message=f"its output {name}: {error.message}")
         except FileNotFoundError:
