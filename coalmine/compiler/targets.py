@@ -8,11 +8,14 @@ from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from coalmine._base.errors import InputError
-from coalmine.compiler import argo, tekton
-from coalmine.compiler.graph import Graph
 from coalmine.compiler.source import compile_source
+
+if TYPE_CHECKING:
+    from coalmine.compiler.graph import Graph
+    from coalmine.compiler.manifest import Manifest
 
 __all__ = ["Compiled", "Target", "compile_pipeline", "compile_targets", "read_pipeline"]
 
@@ -36,9 +39,6 @@ class Compiled:
 
     text: str
     notes: tuple[str, ...] = ()
-
-
-LOWER = {Target.TEKTON: tekton.lower, Target.ARGO: argo.lower}
 
 
 def compile_pipeline(path: Path, target: Target, *, pipeline: str = "") -> Compiled:
@@ -69,7 +69,9 @@ def compile_targets(
     elif path.suffix != ".py":
         _check_compiled(text, path)
     return {
-        target: _lowered(graph, target, path) if graph and target in LOWER else Compiled(text)
+        target: _lowered(graph, target, path)
+        if graph and target is not Target.KFP
+        else Compiled(text)
         for target in targets
     }
 
@@ -80,13 +82,22 @@ def read_pipeline(path: Path, *, pipeline: str = "") -> Graph:
 
 
 def _read(text: str, path: Path) -> Graph:
-    reader = _import_reader()
-    graph: Graph = reader.read_graph_text(text, source=str(path))
+    graph: Graph = _import_reader().read_graph_text(text, source=str(path))
     return graph
 
 
+def _import_all() -> None:
+    """Import what reads IR and lowers it: it is heavy, and a source gives the time to do it in."""
+    _import_reader()
+    for target in (Target.TEKTON, Target.ARGO):
+        _import_target(target)
+
+
+def _import_target(target: Target) -> ModuleType:
+    return import_module(f"coalmine.compiler.{target}")
+
+
 def _import_reader() -> ModuleType:
-    """Import what reads IR: it is heavy, and a source gives the time to do it in."""
     return import_module("coalmine.compiler.ir")
 
 
@@ -96,7 +107,7 @@ def _ir(path: Path, pipeline: str) -> str:
             "does not exist", field=str(path), fix="give a .py file or a compiled .yaml"
         )
     if path.suffix == ".py":
-        return compile_source(path, pipeline=pipeline, meanwhile=_import_reader)
+        return compile_source(path, pipeline=pipeline, meanwhile=_import_all)
     if path.suffix not in {".yaml", ".yml", ".json"}:
         raise InputError(
             "is neither a pipeline source nor a compiled pipeline",
@@ -126,7 +137,7 @@ def _check_compiled(text: str, path: Path) -> None:
 
 def _lowered(graph: Graph, target: Target, path: Path) -> Compiled:
     try:
-        manifest = LOWER[target](graph)
+        manifest: Manifest = _import_target(target).lower(graph)
     except InputError as error:
         raise InputError(error.message, field=str(path), fix=error.fix) from None
     header = (f"Made by: coalmine compile {_shown(path)} --target {target}", "Do not edit.")
