@@ -6,6 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from coalmine.gate.baseline import Baseline, Direction, baseline_query
 from coalmine.gate.comparison import (
     Comparison,
     SlowerThan,
@@ -14,6 +15,7 @@ from coalmine.gate.comparison import (
     latency_query,
 )
 from coalmine.gate.fields import (
+    Confidence,
     Count,
     Counter,
     Name,
@@ -32,7 +34,7 @@ from coalmine.gate.presets import BUCKETS, COUNTERS, PRESETS
 
 __all__ = ["CheckFields"]
 
-THRESHOLD_ONLY = ("min", "max", "fail_after", "no_data", "over")
+BOUNDS_ONLY = ("min", "max", "fail_after", "no_data")
 
 
 class FailAfterFields(Part):
@@ -129,10 +131,37 @@ class CompareFields(Part):
         )
 
 
+class BaselineFields(Part):
+    """The canary's values against stable's over the window, as Kayenta's judge compares them."""
+
+    query: Counter
+    """PromQL that gives one series of "${revision}"."""
+    direction: Direction
+    """Which difference is bad."""
+    tolerance: Slower = 0.25
+    """How much of the estimated shift its whole confidence interval has to exceed."""
+    confidence: Confidence = 0.98
+    """The confidence of that interval."""
+    allowed_increase: Annotated[float, Field(strict=True, ge=1, allow_inf_nan=False)] = 1.0
+    """How many times stable's mean the canary's may be."""
+    allowed_decrease: Annotated[float, Field(strict=True, gt=0, le=1)] = 1.0
+    """The same downwards: 0.9 allows a tenth less."""
+
+    def made(self) -> Baseline:
+        """Give what it says."""
+        return Baseline(
+            direction=self.direction,
+            tolerance=self.tolerance,
+            confidence=self.confidence,
+            allowed_increase=self.allowed_increase,
+            allowed_decrease=self.allowed_decrease,
+        )
+
+
 class CheckFields(Part):
     """One thing that is measured, and what of it is good."""
 
-    model_config = one_of("preset", "query", "compare")
+    model_config = one_of("preset", "query", "compare", "baseline")
 
     name: Name
     """Unique in the policy."""
@@ -141,7 +170,9 @@ class CheckFields(Part):
     query: Query | None = None
     """PromQL that gives an instant vector or a scalar; every series is judged."""
     compare: CompareFields | None = None
-    """A comparison with stable."""
+    """A comparison with stable by what was answered."""
+    baseline: BaselineFields | None = None
+    """A comparison with stable by values over time."""
     min: Number | None = None
     """The smallest value that is good."""
     max: Number | None = None
@@ -157,29 +188,50 @@ class CheckFields(Part):
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        given = [self.preset, self.query, self.compare]
+        given = [self.preset, self.query, self.compare, self.baseline]
         if sum(one is not None for one in given) != 1:
-            raise ValueError("a check has either a preset or a query or compare; give one of them")
+            raise ValueError(
+                "a check has either a preset or a query or compare or baseline; give one of them"
+            )
+        if self.over is not None and self.over <= 0:
+            raise ValueError("over must be longer than nothing")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
         if self.compare is not None:
-            return self._is_comparison()
+            return self._takes_no("compare", *BOUNDS_ONLY, "over")
+        if self.baseline is not None:
+            return self._is_baseline(self.baseline.query)
+        return self._has_bounds()
+
+    def _is_baseline(self, query: str) -> Self:
+        if self.over is None and "${window}" in query:
+            raise ValueError(
+                "a baseline whose query has ${window} needs over; "
+                "a short one, for samples that overlap tell nothing new"
+            )
+        return self._takes_no("baseline", *BOUNDS_ONLY)
+
+    def _takes_no(self, kind: str, *names: str) -> Self:
+        strange = [name for name in names if getattr(self, name) is not None]
+        if strange:
+            raise ValueError(f"a check with {kind} takes no {strange[0]}; remove it")
+        return self
+
+    def _has_bounds(self) -> Self:
         if self.preset is not None and self.preset not in PRESETS:
             raise ValueError(f"{self.preset!r} is no preset; known are {', '.join(PRESETS)}")
         if self.min is None and self.max is None:
             raise ValueError("a check without a threshold judges nothing; give min, max or both")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError("min is above max, so no value could be good")
-        if self.over is not None and self.over <= 0:
-            raise ValueError("over must be longer than nothing")
-        return self
-
-    def _is_comparison(self) -> Self:
-        strange = [name for name in THRESHOLD_ONLY if getattr(self, name) is not None]
-        if strange:
-            raise ValueError(f"a check with compare takes no {strange[0]}; remove it")
         return self
 
     def made(self, no_data: NoData, window: float) -> Check:
         """Give what it says; ``no_data`` and ``window`` are those of the policy."""
+        if self.baseline is not None:
+            return self._ranked(self.baseline, window)
         return self._compared(window) if self.compare else self._held(no_data, window)
 
     def _compared(self, window: float) -> Check:
@@ -195,6 +247,19 @@ class CheckFields(Part):
             preset=self.compare.preset or "",
             unit="ratio",
             compare=self.compare.made(),
+            advisory=self.advisory,
+        )
+
+    def _ranked(self, baseline: BaselineFields, window: float) -> Check:
+        return Check(
+            name=self.name,
+            query=baseline_query(baseline.query),
+            minimum=None,
+            maximum=None,
+            fail_after=FailAfter(),
+            no_data=NoData.WAIT,
+            over=self.over or window,
+            baseline=baseline.made(),
             advisory=self.advisory,
         )
 

@@ -42,6 +42,7 @@ def _check_lines(check: Mapping[str, Any]) -> Iterator[str]:
     if result and result.get("compared"):
         yield from _compared_lines(result["compared"], result["last"])
     elif result:
+        yield from _ranked_lines(result.get("ranked"))
         yield f"  last   {value_text(result['last'], unit)}"
         yield f"  worst  {value_text(result['worst'], unit)}"
     if result:
@@ -50,6 +51,12 @@ def _check_lines(check: Mapping[str, Any]) -> Iterator[str]:
     yield f"  series {len(check.get('counters', check['series']))}"
     for line in str(check["query"]).splitlines():
         yield f"  query  {line}"
+
+
+def _ranked_lines(ranked: Mapping[str, Any] | None) -> Iterator[str]:
+    if ranked:
+        shift, lower, upper = (f"{ranked[key]:.4g}" for key in ("shift", "lower", "upper"))
+        yield f"  shift  {shift}, between {lower} and {upper}"
 
 
 def _compared_lines(compared: Mapping[str, Any], difference: float | None) -> Iterator[str]:

@@ -11,6 +11,7 @@ from coalmine.gate.duration import parse_duration
 from coalmine.gate.template import check_template
 
 __all__ = [
+    "Confidence",
     "Count",
     "Counter",
     "Name",
@@ -84,6 +85,7 @@ Share = Annotated[float, Field(strict=True, ge=0, lt=1)]
 Quantile = Annotated[float, Field(strict=True, gt=0, lt=1)]
 Slower = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(strict=True, gt=0, le=0.5)]
+Confidence = Annotated[float, Field(strict=True, ge=0.5, lt=1)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 
 

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from coalmine.gate.baseline_tally import tally_baseline
 from coalmine.gate.compare import compare_check
 from coalmine.gate.evidence import EPSILON, Evidence, Grid, grid_of, requests_by_point
 from coalmine.gate.model import Check, OnInconclusive, Policy
@@ -86,7 +87,8 @@ def judge(policy: Policy, evidence: Evidence, now: float) -> Decision:
     grid = grid_of(policy, evidence.since, now)
     requests = requests_by_point(evidence.requests, grid)
     tallies = tuple(
-        _tally(check, evidence.checks.get(check.name, ()), grid) for check in policy.checks
+        _tally(check, evidence.checks.get(check.name, ()), grid, policy.coverage)
+        for check in policy.checks
     )
     deciding = tuple(tally for tally in tallies if not tally.check.advisory)
     verdict, reason = _verdict(policy, grid, requests, deciding, now)
@@ -103,10 +105,12 @@ def unavailable(policy: Policy, since: float, now: float, cause: str) -> Decisio
     return Decision(verdict, f"the metrics could not be read: {cause}", 0.0, ())
 
 
-def _tally(check: Check, series: tuple[Series, ...], grid: Grid) -> AnyTally:
-    if check.compare is None:
-        return tally_check(check, series, grid)
-    return compare_check(check, check.compare, series, grid)
+def _tally(check: Check, series: tuple[Series, ...], grid: Grid, coverage: float) -> AnyTally:
+    if check.baseline is not None:
+        return tally_baseline(check, check.baseline, series, grid, coverage)
+    if check.compare is not None:
+        return compare_check(check, check.compare, series, grid)
+    return tally_check(check, series, grid)
 
 
 def _verdict(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from coalmine.gate.baseline import Baseline
 from coalmine.gate.comparison import Comparison
 from coalmine.gate.presets import REQUESTS
 
@@ -59,6 +60,7 @@ class Check:
         preset: Name of the preset the query is from; empty where it was written out.
         unit: For people: ``ratio``, ``ms``, ``count`` or empty.
         compare: What is compared with stable; None where values are held against bounds.
+        baseline: How values are held against stable's; None where they are not.
         advisory: Whether it is only told, and decides nothing.
     """
 
@@ -72,6 +74,7 @@ class Check:
     preset: str = ""
     unit: str = ""
     compare: Comparison | None = None
+    baseline: Baseline | None = None
     advisory: bool = False
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from coalmine.gate.baseline_reasons import baseline_text, missing_text, ranked_text
+from coalmine.gate.baseline_tally import BaselineTally
 from coalmine.gate.compare import CompareTally
 from coalmine.gate.compare_reasons import (
     bad_comparison,
@@ -25,7 +27,7 @@ __all__ = [
     "value_text",
 ]
 
-AnyTally = Tally | CompareTally
+AnyTally = Tally | CompareTally | BaselineTally
 """How a check stands: one against bounds, or one against stable."""
 
 UNITS = {"ms": " ms"}
@@ -45,6 +47,8 @@ def bounds_text(check: Check) -> str:
     """Say what is good: ``at most 5 %``, ``at least 3``, or both."""
     if check.compare is not None:
         return margin_text(check.compare)
+    if check.baseline is not None:
+        return baseline_text(check.baseline)
     parts = []
     if check.minimum is not None:
         parts.append(f"at least {value_text(check.minimum, check.unit)}")
@@ -88,6 +92,8 @@ def _failure(tally: AnyTally) -> str:
     if isinstance(tally, CompareTally):
         seen = seen_text(tally, tally.failed_at or 0, whole=True)
         return f"was {seen} ({margin_text(tally.comparison)} is good)"
+    if isinstance(tally, BaselineTally):
+        return f"was {_ranked(tally)} ({baseline_text(tally.baseline)} is good)"
     seen_readings = tally.readings[: (tally.failed_at or 0) - tally.grid.first + 1]
     total = sum(reading.fails for reading in seen_readings)
     limit = tally.check.fail_after.consecutive
@@ -100,6 +106,8 @@ def _failure(tally: AnyTally) -> str:
 def _good(tally: AnyTally, point: int, *, whole: bool) -> str:
     if isinstance(tally, CompareTally):
         return f"{tally.check.name} {seen_text(tally, point, whole=whole)}"
+    if isinstance(tally, BaselineTally):
+        return f"{tally.check.name} {_ranked(tally)}"
     return f"{tally.check.name} at worst {value_text(tally.worst, tally.check.unit)}"
 
 
@@ -107,7 +115,14 @@ def _missing(policy: Policy, tally: AnyTally, open_window: bool) -> str:
     if isinstance(tally, CompareTally):
         told = "" if open_window else unsettled_text(tally, policy.coverage - EPSILON)
         return bad_comparison(tally) or told
+    if isinstance(tally, BaselineTally):
+        return missing_text(tally, policy.coverage - EPSILON, open_window=open_window)
     return _bad_now(tally) or _missing_samples(policy, tally, open_window)
+
+
+def _ranked(tally: BaselineTally) -> str:
+    found = tally.found()
+    return ranked_text(found) if found else "not compared"
 
 
 def _fault(tally: Tally, seen: Sequence[Reading]) -> str:

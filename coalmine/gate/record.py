@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from coalmine._base.files import write_atomic
+from coalmine.gate.baseline_tally import side_of
 from coalmine.gate.counters import ratio_series
 from coalmine.gate.evidence import Grid, grid_of
 from coalmine.gate.model import Check
@@ -93,6 +94,9 @@ def _result(results: Any, name: str) -> dict[str, Any] | None:  # noqa: ANN401 -
 def _measured(check: Check, series: Sequence[Series], grid: Grid) -> dict[str, Any]:
     """Give the samples; of a comparison also the ratios that they add up to."""
     samples = [_series(one) for one in series]
+    if check.baseline is not None:
+        sided = [replace(one, labels=(("side", side_of(one)),)) for one in series]
+        return {"series": [_series(one) for one in sided]}
     if check.compare is None:
         return {"series": samples}
     return {

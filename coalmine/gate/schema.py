@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from coalmine.gate.baseline import LEAST_POINTS
 from coalmine.gate.checkfields import CheckFields
 from coalmine.gate.duration import format_duration
 from coalmine.gate.fields import Count, Name, Part, Query, Seconds, one_of
@@ -98,6 +99,15 @@ class SpecFields(Part):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"two checks are named {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _baselines_have_points(self) -> Self:
+        short = [check.name for check in self.checks if check.baseline]
+        if short and self.window / self.step < LEAST_POINTS:
+            raise ValueError(
+                f"the baseline {short[0]} needs a window of at least {LEAST_POINTS} steps"
+            )
         return self
 
     @model_validator(mode="after")

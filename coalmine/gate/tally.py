@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import accumulate
 
+from coalmine.gate.baseline import Ranked
 from coalmine.gate.evidence import Grid, Reading, read_check, values_by_point
 from coalmine.gate.model import Check, FailAfter
 from coalmine.metrics.protocol import Series
@@ -70,7 +71,8 @@ class CheckResult:
         last: The newest value; None where there is none.
         worst: The value nearest to, or farthest beyond, a bound; None where there is none.
         failed_at: Unix seconds of the sample with which it failed for good, or None.
-        compared: What a comparison knows; None for a threshold and while nothing was measured.
+        compared: What a comparison knows; None for others and while nothing was measured.
+        ranked: What a baseline check found last; None for others and before that.
     """
 
     name: str
@@ -82,6 +84,7 @@ class CheckResult:
     worst: float | None
     failed_at: float | None
     compared: Compared | None = None
+    ranked: Ranked | None = None
 
 
 @dataclass(frozen=True, slots=True)
