@@ -102,6 +102,14 @@ def command(
     sys.exit(EXIT_CODES[decision.verdict])
 
 
+@command.command("schema")
+def schema_command() -> None:
+    """Print the JSON schema of a policy file, for editors."""
+    from coalmine.gate.schema import policy_schema  # noqa: PLC0415 - keeps `--help` quick
+
+    click.echo(json.dumps(policy_schema(), indent=2))
+
+
 @command.command("explain")
 @_canary_options
 @click.option("--since", help="When the canary got its share; RFC 3339.  [required]")

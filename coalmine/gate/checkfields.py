@@ -27,6 +27,7 @@ from coalmine.gate.fields import (
     Seconds,
     Share,
     Slower,
+    known,
     one_of,
 )
 from coalmine.gate.model import Check, FailAfter, NoData
@@ -55,7 +56,7 @@ class FailAfterFields(Part):
 class CompareFields(Part):
     """The canary against stable in the same time, by a sequential test."""
 
-    preset: Annotated[str, Field(examples=[*COUNTERS, *BUCKETS])] | None = None
+    preset: Annotated[str, known(*COUNTERS, *BUCKETS)] | None = None
     """Counters or buckets that need not be written."""
     bad: Counter | None = None
     """Counters of a revision's bad answers."""
@@ -165,7 +166,7 @@ class CheckFields(Part):
 
     name: Name
     """Unique in the policy."""
-    preset: Annotated[str, Field(examples=[*PRESETS])] | None = None
+    preset: Annotated[str, known(*PRESETS)] | None = None
     """A query that need not be written."""
     query: Query | None = None
     """PromQL that gives an instant vector or a scalar; every series is judged."""

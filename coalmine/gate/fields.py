@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic.fields import FieldInfo
 
 from coalmine.gate.duration import parse_duration
 from coalmine.gate.template import check_template
@@ -23,6 +24,7 @@ __all__ = [
     "Seconds",
     "Share",
     "Slower",
+    "known",
     "one_of",
 ]
 
@@ -87,6 +89,11 @@ Slower = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(strict=True, gt=0, le=0.5)]
 Confidence = Annotated[float, Field(strict=True, ge=0.5, lt=1)]
 Count = Annotated[int, Field(strict=True, ge=1)]
+
+
+def known(*words: str) -> FieldInfo:
+    """Name the words that a field takes, for editors; its model's validator tells them."""
+    return cast("FieldInfo", Field(json_schema_extra={"enum": list(words)}))
 
 
 def one_of(*fields: str) -> ConfigDict:

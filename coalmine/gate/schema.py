@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from coalmine.gate.baseline import LEAST_POINTS
 from coalmine.gate.checkfields import CheckFields
 from coalmine.gate.duration import format_duration
-from coalmine.gate.fields import Count, Name, Part, Query, Seconds, one_of
+from coalmine.gate.fields import Count, Name, Part, Query, Seconds, known, one_of
 from coalmine.gate.model import NoData, OnInconclusive, Policy
 from coalmine.gate.presets import REQUEST_COUNTERS
 
@@ -24,7 +24,7 @@ class RequestsFields(Part):
 
     model_config = one_of("preset", "query")
 
-    preset: Annotated[str, Field(examples=[*REQUEST_COUNTERS])] | None = None
+    preset: Annotated[str, known(*REQUEST_COUNTERS)] | None = None
     """A counter that need not be written."""
     query: Query | None = None
     """PromQL for the counter; several series are added up."""
@@ -50,7 +50,7 @@ class SpecFields(Part):
     """How long every check has to pass."""
     step: Seconds
     """The time between two samples; at least 1s."""
-    delay: Seconds = 0.0
+    delay: Annotated[Seconds, Field(json_schema_extra={"default": "0s"})] = 0.0
     """How long the canary warms up before its samples count."""
     timeout: Seconds
     """When to stop waiting for evidence, counted from the canary's start."""
