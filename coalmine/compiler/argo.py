@@ -12,14 +12,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.argo_when import compared_parameters, expression
+from coalmine.compiler.argo_value import ran, source, tag
+from coalmine.compiler.argo_when import compared_parameters, expression, quoted
 from coalmine.compiler.graph import (
     Constant,
     Graph,
     InputRef,
+    OneOf,
     OutputPath,
     Parameter,
-    ParameterRef,
     Piece,
     Retry,
     Task,
@@ -34,6 +35,8 @@ __all__ = ["lower"]
 
 TARGET = "argo"
 ENTRYPOINT = "pipeline"
+PASSED = ("Succeeded", "Skipped", "Omitted")
+ENDED = (*PASSED, "Failed", "Errored")
 
 
 def lower(graph: Graph) -> Manifest:
@@ -62,6 +65,7 @@ def lower(graph: Graph) -> Manifest:
     dag["dag"] = {
         # Without it Argo would start nothing more once any task has failed.
         "failFast": False,
+        **_target(graph.tasks),
         "tasks": [_dag_task(task, waits_for(task, above)) for task in graph.tasks],
     }
     spec["templates"] = [dag, *(_template(task) for task in graph.tasks)]
@@ -101,6 +105,8 @@ def _output(name: str, value: Value) -> dict[str, Any]:
     where = Place("", f"output {name!r}", TARGET)
     # A workflow may not ask for what a skipped task has not written, unless it says what instead.
     taken = {"parameter": _value(value, where), "default": ""}
+    if isinstance(value, OneOf):
+        taken = {"expression": source(value), "default": ""}
     return {"name": _name(name, where), "valueFrom": taken}
 
 
@@ -115,13 +121,36 @@ def _dag_task(task: Task, after: list[str]) -> dict[str, Any]:
             fix="rename the component",
         )
     written: dict[str, Any] = {"name": task.name, "template": task.name}
-    if after:
-        written["depends"] = " && ".join(f"{name}.Succeeded" for name in after)
-    if task.when:
-        written["when"] = expression(task.when, task.name)
+    if depends := _depends(task, after):
+        written["depends"] = " && ".join(depends)
+    if when := expression(task):
+        written["when"] = when
     if task.inputs:
         written["arguments"] = {"parameters": _arguments(task)}
     return written
+
+
+def _depends(task: Task, after: list[str]) -> list[str]:
+    """Say what must have become of each task before: all that is not listed forbids this one."""
+    forgiven = sorted(task.follows() - task.depends_on() - set(task.behind))
+    found = [f"{name}.Succeeded" for name in after]
+    found += [f"({' || '.join(f'{name}.{how}' for how in PASSED)})" for name in forgiven]
+    found += [f"({' || '.join(f'{name}.{how}' for how in ENDED)})" for name in sorted(task.behind)]
+    return found
+
+
+def _target(tasks: tuple[Task, ...]) -> dict[str, str]:
+    """Name the tasks that a run fails with, where Argo would forget some.
+
+    Argo takes the tasks that nobody waits for. One that goes on behind a failed task would make a
+    success of the run.
+    """
+    forgiven = {name for task in tasks for name in task.behind}
+    if not forgiven:
+        return {}
+    waited_for = {name for task in tasks for name in task.follows()}
+    names = [task.name for task in tasks if task.name in forgiven or task.name not in waited_for]
+    return {"target": " ".join(names)}
 
 
 def _arguments(task: Task) -> list[dict[str, str]]:
@@ -131,7 +160,11 @@ def _arguments(task: Task) -> list[dict[str, str]]:
     for item in task.inputs:
         where = Place(task.name, f"argument {item.name!r}", TARGET)
         value = given.get(item.name, Constant(item.default or ""))
-        found.append({"name": _name(item.name, where), "value": _value(value, where)})
+        text = _value(value, where)
+        if isinstance(value, TaskOutputRef) and value.task in task.behind:
+            default = quoted(item.default or "", where)
+            text = f"{{{{= {ran(value.task)} ? {source(value)} : {default} }}}}"
+        found.append({"name": _name(item.name, where), "value": text})
     return found
 
 
@@ -139,10 +172,8 @@ def _value(value: Value, where: Place) -> str:
     match value:
         case Constant(text):
             return pod_text(_plain(text, where))
-        case ParameterRef(name):
-            return f"{{{{workflow.parameters.{name}}}}}"
-        case TaskOutputRef(task, output):
-            return f"{{{{tasks.{task}.outputs.parameters.{output}}}}}"
+        case _:
+            return tag(value)
 
 
 def _template(task: Task) -> dict[str, Any]:

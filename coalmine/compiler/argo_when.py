@@ -9,21 +9,22 @@ from __future__ import annotations
 import re
 
 from coalmine._base.errors import InputError
+from coalmine.compiler.argo_value import ran, source
 from coalmine.compiler.compare import TRUE_TEXTS
 from coalmine.compiler.graph import (
     Comparison,
-    Condition,
     Constant,
     Graph,
+    OneOf,
     Operator,
     ParameterRef,
     ParameterType,
-    TaskOutputRef,
+    Task,
     Value,
 )
 from coalmine.compiler.manifest import Place
 
-__all__ = ["compared_parameters", "expression"]
+__all__ = ["compared_parameters", "expression", "quoted"]
 
 TARGET = "argo"
 COMPARABLE = re.compile(r"[^'\"\\\x00-\x1f\x7f]*")
@@ -52,14 +53,18 @@ def compared_parameters(graph: Graph) -> list[str]:
     return sorted(side.name for side in sides if isinstance(side, ParameterRef))
 
 
-def expression(conditions: tuple[Condition, ...], task: str) -> str:
-    """Write conditions that all have to be true as an expression.
+def expression(task: Task) -> str:
+    """Write what guards a task as one expression; empty where nothing does.
 
     Raises:
         InputError: A literal cannot be compared with safely.
     """
-    where = Place(task, "condition", TARGET)
-    return f"{{{{= {' && '.join(_comparison(item, where) for item in conditions)} }}}}"
+    where = Place(task.name, "condition", TARGET)
+    choices = dict.fromkeys(value for value in task.values() if isinstance(value, OneOf))
+    # A value of one of several tasks: one of them has run, or they were skipped altogether.
+    found = [f"({' || '.join(ran(item.task) for item in one.choices)})" for one in choices]
+    found += [_comparison(item, where) for item in task.when]
+    return f"{{{{= {' && '.join(found)} }}}}" if found else ""
 
 
 def _comparison(item: Comparison, where: Place) -> str:
@@ -73,39 +78,36 @@ def _comparison(item: Comparison, where: Place) -> str:
 def _operand(value: Value, kind: ParameterType, where: Place) -> str:
     if isinstance(value, Constant):
         return _literal(value.value, kind, where)
-    source = _source(value)
+    name = source(value)
     match kind:
         case ParameterType.STRING:
-            return source
+            return name
         case ParameterType.INTEGER:
-            return f"asInt({source})"
+            return f"asInt({name})"
         case ParameterType.DOUBLE:
-            return f"asFloat({source})"
+            return f"asFloat({name})"
         case ParameterType.BOOLEAN:
-            return f"({source} in [{TRUE_LIST}])"
+            return f"({name} in [{TRUE_LIST}])"
         case _:
-            return source
-
-
-def _source(value: ParameterRef | TaskOutputRef) -> str:
-    match value:
-        case ParameterRef(name):
-            return f"inputs.parameters['{name}']"
-        case TaskOutputRef(task, output):
-            return f"tasks['{task}'].outputs.parameters['{output}']"
+            return name
 
 
 def _literal(text: str, kind: ParameterType, where: Place) -> str:
     match kind:
         case ParameterType.STRING:
-            return _quoted(text, where)
+            return quoted(text, where)
         case ParameterType.DOUBLE if "." not in text:
             return f"{text}.0"
         case _:
             return text
 
 
-def _quoted(text: str, where: Place) -> str:
+def quoted(text: str, where: Place) -> str:
+    """Write a text within an expression.
+
+    Raises:
+        InputError: It holds what would end the text or the expression.
+    """
     if not COMPARABLE.fullmatch(text) or "{{" in text or "}}" in text:
         raise InputError(
             f"{where}: {text!r} cannot be compared with in Argo",

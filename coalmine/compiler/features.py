@@ -94,15 +94,47 @@ FEATURES = (
     Feature("conditions of an int, float or bool with a string"),
     Feature("`after`", "waits", "`runAfter`", "`depends` with `.Succeeded`"),
     Feature("sub-pipelines", *("flattened; names joined by a dash",) * 3),
-    Feature("waiting for a group of which a part is conditional"),
+    Feature(
+        "waiting for a group of which a part is conditional",
+        "waits; a skip is forgiven, a failure is not",
+        "`runAfter`",
+        "`depends` with `.Skipped`",
+    ),
     Feature(
         "`dsl.ExitHandler` around the whole pipeline", "runs last, always", "`finally`", "`onExit`"
     ),
-    Feature("`dsl.ExitHandler` around a part"),
-    Feature("`ignore_upstream_failure`"),
+    Feature(
+        "`dsl.ExitHandler` around a part; several",
+        "when the part has ended",
+        "`finally`: at the end of all",
+        "`depends` with `.Failed`",
+    ),
+    Feature(
+        "`ignore_upstream_failure` on a task that nobody waits for",
+        "when those before have ended",
+        "`finally`: at the end of all",
+        "`depends` with `.Failed`",
+    ),
+    Feature(
+        "`ignore_upstream_failure` with tasks behind it, or with values of what may have failed",
+        "a value that was not written is the default",
+        REFUSED,
+        "an expression asks for `status`",
+    ),
     Feature("final status (`dsl.PipelineTaskFinalStatus`)"),
     Feature("`dsl.ParallelFor`, `dsl.Collected`"),
-    Feature("`dsl.OneOf`"),
+    Feature(
+        "`dsl.OneOf`",
+        "of the branch that ran",
+        "a twin of the task for each branch",
+        "an expression asks for `status`",
+    ),
+    Feature(
+        "`dsl.OneOf` as an output of the whole pipeline",
+        "of the branch that ran",
+        REFUSED,
+        "`valueFrom.expression`",
+    ),
     Feature(
         "`set_retry`",
         "with the waits",

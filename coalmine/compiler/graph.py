@@ -5,8 +5,9 @@ wherever it goes. It is data only: frozen, hashable, without a word of any targe
 
 A task starts when every task it names (by an input, a condition or ``after``) has succeeded and
 every one of its conditions is true. It is skipped when a condition is false or when something it
-waits for was skipped or failed. The exit task, if there is one, runs once all others have ended,
-however they ended.
+waits for was skipped or failed. Two weaker ways of waiting are for the ends of groups: ``passed``
+forgives a skip, ``behind`` forgives everything. The exit task, if there is one, runs once all
+others have ended, however they ended.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ __all__ = [
     "Constant",
     "Graph",
     "InputRef",
+    "OneOf",
     "Operator",
     "OutputPath",
     "Parameter",
@@ -32,6 +34,8 @@ __all__ = [
     "Task",
     "TaskOutputRef",
     "Value",
+    "needed",
+    "references",
 ]
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -97,7 +101,30 @@ class TaskOutputRef:
     output: str
 
 
-Value = Constant | ParameterRef | TaskOutputRef
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """The value of the one task that ran, of several of which no two run in the same run."""
+
+    choices: tuple[TaskOutputRef, ...]
+
+
+Value = Constant | ParameterRef | TaskOutputRef | OneOf
+
+
+def references(value: Value) -> tuple[TaskOutputRef, ...]:
+    """Name every output that a value may be made of."""
+    match value:
+        case TaskOutputRef():
+            return (value,)
+        case OneOf(choices):
+            return choices
+        case _:
+            return ()
+
+
+def needed(value: Value) -> tuple[TaskOutputRef, ...]:
+    """Name the outputs without which there is no value; of a choice, no single one is needed."""
+    return () if isinstance(value, OneOf) else references(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +253,9 @@ class Task:
             value here and takes its default.
         outputs: The parameters it writes.
         after: Tasks that must have succeeded first although nothing of theirs is used.
+        passed: Tasks that must have ended first and must not have failed; they may be skipped.
+        behind: Tasks that must have ended first, however they ended. An argument that one of them
+            did not write is left to the input's default.
         when: All must be true.
         retry: None where it is tried once.
         timeout_seconds: For one try; None where there is no limit.
@@ -241,18 +271,28 @@ class Task:
     arguments: tuple[tuple[str, Value], ...] = ()
     outputs: tuple[Parameter, ...] = ()
     after: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
+    behind: tuple[str, ...] = ()
     when: tuple[Condition, ...] = ()
     retry: Retry | None = None
     timeout_seconds: int | None = None
     env: tuple[tuple[str, str], ...] = ()
     resources: Resources = field(default_factory=Resources)
 
+    def values(self) -> list[Value]:
+        """List every value it uses, those of its conditions included."""
+        used = [value for _, value in self.arguments]
+        return used + [side for item in self.when for side in (item.left, item.right)]
+
     def depends_on(self) -> frozenset[str]:
-        """Name the tasks this one waits for: by an input, by a condition, or by ``after``."""
-        values = [value for _, value in self.arguments]
-        values += [side for condition in self.when for side in (condition.left, condition.right)]
-        used = {value.task for value in values if isinstance(value, TaskOutputRef)}
-        return frozenset(used | set(self.after))
+        """Name the tasks that have to succeed first: by an input, a condition, or ``after``."""
+        used = {found.task for value in self.values() for found in needed(value)}
+        return frozenset((used | set(self.after)) - set(self.behind))
+
+    def follows(self) -> frozenset[str]:
+        """Name every task that has to end first, in whatever way it is waited for."""
+        used = {found.task for value in self.values() for found in references(value)}
+        return frozenset(used.union(self.after, self.passed, self.behind))
 
 
 @dataclass(frozen=True, slots=True)

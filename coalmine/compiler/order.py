@@ -37,10 +37,10 @@ def sort_names(dependencies: Mapping[str, Iterable[str]]) -> list[str]:
 def sort_tasks(tasks: Iterable[Task]) -> tuple[Task, ...]:
     """Order tasks, and drop from each ``after`` what follows from its other dependencies."""
     by_name = {task.name: task for task in tasks}
-    needed = {name: task.depends_on() for name, task in by_name.items()}
     above: dict[str, frozenset[str]] = {}
-    for name in sort_names(needed):
-        above[name] = needed[name].union(*(above[other] for other in needed[name]))
+    for name in sort_names({name: task.follows() for name, task in by_name.items()}):
+        needed = by_name[name].depends_on()
+        above[name] = needed.union(*(above[other] for other in needed))
     return tuple(_reduced(by_name[name], above) for name in above)
 
 
@@ -87,4 +87,5 @@ def _reduced(task: Task, above: Mapping[str, frozenset[str]]) -> Task:
         for name in sorted(set(task.after) - used)
         if not any(name in above[other] for other in needed)
     )
-    return replace(task, after=after)
+    passed = tuple(sorted(set(task.passed) - above[task.name]))
+    return replace(task, after=after, passed=passed)

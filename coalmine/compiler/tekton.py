@@ -12,17 +12,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from coalmine._base.errors import InputError
+from coalmine.compiler.branches import split_choices
 from coalmine.compiler.graph import (
     Condition,
     Constant,
     Graph,
     InputRef,
+    OneOf,
     OutputPath,
     Parameter,
     Piece,
     Task,
-    TaskOutputRef,
     Value,
+    references,
 )
 from coalmine.compiler.manifest import Manifest, Place
 from coalmine.compiler.order import ancestors, inherited_conditions, waits_for
@@ -41,19 +43,25 @@ def lower(graph: Graph) -> Manifest:
     Raises:
         InputError: A value or a name cannot be said in Tekton; names the task and the value.
     """
+    graph = split_choices(graph)
     above = ancestors(graph.tasks)
     conditions = inherited_conditions(graph.tasks)
+    last = [task for task in graph.tasks if task.behind]
+    _check_ends(graph)
     spec: dict[str, Any] = {}
     if graph.description:
         spec["description"] = graph.description
     defaults = stand_ins(graph, TARGET)
     spec["params"] = [_parameter(item, defaults) for item in graph.parameters]
     spec["tasks"] = [
-        _task(task, conditions[task.name], waits_for(task, above)) for task in graph.tasks
+        _task(task, conditions[task.name], waits_for(task, above))
+        for task in graph.tasks
+        if not task.behind
     ]
     spec["results"] = [_result(name, value) for name, value in graph.outputs]
+    spec["finally"] = [_task_at_the_end(task, conditions[task.name]) for task in last]
     if graph.exit_task is not None:
-        spec["finally"] = [_task(graph.exit_task, (), [])]
+        spec["finally"].append(_task(graph.exit_task, (), []))
     document = {
         "apiVersion": "tekton.dev/v1",
         "kind": "Pipeline",
@@ -76,18 +84,21 @@ def _parameter(item: Parameter, defaults: Mapping[str, str]) -> dict[str, str]:
 
 def _result(name: str, value: Value) -> dict[str, str]:
     where = Place("", f"output {name!r}", TARGET)
+    if isinstance(value, OneOf):
+        raise InputError(
+            f"{where}: it is a value of one of several branches, and a result of a Tekton pipeline "
+            "comes from one task",
+            fix="let a task take the value and write it, or compile for argo or kfp",
+        )
     return {"name": _name(name, where), "type": "string", "value": _value(value, where)}
 
 
 def _task(task: Task, conditions: tuple[Condition, ...], after: list[str]) -> dict[str, Any]:
     arguments = _arguments(task)
-    used = {value.task for _, value in task.arguments if isinstance(value, TaskOutputRef)}
-    used |= {
-        side.task
-        for item in conditions
-        for side in (item.left, item.right)
-        if isinstance(side, TaskOutputRef)
-    }
+    values = [value for _, value in task.arguments]
+    values += [side for item in conditions for side in (item.left, item.right)]
+    used = {found.task for value in values for found in references(value)}
+    after = [*after, *sorted(task.follows() - task.depends_on() - set(task.behind))]
     written: dict[str, Any] = {"name": task.name}
     written["params"] = [{"name": name, "value": value} for name, value in arguments.items()]
     written["when"] = [when(item, task.name) for item in conditions]
@@ -96,6 +107,40 @@ def _task(task: Task, conditions: tuple[Condition, ...], after: list[str]) -> di
     written["timeout"] = f"{task.timeout_seconds}s" if task.timeout_seconds else ""
     written["taskSpec"] = _task_spec(task, arguments)
     return {key: value for key, value in written.items() if value}
+
+
+def _task_at_the_end(task: Task, conditions: tuple[Condition, ...]) -> dict[str, Any]:
+    """Write a task that runs whatever became of those before it, as one of ``finally``.
+
+    It cannot wait there, but ask: whatever had to succeed before it has, or it is skipped.
+    """
+    written = _task(task, conditions, [])
+    asked = [
+        {"input": f"$(tasks.{name}.status)", "operator": "in", "values": ["Succeeded"]}
+        for name in sorted(task.depends_on())
+    ]
+    spec = written.pop("taskSpec")
+    if asked:
+        written["when"] = [*written.get("when", []), *asked]
+    return {**written, "taskSpec": spec}
+
+
+def _check_ends(graph: Graph) -> None:
+    """See that what runs behind a failure is waited for by nobody, and takes nothing from it."""
+    last = {task.name for task in graph.tasks if task.behind}
+    for task in graph.tasks:
+        used = {found.task for value in task.values() for found in references(value)}
+        problem = ""
+        if unsure := sorted(used & set(task.behind)):
+            problem = f"it takes a value of {unsure[0]}, which may have failed"
+        elif waited := sorted(task.follows() & last):
+            problem = f"it waits for {waited[0]}, which runs although a task before it failed"
+        if problem:
+            raise InputError(
+                f"{Place(task.name, 'ignore_upstream_failure', TARGET)}: {problem}; Tekton starts "
+                "nothing behind a failed task but the tasks at the very end",
+                fix="leave it without consequences, or compile for argo or kfp",
+            )
 
 
 def _arguments(task: Task) -> dict[str, str]:
@@ -179,6 +224,12 @@ def _name(name: str, where: Place) -> str:
 def _notes(graph: Graph) -> tuple[str, ...]:
     tasks = (*graph.tasks, *([graph.exit_task] if graph.exit_task else []))
     notes = []
+    last = sorted(task.name for task in graph.tasks if task.behind)
+    if last:
+        notes.append(
+            "What runs behind a failed task can only run at the very end on Tekton, after all "
+            f"other tasks: {', '.join(last)}."
+        )
     waiting = [task.name for task in tasks if task.retry and task.retry.backoff_seconds]
     if waiting:
         notes.append(

@@ -16,6 +16,7 @@ from coalmine.compiler.graph import (
     Comparison,
     Constant,
     Graph,
+    OneOf,
     Operator,
     ParameterRef,
     ParameterType,
@@ -79,13 +80,15 @@ def plain(text: str, where: Place) -> str:
     return text
 
 
-def reference(value: ParameterRef | TaskOutputRef) -> str:
-    """Write a reference to a value."""
+def reference(value: ParameterRef | TaskOutputRef | OneOf) -> str:
+    """Write a reference to a value; the choice of one of several has been made before."""
     match value:
         case ParameterRef(name):
             return f"$(params.{name})"
         case TaskOutputRef(task, output):
             return f"$(tasks.{task}.results.{output})"
+        case OneOf():
+            raise TypeError("Tekton cannot choose between values; see split_choices")
 
 
 def _side(value: Value, where: Place) -> str:

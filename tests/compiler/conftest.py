@@ -7,11 +7,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 import yaml
@@ -22,11 +22,13 @@ from coalmine.compiler.graph import (
     Constant,
     Graph,
     InputRef,
+    OneOf,
     OutputPath,
     ParameterRef,
     ParameterType,
     Task,
     Value,
+    references,
 )
 from coalmine.compiler.manifest import Manifest
 
@@ -88,21 +90,47 @@ OPERATIONS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def evaluate(expression: str, names: Mapping[str, Any]) -> bool:
+class Written(dict[str, str]):
+    """The outputs of one task."""
+
+    def __init__(self, outputs: Outputs, task: str) -> None:
+        super().__init__({name: text for (of, name), text in outputs.items() if of == task})
+
+    def __missing__(self, name: str) -> str:
+        return f"<{name} written>"
+
+
+WORDS = {"&&": " and ", "||": " or ", "!": " not ", "true": "True", "false": "False"}
+
+
+def evaluate(expression: str, names: Mapping[str, Any]) -> Any:
     """Evaluate the part of CEL and of Argo's expressions that differs from Python in words only."""
-    words = {"&&": " and ", "||": " or ", "!": " not ", "true": "True", "false": "False"}
-    python = re.sub(
-        r"'[^']*'|&&|\|\||!(?!=)|\btrue\b|\bfalse\b",
-        lambda match: words.get(match[0], match[0]),
-        expression,
-    )
-    found = eval(python.strip(), {"__builtins__": {}}, dict(names))
-    assert isinstance(found, bool)
-    return found
+    texts: list[str] = []
+
+    def kept(match: re.Match[str]) -> str:
+        texts.append(match[0])
+        return f"<{len(texts) - 1}>"
+
+    python = chosen(re.sub(r"'[^']*'", kept, expression.strip()))
+    python = python.replace("«", "(").replace("»", ")")
+    python = re.sub(r"&&|\|\||!(?!=)|\btrue\b|\bfalse\b", lambda match: WORDS[match[0]], python)
+    python = re.sub(r"<(\d+)>", lambda match: texts[int(match[1])], python)
+    return eval(python.strip(), {"__builtins__": {}}, dict(names))
+
+
+def chosen(text: str) -> str:
+    """Write ``condition ? one : other`` as Python does; each stands alone or in brackets."""
+    while match := re.search(r"\(([^()]* \? [^()]* : [^()]*)\)", text):
+        text = f"{text[: match.start()]}«{chosen(match[1])}»{text[match.end() :]}"
+    if " ? " in text:
+        condition, _, rest = text.partition(" ? ")
+        one, _, other = rest.partition(" : ")
+        text = f"«{one}» if «{condition}» else «{chosen(other)}»"
+    return text
 
 
 def output_of(outputs: Outputs, task: str, name: str) -> str:
-    return outputs.get((task, name), f"<{task}.{name}>")
+    return outputs.get((task, name), f"<{name} written>")
 
 
 @dataclass(frozen=True)
@@ -112,15 +140,31 @@ class GraphRun:
     graph: Graph
     parameters: Mapping[str, str]
     outputs: Outputs
+    failing: frozenset[str] = frozenset()
+    states: dict[str, str] = field(default_factory=dict)
 
     def commands(self) -> Commands:
         ran: Commands = {}
         for task in self.graph.tasks:
-            if task.depends_on() <= set(ran) and all(self.holds(item) for item in task.when):
+            self.states[task.name] = "Skipped"
+            if self.runs(task):
                 ran[task.name] = self.command(task)
+                self.states[task.name] = "Failed" if task.name in self.failing else "Succeeded"
         if self.graph.exit_task:
             ran[self.graph.exit_task.name] = self.command(self.graph.exit_task)
         return ran
+
+    def runs(self, task: Task) -> bool:
+        choices = [value.choices for value in task.values() if isinstance(value, OneOf)]
+        return (
+            all(self.succeeded(name) for name in task.depends_on())
+            and all(self.states[name] != "Failed" for name in task.passed)
+            and all(any(self.succeeded(one.task) for one in each) for each in choices)
+            and all(self.holds(item) for item in task.when)
+        )
+
+    def succeeded(self, name: str) -> bool:
+        return self.states[name] == "Succeeded"
 
     def value(self, of: Value) -> str:
         match of:
@@ -132,6 +176,8 @@ class GraphRun:
                 if name in optional - set(self.parameters):
                     return of.otherwise or ""
                 return (defaults | dict(self.parameters))[name]
+            case OneOf(choices):
+                return self.value(next(one for one in choices if self.succeeded(one.task)))
             case _:
                 return output_of(self.outputs, of.task, of.output)
 
@@ -141,7 +187,10 @@ class GraphRun:
 
     def command(self, task: Task) -> Command:
         given = {item.name: item.default or "" for item in task.inputs}
-        given |= {name: self.value(of) for name, of in task.arguments}
+        for name, of in task.arguments:
+            ends = [found.task for found in references(of) if found.task in task.behind]
+            if all(self.succeeded(end) for end in ends):
+                given[name] = self.value(of)
 
         def text(part: str | InputRef | OutputPath) -> str:
             match part:
@@ -181,27 +230,42 @@ class TektonRun:
     parameters: Mapping[str, str]
     outputs: Outputs
 
+    failing: frozenset[str] = frozenset()
+    states: dict[str, str] = field(default_factory=dict)
+
     def commands(self) -> Commands:
         ran: Commands = {}
         for task in self.spec["tasks"]:
-            if self.runs(task, set(ran)):
+            self.states[task["name"]] = "None"
+            if "Failed" not in self.states.values() and self.runs(task):
                 ran[task["name"]] = self.command(task)
-        return ran | {task["name"]: self.command(task) for task in self.spec.get("finally", [])}
+                failed = task["name"] in self.failing
+                self.states[task["name"]] = "Failed" if failed else "Succeeded"
+        for task in self.spec.get("finally", []):
+            if self.runs(task):
+                ran[task["name"]] = self.command(task)
+        return ran
 
     def fill(self, text: str) -> str:
         values = {item["name"]: item.get("default", "") for item in self.spec.get("params", [])}
         for name, value in (values | dict(self.parameters)).items():
             text = text.replace(f"$(params.{name})", value)
+        text = re.sub(
+            r"\$\(tasks\.([a-z0-9-]+)\.status\)", lambda match: self.states[match[1]], text
+        )
         return re.sub(
             r"\$\(tasks\.([a-z0-9-]+)\.results\.([\w-]+)\)",
             lambda match: output_of(self.outputs, match[1], match[2]),
             text,
         )
 
-    def runs(self, task: Mapping[str, Any], ran: set[str]) -> bool:
+    def runs(self, task: Mapping[str, Any]) -> bool:
+        """A task waits for what it names; that must be written before it in the file."""
+        assert set(task.get("runAfter", [])) <= self.states.keys()
         text = str(task.get("params", "")) + str(task.get("when", ""))
         used = set(re.findall(r"\$\(tasks\.([a-z0-9-]+)\.results", text))
-        return used <= ran and all(self.holds(item) for item in task.get("when", []))
+        written = all(self.states[name] == "Succeeded" for name in used)
+        return written and all(self.holds(item) for item in task.get("when", []))
 
     def holds(self, item: Mapping[str, Any]) -> bool:
         found = self.fill(item["input"]) in [self.fill(one) for one in item["values"]]
@@ -227,11 +291,16 @@ class ArgoRun:
     parameters: Mapping[str, str]
     outputs: Outputs
 
+    failing: frozenset[str] = frozenset()
+    states: dict[str, str] = field(default_factory=dict)
+
     def commands(self) -> Commands:
         ran: Commands = {}
         for task in self.template(self.spec["entrypoint"])["dag"]["tasks"]:
-            if self.runs(task, set(ran)):
-                ran[task["name"]] = self.command(task["template"], parameters_of(task, "arguments"))
+            name = task["name"]
+            self.states[name] = self.becomes(task)
+            if self.states[name] in {"Succeeded", "Failed"}:
+                ran[name] = self.command(task["template"], parameters_of(task, "arguments"))
         if "onExit" in self.spec:
             name = self.spec["onExit"]
             ran[name] = self.command(name, parameters_of(self.template(name), "inputs"))
@@ -255,30 +324,38 @@ class ArgoRun:
 
     def fill(self, text: str, inputs: Mapping[str, str]) -> str:
         for _ in range(2):
+            if text.startswith("{{= "):
+                text = str(self.evaluated(text))
             text = re.sub(r"\{\{(.*?)\}\}", lambda match: self.tag(match[1], inputs), text)
         return text
 
-    def runs(self, task: Mapping[str, Any], ran: set[str]) -> bool:
-        needed = [name.strip() for name in task.get("depends", "").split("&&") if name]
-        assert all(name.endswith(".Succeeded") for name in needed)
-        ready = {name.removesuffix(".Succeeded") for name in needed} <= ran
-        return ready and ("when" not in task or self.holds(task["when"]))
+    def becomes(self, task: Mapping[str, Any]) -> str:
+        def became(match: re.Match[str]) -> str:
+            return str(self.states[match[1]] == match[2])
 
-    def holds(self, text: str) -> bool:
+        depends = re.sub(r"([a-z0-9-]+)\.([A-Z][a-z]+)", became, task.get("depends", "True"))
+        if not eval(depends.replace("&&", "and").replace("||", "or"), {"__builtins__": {}}):
+            return "Omitted"
+        if "when" in task and not self.evaluated(task["when"]):
+            return "Skipped"
+        return "Failed" if task["name"] in self.failing else "Succeeded"
+
+    def evaluated(self, text: str) -> Any:
         assert text.startswith("{{= ")
-        tasks: dict[str, Any] = {}
-        for name, output in re.findall(
-            r"tasks\['([^']*)'\]\.outputs\.parameters\['([^']*)'\]", text
-        ):
-            made = tasks.setdefault(name, SimpleNamespace(outputs=SimpleNamespace(parameters={})))
-            made.outputs.parameters[output] = output_of(self.outputs, name, output)
+        text = text.removeprefix("{{= ").removesuffix(" }}")
+        tasks = {
+            name: SimpleNamespace(
+                status=state, outputs=SimpleNamespace(parameters=Written(self.outputs, name))
+            )
+            for name, state in self.states.items()
+        }
         names = {
             "tasks": tasks,
             "inputs": SimpleNamespace(parameters=self.values()),
             "asInt": int,
             "asFloat": float,
         }
-        return evaluate(text.removeprefix("{{= ").removesuffix(" }}"), names)
+        return evaluate(text, names)
 
     def command(self, name: str, given: list[dict[str, str]]) -> Command:
         inputs = {item["name"]: self.fill(item["value"], {}) for item in given}
@@ -303,14 +380,9 @@ def condition_of_ir() -> Callable[[str, Mapping[str, Any]], bool]:
 
     def holds(condition: str, values: Mapping[str, Any]) -> bool:
         inputs = SimpleNamespace(parameter_values=values)
-        return evaluate(condition, {"inputs": inputs, "int": int, "double": float})
+        return bool(evaluate(condition, {"inputs": inputs, "int": int, "double": float}))
 
     return holds
-
-
-@pytest.fixture
-def run_graph() -> Callable[[Graph, Mapping[str, str], Outputs], Commands]:
-    return lambda graph, parameters, outputs: GraphRun(graph, parameters, outputs).commands()
 
 
 def spec_of(manifest: Manifest) -> Mapping[str, Any]:
@@ -318,11 +390,35 @@ def spec_of(manifest: Manifest) -> Mapping[str, Any]:
     return dict(yaml.safe_load(manifest.to_yaml())["spec"])
 
 
-@pytest.fixture
-def run_tekton() -> Callable[[Manifest, Mapping[str, str], Outputs], Commands]:
-    return lambda manifest, given, outputs: TektonRun(spec_of(manifest), given, outputs).commands()
+class Runner(Protocol):
+    """Runs something with parameters; what tasks write and which fail is told."""
+
+    def __call__(
+        self,
+        of: Any,
+        parameters: Mapping[str, str],
+        outputs: Outputs,
+        failing: Iterable[str] = (),
+        /,
+    ) -> Commands: ...
 
 
 @pytest.fixture
-def run_argo() -> Callable[[Manifest, Mapping[str, str], Outputs], Commands]:
-    return lambda manifest, given, outputs: ArgoRun(spec_of(manifest), given, outputs).commands()
+def run_graph() -> Runner:
+    return lambda graph, given, outputs, failing=(): GraphRun(
+        graph, given, outputs, frozenset(failing)
+    ).commands()
+
+
+@pytest.fixture
+def run_tekton() -> Runner:
+    return lambda manifest, given, outputs, failing=(): TektonRun(
+        spec_of(manifest), given, outputs, frozenset(failing)
+    ).commands()
+
+
+@pytest.fixture
+def run_argo() -> Runner:
+    return lambda manifest, given, outputs, failing=(): ArgoRun(
+        spec_of(manifest), given, outputs, frozenset(failing)
+    ).commands()

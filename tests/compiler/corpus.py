@@ -36,6 +36,11 @@ def say(
 
 
 @dsl.container_component
+def echo(text: str = "nothing"):
+    return dsl.ContainerSpec(image="registry.example.com/say:1", command=["echo", text])
+
+
+@dsl.container_component
 def tick():
     return dsl.ContainerSpec(image="registry.example.com/tick:1", command=["tick"])
 
@@ -291,12 +296,20 @@ def no_importer():
 
 
 @corpus
-def no_oneof(mode: str = "x"):
+def oneof(mode: str = "x"):
+    measured = say(text="measured")
     with dsl.If(mode == "x"):
         one = say(text="1")
-    with dsl.Else():
+    with dsl.Elif(measured.outputs["out"] == "yes"):
         two = say(text="2")
-    say(text=dsl.OneOf(one.outputs["out"], two.outputs["out"]))
+    with dsl.Else():
+        three = say(text="3")
+    chosen = dsl.OneOf(one.outputs["out"], two.outputs["out"], three.outputs["out"])
+    taker = say(text=chosen)
+    say(text=taker.outputs["out"])
+    tick().after(taker)
+    with dsl.If(chosen == "yes"):
+        tick()
 
 
 @corpus
@@ -318,16 +331,38 @@ def no_final_status():
 
 
 @corpus
-def no_partial_exit():
-    with dsl.ExitHandler(tick()):
-        tick()
-    tick()
+def oneof_output(mode: str = "x") -> str:
+    with dsl.If(mode == "x"):
+        one = say(text="1")
+    with dsl.Else():
+        two = say(text="2")
+    return dsl.OneOf(one.outputs["out"], two.outputs["out"])
 
 
 @corpus
-def no_ignored_failure():
+def partial_exit(mode: str = "x"):
+    with dsl.ExitHandler(say(text="end of the first")) as first:
+        tick()
+        with dsl.If(mode == "x"):
+            inside = say(text="inside")
+            say(text=inside.outputs["out"])
+    with dsl.ExitHandler(tick()):
+        say(text="second")
+    tick().after(first)
+    say(text="beside")
+
+
+@corpus
+def ignored_failure():
     first = tick()
     tick().after(first).ignore_upstream_failure()
+
+
+@corpus
+def ignored_in_the_middle():
+    first = say(text="first")
+    second = echo(text=first.outputs["out"]).ignore_upstream_failure()
+    tick().after(second)
 
 
 @corpus
@@ -356,7 +391,7 @@ def no_accelerator():
 
 
 @corpus
-def no_after_branches(mode: str = "x"):
+def after_branches(mode: str = "x"):
     inside = guarded(mode=mode)
     tick().after(inside)
 

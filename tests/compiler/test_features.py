@@ -36,13 +36,15 @@ EXAMPLES = {
     "conditions of an int, float or bool with a string": "no_int_as_text",
     "`after`": "chain",
     "sub-pipelines": "nested",
-    "waiting for a group": "no_after_branches",
+    "waiting for a group": "after_branches",
     "`dsl.ExitHandler` around the whole": "ended",
-    "`dsl.ExitHandler` around a part": "no_partial_exit",
-    "`ignore_upstream_failure`": "no_ignored_failure",
+    "`dsl.ExitHandler` around a part": "partial_exit",
+    "`ignore_upstream_failure` on": "ignored_failure",
+    "`ignore_upstream_failure` with": "ignored_in_the_middle",
     "final status": "no_final_status",
     "`dsl.ParallelFor`": "no_loop",
-    "`dsl.OneOf`": "no_oneof",
+    "`dsl.OneOf`": "oneof",
+    "`dsl.OneOf` as an output": "oneof_output",
     "`set_retry`": "settings",
     "`kubernetes.set_timeout`": "settings",
     "environment": "settings",
@@ -60,8 +62,8 @@ COMPILE: dict[str, Callable[[Path], Any]] = {
 
 
 def example_of(feature: Feature) -> str:
-    (found,) = [name for key, name in EXAMPLES.items() if feature.name.startswith(key)]
-    return found
+    found = [key for key in EXAMPLES if feature.name.startswith(key)]
+    return EXAMPLES[max(found, key=len)]
 
 
 @pytest.mark.parametrize("target", COMPILE)

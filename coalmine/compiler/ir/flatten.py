@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import NAME, Constant, Parameter, Task, TaskOutputRef, Value
+from coalmine.compiler.graph import (
+    NAME,
+    Constant,
+    OneOf,
+    Parameter,
+    Task,
+    TaskOutputRef,
+    Value,
+    references,
+)
 from coalmine.compiler.ir.containers import Executors, read_retry
 from coalmine.compiler.ir.models import Component, Dag, TaskSpec
 from coalmine.compiler.ir.refuse import check, unsupported, within
-from coalmine.compiler.ir.scope import Member, Scope
+from coalmine.compiler.ir.scope import Scope
 from coalmine.compiler.ir.values import parameter
+from coalmine.compiler.ir.waits import Member, Waits
 from coalmine.compiler.order import sort_names
 
-__all__ = ["Flattener"]
+__all__ = ["COMPLETED", "Flattener"]
+
+SUCCEEDED = "ALL_UPSTREAM_TASKS_SUCCEEDED"
+COMPLETED = "ALL_UPSTREAM_TASKS_COMPLETED"
 
 CONTROL_FLOW = re.compile(r"(condition|condition-branches|exit-handler)-\d+")
 LONGEST_NAME = 63
@@ -56,24 +69,19 @@ class Flattener:
                 with within(name):
                     scope.members[name] = self.entry(name, dag.tasks[name], scope, depth=depth)
         outputs = {
-            key: scope.output(
-                output.value_from_parameter.producer_subtask,
-                output.value_from_parameter.output_parameter_key,
-                task=f"{scope.prefix}{key}",
+            key: _one_of(
+                scope.output(item.producer_subtask, item.output_parameter_key, task=key)
+                for item in output.selectors
             )
             for key, output in dag.outputs.parameters.items()
         }
         flat = tuple(task for member in scope.members.values() for task in member.tasks)
-        return Member(tasks=flat, outputs=outputs)
+        return Member(tasks=flat, outputs=outputs, waits=scope.waits)
 
     def entry(self, name: str, spec: TaskSpec, scope: Scope, *, depth: int = 0) -> Member:
         """Flatten one entry: a container task or a sub-group."""
-        if spec.trigger_policy.strategy not in {"", "ALL_UPSTREAM_TASKS_SUCCEEDED"}:
-            raise unsupported(
-                name,
-                "ignore_upstream_failure, or an exit handler around only a part of the pipeline",
-                fix="put the whole pipeline into one dsl.ExitHandler",
-            )
+        if spec.trigger_policy.strategy not in {"", SUCCEEDED, COMPLETED}:
+            raise unsupported(name, f"the trigger strategy {spec.trigger_policy.strategy}")
         component = self.component(spec, task=name)
         if (component.dag is None) == (component.executor_label is None):
             raise InputError(
@@ -106,6 +114,9 @@ class Flattener:
         present = _present(component, inputs, arguments, task=flat)
         uncertain = {key for key, value in arguments.items() if scope.may_be_absent(value)}
         running = self.executors.read(component, present=present, uncertain=uncertain, task=name)
+        waits, behind = _waits(spec, scope, task=name)
+        conditions = scope.conditions(spec, arguments, types, task=name)
+        waits = waits.and_those(Waits(when=conditions))
         task = Task(
             name=flat,
             component=spec.component_ref.name.removeprefix("comp-"),
@@ -115,20 +126,29 @@ class Flattener:
             inputs=tuple(inputs[key] for key in present),
             arguments=tuple(arguments.items()),
             outputs=outputs,
-            after=tuple(sorted(scope.waits(spec, task=name))),
-            when=(*scope.when, *scope.conditions(spec, arguments, types, task=name)),
+            after=tuple(sorted(waits.after)),
+            passed=tuple(sorted(waits.passed)),
+            behind=tuple(sorted(behind)),
+            when=waits.when,
             retry=read_retry(spec, task=name),
             timeout_seconds=running.timeout_seconds,
             env=running.env,
             resources=running.resources,
         )
-        return Member((task,), {item.name: TaskOutputRef(flat, item.name) for item in outputs})
+        made = {item.name: TaskOutputRef(flat, item.name) for item in outputs}
+        return Member((task,), made, waits)
 
     def _subgroup(
         self, name: str, spec: TaskSpec, component: Component, scope: Scope, depth: int
     ) -> Member:
         if spec.retry_policy is not None and spec.retry_policy.max_retry_count:
             raise unsupported(name, "a retry of a whole group", fix="set it on each of its tasks")
+        if spec.trigger_policy.strategy == COMPLETED:
+            raise unsupported(
+                name,
+                "a group that runs however the tasks before it ended",
+                fix="use one component as the exit task, or behind ignore_upstream_failure",
+            )
         inputs = _parameters(component, task=name)
         types = {key: value.type for key, value in inputs.items()}
         given = scope.arguments(spec, inputs, task=name)
@@ -137,17 +157,30 @@ class Flattener:
             for key, item in inputs.items()
             if item.default is not None and key not in given
         }
+        waits, _ = _waits(spec, scope, task=name)
         inner = replace(
             scope,
             prefix=scope.prefix if CONTROL_FLOW.fullmatch(name) else f"{scope.prefix}{name}-",
             inputs={**given, **defaults},
             types=types,
-            when=(*scope.when, *scope.conditions(spec, given, types, task=name)),
-            after=scope.waits(spec, task=name),
+            waits=waits.and_those(Waits(when=scope.conditions(spec, given, types, task=name))),
             members={},
         )
         assert component.dag is not None
         return self.group(component.dag, inner, depth=depth + 1)
+
+
+def _waits(spec: TaskSpec, scope: Scope, *, task: str) -> tuple[Waits, frozenset[str]]:
+    """Tell what an entry waits for, and whose end alone it waits for."""
+    if spec.trigger_policy.strategy != COMPLETED:
+        return scope.waits_for(spec, task=task), frozenset()
+    ending = scope.before(spec, task=task)
+    return scope.waits, frozenset(other.name for member in ending for other in member.tasks)
+
+
+def _one_of(found: Iterable[TaskOutputRef | OneOf]) -> TaskOutputRef | OneOf:
+    choices = tuple(choice for value in found for choice in references(value))
+    return choices[0] if len(choices) == 1 else OneOf(choices)
 
 
 def _needs(spec: TaskSpec) -> set[str]:

@@ -53,8 +53,19 @@ class _OutputSelector(_Strict):
     producer_subtask: str
 
 
+class _Choice(_Strict):
+    parameter_selectors: list[_OutputSelector]
+
+
 class _DagOutput(_Strict):
-    value_from_parameter: _OutputSelector
+    value_from_parameter: _OutputSelector | None = None
+    value_from_oneof: _Choice | None = None
+
+    @property
+    def selectors(self) -> list[_OutputSelector]:
+        """Where the value comes from: one place, or the one of several that was reached."""
+        one, choice = self.value_from_parameter, self.value_from_oneof
+        return [*([one] if one else []), *(choice.parameter_selectors if choice else [])]
 
 
 class _DagOutputs(_Strict):

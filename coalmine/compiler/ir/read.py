@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,19 @@ from coalmine._base.errors import InputError
 from coalmine.compiler.graph import NAME, Graph, Parameter, ParameterRef, Task
 from coalmine.compiler.ir.containers import Executors
 from coalmine.compiler.ir.document import load_documents, read_text
-from coalmine.compiler.ir.flatten import Flattener
+from coalmine.compiler.ir.flatten import COMPLETED, Flattener
 from coalmine.compiler.ir.lines import find_line
 from coalmine.compiler.ir.models import Dag, Pipeline, Platform
 from coalmine.compiler.ir.refuse import PlacedError, check, unsupported
-from coalmine.compiler.ir.scope import Member, Scope
+from coalmine.compiler.ir.scope import Scope
 from coalmine.compiler.ir.values import parameter
+from coalmine.compiler.ir.waits import Member
 from coalmine.compiler.order import sort_tasks
 
 __all__ = ["read_graph", "read_graph_text"]
 
 SCHEMA = "2.1.0"
-COMPLETED = "ALL_UPSTREAM_TASKS_COMPLETED"
+EXIT_HANDLER = re.compile(r"exit-handler-\d+")
 
 
 def read_graph(path: Path) -> Graph:
@@ -108,33 +110,24 @@ def _tasks(
 
 
 def _exit_name(dag: Dag) -> str | None:
-    """Find the task that runs at the end, which must stand alone beside the one group it ends."""
+    """Find the task at the end of the whole pipeline: alone beside the one group that it ends."""
     names = [key for key, spec in dag.tasks.items() if spec.trigger_policy.strategy == COMPLETED]
-    if not names:
+    others = [key for key in dag.tasks if key not in names]
+    if len(names) != 1 or len(others) != 1 or not EXIT_HANDLER.fullmatch(others[0]):
         return None
-    name, *more = names
-    others = set(dag.tasks) - {name}
-    if more or len(others) != 1 or set(dag.tasks[name].dependent_tasks) != others:
-        raise unsupported(
-            name,
-            "ignore_upstream_failure, or an exit handler around only a part of the pipeline",
-            fix="put the whole pipeline into one dsl.ExitHandler",
-        )
-    return name
+    return names[0] if dag.tasks[names[0]].dependent_tasks == others else None
 
 
 def _exit_task(flattener: Flattener, dag: Dag, name: str, scope: Scope) -> Task:
     spec = dag.tasks[name]
-    handled = spec.dependent_tasks[0]
-    component = flattener.component(dag.tasks[handled], task=handled)
     plain = spec.model_copy(
         update={
             "dependent_tasks": [],
             "trigger_policy": spec.trigger_policy.model_copy(update={"strategy": ""}),
         }
     )
-    if component.dag is None or plain.trigger_policy.condition:
-        raise unsupported(name, "ignore_upstream_failure or a condition on the exit task")
+    if plain.trigger_policy.condition:
+        raise unsupported(name, "a condition on the exit task")
     alone = Scope(prefix="", inputs=scope.inputs, types=scope.types, optional=scope.optional)
     tasks = flattener.entry(name, plain, alone).tasks
     if flattener.component(spec, task=name).dag is not None:

@@ -9,10 +9,10 @@ from coalmine._base.errors import InputError
 from coalmine.compiler.graph import (
     Condition,
     Constant,
+    OneOf,
     Parameter,
     ParameterRef,
     ParameterType,
-    Task,
     TaskOutputRef,
     Value,
 )
@@ -21,21 +21,9 @@ from coalmine.compiler.ir.operands import Operands
 from coalmine.compiler.ir.placeholders import has_placeholder
 from coalmine.compiler.ir.refuse import unsupported
 from coalmine.compiler.ir.values import to_text
+from coalmine.compiler.ir.waits import Member, Waits, waits_of
 
-__all__ = ["Member", "Scope"]
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One entry of a group once it is flat.
-
-    Attributes:
-        tasks: The container tasks in it: one, or those of a whole sub-group.
-        outputs: What others may take from it.
-    """
-
-    tasks: tuple[Task, ...]
-    outputs: Mapping[str, TaskOutputRef]
+__all__ = ["Scope"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +34,7 @@ class Scope:
         prefix: Goes before the names of its tasks.
         inputs: The group's inputs that have a value.
         types: The type of each of the group's inputs.
-        when: Conditions that guard all of its tasks.
-        after: Tasks that all of its tasks wait for.
+        waits: What all of its tasks wait for, and the conditions that guard them.
         optional: Parameters of the pipeline that may be left without a value.
         members: Its entries that are flat already, by their name within the group.
     """
@@ -55,8 +42,7 @@ class Scope:
     prefix: str
     inputs: Mapping[str, Value]
     types: Mapping[str, ParameterType]
-    when: tuple[Condition, ...] = ()
-    after: frozenset[str] = frozenset()
+    waits: Waits = field(default_factory=Waits)
     optional: frozenset[str] = frozenset()
     members: dict[str, Member] = field(default_factory=dict)
 
@@ -95,14 +81,13 @@ class Scope:
         text = spec.trigger_policy.condition
         return Operands(inputs, types, text, task).comparisons() if text else ()
 
-    def waits(self, spec: TaskSpec, *, task: str) -> frozenset[str]:
-        """Name the tasks behind a task's ``dependentTasks``, those in sub-groups included."""
-        names = set(self.after)
-        for name in spec.dependent_tasks:
-            member = self._member(name, task)
-            _check_one_guard(name, member, task, len(self.when))
-            names |= {other.name for other in member.tasks}
-        return frozenset(names)
+    def before(self, spec: TaskSpec, *, task: str) -> list[Member]:
+        """Find the entries that a task's ``dependentTasks`` name."""
+        return [self._member(name, task) for name in spec.dependent_tasks]
+
+    def waits_for(self, spec: TaskSpec, *, task: str) -> Waits:
+        """Work out what a task waits for, what its group waits for included."""
+        return self.waits.and_those(waits_of(self.before(spec, task=task)))
 
     def _resolve(self, given: TaskInput, parameter: Parameter, task: str) -> Value | None:
         sources = [key for key in type(given).model_fields if getattr(given, key) is not None]
@@ -137,7 +122,7 @@ class Scope:
             )
         return self.inputs.get(name)
 
-    def output(self, producer: str, key: str, *, task: str) -> TaskOutputRef:
+    def output(self, producer: str, key: str, *, task: str) -> TaskOutputRef | OneOf:
         """Find an output of another entry of this group."""
         member = self._member(producer, task)
         if key not in member.outputs:
@@ -167,14 +152,3 @@ def _constant(value: object, parameter: Parameter, task: str) -> Constant:
             "pass each value as an input of its own",
         )
     return Constant(text)
-
-
-def _check_one_guard(name: str, member: Member, task: str, outer: int) -> None:
-    guards = {other.when[outer:] for other in member.tasks}
-    if len(guards) > 1:
-        raise unsupported(
-            task,
-            f"a dependency on the group {name!r}, parts of which run under a condition of their "
-            "own",
-            fix="put the task into the branch it belongs to, or make it wait for one task",
-        )

@@ -9,6 +9,7 @@ from coalmine.compiler.graph import (
     Constant,
     Graph,
     InputRef,
+    OneOf,
     OutputPath,
     Parameter,
     ParameterRef,
@@ -56,6 +57,8 @@ def _task(task: Task) -> dict[str, Any]:
         "arguments": {name: _value(value) for name, value in task.arguments},
         "outputs": [_parameter(item) for item in task.outputs],
         "waitsFor": sorted(task.depends_on()),
+        "waitsUnlessFailed": sorted(task.follows() - task.depends_on() - set(task.behind)),
+        "waitsForTheEndOf": list(task.behind),
         "when": [say(item) for item in task.when],
         "maxRetries": retry.max_retries if retry else None,
         "timeoutSeconds": task.timeout_seconds,
@@ -74,7 +77,7 @@ def _part(part: str | InputRef | OutputPath) -> str | dict[str, str]:
             return part
 
 
-def _value(value: Value) -> dict[str, str]:
+def _value(value: Value) -> dict[str, Any]:
     match value:
         case Constant(text):
             return {"constant": text}
@@ -82,6 +85,8 @@ def _value(value: Value) -> dict[str, str]:
             return {"parameter": name}
         case TaskOutputRef(task, output):
             return {"task": task, "output": output}
+        case OneOf(choices):
+            return {"oneOf": [_value(choice) for choice in choices]}
 
 
 def _edge(edge: Edge) -> dict[str, Any]:

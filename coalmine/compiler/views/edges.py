@@ -9,11 +9,13 @@ from coalmine.compiler.graph import (
     Comparison,
     Constant,
     Graph,
+    OneOf,
     ParameterRef,
     ParameterType,
     Task,
     TaskOutputRef,
     Value,
+    references,
 )
 from coalmine.compiler.order import ancestors, waits_for
 
@@ -44,6 +46,7 @@ def edges(graph: Graph) -> list[Edge]:
     """
     above = ancestors(graph.tasks)
     found = [edge for task in graph.tasks for edge in _into(task, waits_for(task, above))]
+    found += [Edge(name, task.name, always=True) for task in graph.tasks for name in task.behind]
     if graph.exit_task is not None:
         sources = {edge.source for edge in found}
         last = [task.name for task in graph.tasks if task.name not in sources]
@@ -59,14 +62,14 @@ def say(condition: Comparison) -> str:
 
 
 def _into(task: Task, before: list[str]) -> list[Edge]:
-    sources: list[str | None] = [*before] or [None]
+    passed = sorted(task.follows() - task.depends_on() - set(task.behind))
+    if task.behind and not (before or passed or task.when):
+        return []
+    sources: list[str | None] = [*before, *passed] or [None]
     by_source: dict[str | None, list[Comparison]] = {source: [] for source in sources}
     for condition in task.when:
-        read = {
-            side.task
-            for side in (condition.left, condition.right)
-            if isinstance(side, TaskOutputRef)
-        }
+        sides = (condition.left, condition.right)
+        read = {found.task for side in sides for found in references(side)}
         place = next((source for source in sources if source in read), sources[0])
         by_source[place].append(condition)
     return [Edge(source, task.name, tuple(by_source[source])) for source in sources]
@@ -81,3 +84,5 @@ def _side(value: Value, kind: ParameterType) -> str:
             return name
         case TaskOutputRef(task, output):
             return f"{task}.{output}"
+        case OneOf(choices):
+            return " or ".join(f"{choice.task}.{choice.output}" for choice in choices)

@@ -30,5 +30,8 @@ def _parameter(item: Parameter) -> str:
 
 def _line(task: Task, before: list[str], width: int) -> str:
     parts = [f"after {', '.join(before)}"] if before else []
+    forgiven = sorted(task.follows() - task.depends_on() - set(task.behind))
+    parts += [f"after {', '.join(forgiven)} unless failed"] if forgiven else []
+    parts += [f"once {', '.join(task.behind)} ended, however"] if task.behind else []
     parts += [f"if {' and '.join(say(item) for item in task.when)}"] if task.when else []
     return f"  {task.name:{width}}  {', '.join(parts)}"

@@ -11,11 +11,13 @@ from coalmine.compiler.graph import (
     Condition,
     Constant,
     Graph,
+    OneOf,
     Parameter,
     ParameterRef,
     Task,
     TaskOutputRef,
     Value,
+    references,
 )
 from coalmine.engines.protocol import RunState, TaskState
 
@@ -64,7 +66,7 @@ def next_move(graph: Graph, parameters: Mapping[str, str], ended: Mapping[str, E
         reason = _reason_to_skip(task, parameters, ended, skipped)
         if reason:
             skipped[task.name] = reason
-        elif task.depends_on() <= ended.keys():
+        elif task.follows() <= ended.keys():
             ready.append(task.name)
     return Move(tuple(ready), skipped)
 
@@ -81,10 +83,26 @@ def _reason_to_skip(
             return f"{name}, which it waits for, was skipped"
         if name in ended and ended[name].state is not TaskState.SUCCEEDED:
             return f"{name}, which it waits for, {_PAST[ended[name].state]}"
-    if not task.depends_on() <= ended.keys():
+    for name in task.passed:
+        if name in ended and ended[name].state in {TaskState.FAILED, TaskState.CANCELLED}:
+            return f"{name}, which it waits for, {_PAST[ended[name].state]}"
+    if not task.follows() <= ended.keys():
         return ""
+    return _reason_in_values(task, parameters, ended)
+
+
+def _reason_in_values(task: Task, parameters: Mapping[str, str], ended: Mapping[str, Ended]) -> str:
+    for value in task.values():
+        if isinstance(value, OneOf) and _chosen(value, ended) is None:
+            names = ", ".join(choice.task for choice in value.choices)
+            return f"none of the tasks that it could take a value from ran: {names}"
     false = (when for when in task.when if not _is_true(when, parameters, ended))
     return next((f"not needed: {_say(when, parameters, ended)}" for when in false), "")
+
+
+def _chosen(value: OneOf, ended: Mapping[str, Ended]) -> TaskOutputRef | None:
+    ran = (item for item in value.choices if ended[item.task].state is TaskState.SUCCEEDED)
+    return next(ran, None)
 
 
 _PAST = {
@@ -111,10 +129,14 @@ def _say(condition: Condition, parameters: Mapping[str, str], ended: Mapping[str
     return " and ".join(said) or "its condition never holds"
 
 
-def _named(value: TaskOutputRef | ParameterRef) -> str:
-    if isinstance(value, TaskOutputRef):
-        return f"{value.task}'s {value.output}"
-    return f"the parameter {value.name}"
+def _named(value: TaskOutputRef | ParameterRef | OneOf) -> str:
+    match value:
+        case TaskOutputRef(task, output):
+            return f"{task}'s {output}"
+        case ParameterRef(name):
+            return f"the parameter {name}"
+        case OneOf(choices):
+            return f"the output of {' or '.join(choice.task for choice in choices)}"
 
 
 def _value(value: Value, parameters: Mapping[str, str], ended: Mapping[str, Ended]) -> str:
@@ -125,6 +147,8 @@ def _value(value: Value, parameters: Mapping[str, str], ended: Mapping[str, Ende
         if found is None:
             raise InputError("has no value in this run", field=value.name, fix="give one")
         return found
+    if isinstance(value, OneOf):
+        value = _chosen(value, ended) or value.choices[0]
     task = ended.get(value.task)
     if task is None or value.output not in task.outputs:
         raise InputError(f"the output {value.output} of task {value.task} was never written")
@@ -142,7 +166,7 @@ def arguments_of(
     given = {
         name: _value(value, parameters, ended)
         for name, value in task.arguments
-        if not _is_absent(value, parameters)
+        if not (_is_absent(value, parameters) or _is_missing(value, task, ended))
     }
     return _with_defaults(task.inputs, given, f"task {task.name}")
 
@@ -154,8 +178,13 @@ def outputs_of(
     return {
         name: _value(value, parameters, ended)
         for name, value in graph.outputs
-        if not isinstance(value, TaskOutputRef) or value.output in _outputs(ended, value.task)
+        if _is_there(value, ended)
     }
+
+
+def _is_there(value: Value, ended: Mapping[str, Ended]) -> bool:
+    found = references(value)
+    return not found or any(item.output in _outputs(ended, item.task) for item in found)
 
 
 def _outputs(ended: Mapping[str, Ended], task: str) -> Mapping[str, str]:
@@ -166,6 +195,14 @@ def _is_absent(value: Value, parameters: Mapping[str, str]) -> bool:
     if not isinstance(value, ParameterRef):
         return False
     return value.name not in parameters and value.otherwise is None
+
+
+def _is_missing(value: Value, task: Task, ended: Mapping[str, Ended]) -> bool:
+    """Tell whether a task that was only waited for to end has not written a value."""
+    return any(
+        found.task in task.behind and found.output not in ended[found.task].outputs
+        for found in references(value)
+    )
 
 
 def parameters_of(graph: Graph, given: Mapping[str, str]) -> dict[str, str]:
