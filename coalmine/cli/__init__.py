@@ -30,6 +30,8 @@ COMMANDS = {
     "launcher": "Receive events and run releases.",
     "compile": "Compile a pipeline for an engine.",
     "graph": "Show a pipeline's graph.",
+    "push": "Put a bento into a store that others read.",
+    "bentos": "List the bentos in a store.",
     "step": "Do the work of one task of a release.",
     "gate": "Judge a canary by a policy, and exit with the verdict.",
     "doctor": "Say what is here, what is missing and how to get it.",

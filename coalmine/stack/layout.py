@@ -43,6 +43,11 @@ class Layout:
         return self.state / "contexts"
 
     @property
+    def known_bentos(self) -> Path:
+        """What every version in a remote store held when it was first seen."""
+        return self.state / "known-bentos.json"
+
+    @property
     def images(self) -> Path:
         """OCI layouts, one a bento."""
         return self.state / "images"

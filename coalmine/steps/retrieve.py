@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from coalmine.stack.layout import Layout
 from coalmine.steps.contract import Step, Surroundings, given, optional
-from coalmine.stores.context import keep_context
+from coalmine.stores.context import keep_bento
+from coalmine.stores.known import check_known
 from coalmine.stores.select import select_store
 
 __all__ = ["STEP", "RetrieveInputs", "RetrieveOutputs"]
@@ -23,8 +24,8 @@ class RetrieveInputs:
     name: str = given("The bento's name.")
     version: str = optional("Its version; empty or 'latest' means the newest.")
     store: str = optional(
-        "Where bentos come from: 'local', or the path or file:// URL of a BENTOML_HOME; "
-        "empty means the store in the state folder.",
+        "Where bentos come from: 'local', the path or file:// URL of a BENTOML_HOME, or "
+        "s3://bucket/prefix; empty means the store in the state folder.",
         setting=True,
     )
 
@@ -43,11 +44,9 @@ def retrieve(inputs: RetrieveInputs, surroundings: Surroundings) -> RetrieveOutp
     store = select_store(inputs.store, own=layout.bento_home)
     version = store.resolve(inputs.name, inputs.version)
     began = time.monotonic()
-    context, here = keep_context(
-        layout.contexts,
-        lambda into: store.fetch(inputs.name, version, into),
-        source=store.source(inputs.name, version),
-    )
+    context, here = keep_bento(layout.contexts, store, inputs.name, version)
+    if store.url:
+        check_known(layout.known_bentos, f"{store.url}/{inputs.name}:{version}", context.name)
     logger.info(
         "bento was retrieved before" if here else "bento retrieved",
         extra={

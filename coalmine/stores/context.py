@@ -13,8 +13,9 @@ from pathlib import Path
 
 from coalmine._base.errors import CoalmineError
 from coalmine._base.files import write_atomic
+from coalmine.stores.protocol import Store
 
-__all__ = ["OWN", "digest_of_folder", "keep_context", "walk"]
+__all__ = ["OWN", "digest_of_folder", "keep_bento", "keep_context", "walk"]
 
 OWN = ".coalmine"
 """The folder among the contexts that is none."""
@@ -66,6 +67,26 @@ def keep_context(
             f"the build context could not be kept in {contexts}: {error.strerror or error}",
             fix="make room there; see that it can be written",
         ) from error
+
+
+def keep_bento(contexts: Path, store: Store, name: str, version: str) -> tuple[Path, bool]:
+    """Fetch a bento from a store, as ``keep_context`` does.
+
+    Args:
+        contexts: Where contexts are kept.
+        store: Where the bento is.
+        name: Its name.
+        version: Its version, resolved.
+
+    Raises:
+        InputError: The bento is not there, is damaged or is refused.
+        CoalmineError: The store cannot be read, or the context not be kept.
+    """
+    return keep_context(
+        contexts,
+        lambda into: store.fetch(name, version, into),
+        source=store.source(name, version),
+    )
 
 
 def digest_of_folder(folder: Path) -> str:

@@ -10,7 +10,6 @@ BentoML's export.
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -19,11 +18,9 @@ from coalmine._base.errors import CoalmineError, InputError
 from coalmine._base.files import write_atomic
 from coalmine.stores.context import walk
 from coalmine.stores.manifest import Model, check_bento, read_created
+from coalmine.stores.names import check_name, check_version, is_latest, listed
 
 __all__ = ["LocalStore"]
-
-_TAG_PART = re.compile(r"[a-z0-9]([-._a-z0-9]{0,61}[a-z0-9])?")
-_SHOWN = 10
 
 
 class LocalStore:
@@ -32,6 +29,8 @@ class LocalStore:
     Args:
         home: The BENTOML_HOME.
     """
+
+    url = ""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -44,22 +43,22 @@ class LocalStore:
         Raises:
             InputError: The store holds no such bento; the message lists what it does hold.
         """
-        _check_part(name, "name")
+        check_name(name)
         versions = self._versions(name)
         if not versions:
             raise InputError(
                 f"there is no bento {name!r} in {self._home}",
                 field="name",
-                fix=f"release one of: {_listed(self._names()) or 'none, the store is empty'}",
+                fix=f"release one of: {listed(self._names()) or 'none, the store is empty'}",
             )
-        if version in {"", "latest"}:
+        if is_latest(version):
             return self._latest(name, versions)
-        _check_part(version, "version")
+        check_version(version)
         if version not in versions:
             raise InputError(
                 f"there is no bento {name}:{version} in {self._home}",
                 field="version",
-                fix=f"release one of: {_listed(versions)}",
+                fix=f"release one of: {listed(versions)}",
             )
         return version
 
@@ -107,6 +106,15 @@ class LocalStore:
                 fix=f"see that there is room in {into.parent} and that {self._home} can be read",
             ) from error
 
+    def names(self) -> dict[str, list[str]]:
+        """List every bento's versions, the oldest first."""
+        return {
+            name: sorted(
+                self._versions(name), key=lambda one: read_created(self._bentos / name / one)
+            )
+            for name in self._names()
+        }
+
     def _note_latest(self, models: Iterable[Model], into: Path) -> None:
         """Write which version of each model is the newest here, as BentoML looks for it."""
         dated = sorted((read_created(self._folder(m), "model.yaml"), m) for m in models)
@@ -132,15 +140,6 @@ class LocalStore:
         return self._models / model.name / model.version
 
 
-def _check_part(text: str, field: str) -> None:
-    if not _TAG_PART.fullmatch(text):
-        raise InputError(
-            f"{text!r} is no {field} of a bento",
-            field=field,
-            fix="use lowercase letters, digits, '-', '.' and '_', 63 at most",
-        )
-
-
 def _path(model: Model) -> Path:
     return Path("models") / model.name / model.version
 
@@ -150,11 +149,6 @@ def _folders(parent: Path) -> list[str]:
         return sorted(item.name for item in parent.iterdir() if item.is_dir())
     except (FileNotFoundError, NotADirectoryError):
         return []
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[-_SHOWN:]) + more
 
 
 def _not_models_of(bento: Path) -> Callable[[str, list[str]], list[str]]:

@@ -6,10 +6,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from coalmine._base.errors import InputError
+from coalmine.stores.limits import read_limits
 from coalmine.stores.local import LocalStore
-from coalmine.stores.protocol import Store
+from coalmine.stores.protocol import PushStore, Store
 
-__all__ = ["select_store"]
+__all__ = ["select_push_store", "select_store"]
 
 
 def select_store(reference: str, *, own: Path) -> Store:
@@ -17,7 +18,7 @@ def select_store(reference: str, *, own: Path) -> Store:
 
     Args:
         reference: Empty or ``local`` for our own store; a folder, as a path with a slash or a
-            ``file://`` URL, for the store in that BENTOML_HOME.
+            ``file://`` URL, for the store in that BENTOML_HOME; ``s3://bucket/prefix``.
         own: BENTOML_HOME of our own store.
 
     Raises:
@@ -25,6 +26,8 @@ def select_store(reference: str, *, own: Path) -> Store:
     """
     if reference in {"", "local"}:
         return LocalStore(own)
+    if _is_remote(reference):
+        return select_push_store(reference)
     home = _home(reference)
     if not home.is_dir():
         raise InputError(
@@ -33,6 +36,31 @@ def select_store(reference: str, *, own: Path) -> Store:
             fix="name a BENTOML_HOME, for example ~/bentoml",
         )
     return LocalStore(home)
+
+
+def select_push_store(reference: str) -> PushStore:
+    """Open a store that bentos can be put into.
+
+    Args:
+        reference: ``s3://bucket/prefix``.
+
+    Raises:
+        InputError: It is another kind of place.
+    """
+    if reference.startswith("s3://"):
+        from coalmine.stores.bucket import BucketStore  # noqa: PLC0415 - only where one is used
+        from coalmine.stores.objects import open_objects  # noqa: PLC0415
+
+        return BucketStore(open_objects(reference, field="store"), read_limits())
+    raise InputError(
+        f"{reference!r} is no store that bentos can be put into",
+        field="store",
+        fix="give s3://bucket/prefix",
+    )
+
+
+def _is_remote(reference: str) -> bool:
+    return reference.startswith("s3://")
 
 
 def _home(reference: str) -> Path:
@@ -44,5 +72,6 @@ def _home(reference: str) -> Path:
     raise InputError(
         f"{reference!r} is no store that can be read",
         field="store",
-        fix="use local, a path that begins with / or ./ or ~, or file:///path of a BENTOML_HOME",
+        fix="use local, a path that begins with / or ./ or ~ of a BENTOML_HOME, file:///path of "
+        "one, or s3://bucket/prefix",
     )

@@ -14,6 +14,7 @@ from coalmine._base.errors import InputError
 from coalmine.stack.layout import Layout
 from coalmine.steps.contract import Surroundings
 from coalmine.steps.retrieve import RetrieveInputs, retrieve
+from coalmine.stores.select import select_push_store
 
 
 def test_the_version_is_told_and_the_context_is_there(surroundings: Surroundings) -> None:
@@ -68,3 +69,23 @@ def test_wrong_input_ends_with_2_and_one_final_line(surroundings: Surroundings) 
     assert done.returncode == 2
     assert last["final"] is True
     assert last["fix"] == "release one of: iris"
+
+
+@pytest.mark.integration
+def test_a_bento_in_a_bucket_is_retrieved_once_and_known_from_then_on(
+    surroundings: Surroundings, s3: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    own = retrieve(RetrieveInputs(name="iris"), surroundings)
+    context = Path(urlsplit(own.context).path)
+    select_push_store(s3).push(context, ("iris", "v1"))
+    elsewhere = Surroundings(tmp_path / "elsewhere")
+    first = retrieve(RetrieveInputs(name="iris", store=s3), elsewhere)
+    assert first.version == "v1"
+    assert first.context.rpartition("/")[2] == context.name
+    assert retrieve(RetrieveInputs(name="iris", store=s3), elsewhere) == first
+    assert caplog.messages[1:] == ["bento retrieved", "bento was retrieved before"]
+    (context / "src" / "service.py").write_text("answer = 43\n")
+    select_push_store(s3).push(context, ("iris", "v1"), replace=True)
+    with pytest.raises(InputError, match=r"s3://.*/iris:v1 is not what it was on"):
+        retrieve(RetrieveInputs(name="iris", store=s3), elsewhere)

@@ -12,8 +12,12 @@ import pytest
 import yaml
 
 from coalmine.demo.bentos import DEMO_NAME, DEMO_VERSIONS, build_demo_bentos
+from coalmine.stores.archive import extract
 from coalmine.stores.context import digest_of_folder
+from coalmine.stores.limits import Limits
 from coalmine.stores.local import LocalStore
+from coalmine.stores.pack import tar_of
+from coalmine.stores.xz import wrapped
 
 pytestmark = pytest.mark.integration
 
@@ -62,6 +66,25 @@ def test_fetch_is_the_same_as_bentomls_export(demo_home: Path, tmp_path: Path) -
     LocalStore(demo_home).fetch(DEMO_NAME, "v3", tmp_path / "ours")
     _python(_EXPORT, f"{DEMO_NAME}:v3", str(tmp_path / "theirs"), home=demo_home)
     assert _contents(tmp_path / "ours") == _contents(tmp_path / "theirs")
+
+
+_THROUGH = """
+import sys, bentoml
+bentoml.bentos.import_bento(sys.argv[1])
+bentoml.bentos.export_bento(sys.argv[2], sys.argv[3])
+"""
+
+
+def test_bentoml_reads_what_is_pushed_and_its_archive_is_read(
+    demo_home: Path, tmp_path: Path
+) -> None:
+    LocalStore(demo_home).fetch(DEMO_NAME, "v3", tmp_path / "ours")
+    (tmp_path / "ours.bento").write_bytes(b"".join(wrapped(tar_of(tmp_path / "ours"))))
+    (tmp_path / "home").mkdir()
+    files = [str(tmp_path / "ours.bento"), f"{DEMO_NAME}:v3", str(tmp_path / "theirs.bento")]
+    _python(_THROUGH, *files, home=tmp_path / "home")
+    extract(tmp_path / "theirs.bento", tmp_path / "theirs", Limits())
+    assert _contents(tmp_path / "theirs") == _contents(tmp_path / "ours")
 
 
 def test_the_demo_is_trained_only_once(demo_home: Path) -> None:

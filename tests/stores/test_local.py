@@ -164,11 +164,13 @@ def test_a_store_can_be_named_by_path_or_url(home: Path, tmp_path: Path) -> None
         assert select_store(reference, own=tmp_path).resolve("iris", "v2") == "v2"
 
 
-@pytest.mark.parametrize("reference", ["s3://bucket", "https://x/y", "file://host/x", "bucket"])
+@pytest.mark.parametrize(
+    "reference", ["s3://", "gs://bucket", "https://x/y", "file://host/x", "bucket"]
+)
 def test_other_stores_are_refused_with_what_there_is(tmp_path: Path, reference: str) -> None:
     with pytest.raises(InputError, match="store") as caught:
         select_store(reference, own=tmp_path)
-    assert "BENTOML_HOME" in caught.value.fix
+    assert "s3://bucket/prefix" in caught.value.fix
 
 
 def test_a_store_that_is_not_there_is_named(tmp_path: Path) -> None:
