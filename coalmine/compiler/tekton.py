@@ -29,6 +29,7 @@ from coalmine.compiler.graph import (
 from coalmine.compiler.manifest import Manifest, Place
 from coalmine.compiler.order import ancestors, inherited_conditions, waits_for
 from coalmine.compiler.pod import SIMPLE_NAME, pod_text, resources, stand_ins
+from coalmine.compiler.tekton_results import result_name
 from coalmine.compiler.tekton_when import plain, reference, says_whole_numbers, when
 
 __all__ = ["lower"]
@@ -164,7 +165,7 @@ def _value(value: Value, where: Place) -> str:
 
 def _task_spec(task: Task, arguments: dict[str, str]) -> dict[str, Any]:
     results = [
-        {"name": _name(item.name, Place(task.name, f"output {item.name!r}", TARGET))}
+        {"name": _name(result_name(item.name), Place(task.name, f"output {item.name!r}", TARGET))}
         for item in task.outputs
     ]
     step: dict[str, Any] = {
@@ -198,7 +199,7 @@ def _part(part: str | InputRef | OutputPath) -> str:
         case InputRef(name):
             return f"$(params.{name})"
         case OutputPath(name):
-            return f"$(results.{name}.path)"
+            return f"$(results.{result_name(name)}.path)"
         case _:
             return pod_text(part)
 

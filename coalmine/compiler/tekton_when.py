@@ -24,6 +24,7 @@ from coalmine.compiler.graph import (
     Value,
 )
 from coalmine.compiler.manifest import Place
+from coalmine.compiler.tekton_results import result_name
 
 __all__ = ["plain", "reference", "says_whole_numbers", "when"]
 
@@ -86,7 +87,7 @@ def reference(value: ParameterRef | TaskOutputRef | OneOf) -> str:
         case ParameterRef(name):
             return f"$(params.{name})"
         case TaskOutputRef(task, output):
-            return f"$(tasks.{task}.results.{output})"
+            return f"$(tasks.{task}.results.{result_name(output)})"
         case OneOf():
             raise TypeError("Tekton cannot choose between values; see split_choices")
 

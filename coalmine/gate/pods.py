@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["SYSTEMS", "System", "pod_growth", "pod_presets"]
+__all__ = ["SYSTEMS", "System", "pod_growth", "pod_presets", "pod_quantile"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +86,30 @@ def pod_presets(name: str) -> Mapping[str, tuple[str, str, str]]:
             "ratio",
             "The part of the canary's answers in ${window} that were 5xx.",
         ),
-        f"{name}_latency_p50": (_quantile(system, 0.5), "ms", "Half of the canary's answers."),
-        f"{name}_latency_p95": (_quantile(system, 0.95), "ms", "95 % of the canary's answers."),
+        f"{name}_latency_p50": (
+            pod_quantile(system.bucket, 0.5, system.milliseconds),
+            "ms",
+            "Half of the canary's answers.",
+        ),
+        f"{name}_latency_p95": (
+            pod_quantile(system.bucket, 0.95, system.milliseconds),
+            "ms",
+            "95 % of the canary's answers.",
+        ),
         f"{name}_requests": (total, "count", "How many requests the canary answered in ${window}."),
     }
 
 
-def _quantile(system: System, share: float) -> str:
-    buckets = f"sum by (le) ({pod_growth(_canary(system.bucket))})"
-    return f"{system.milliseconds} * histogram_quantile({share}, {buckets})"
+def pod_quantile(bucket: str, share: float, milliseconds: int) -> str:
+    """Ask for a quantile of the canary's durations over ``${window}``, in milliseconds.
+
+    Args:
+        bucket: A selector of a revision's buckets, with ``${revision}``.
+        share: Which quantile, such as 0.95.
+        milliseconds: By what their durations are multiplied.
+    """
+    buckets = f"sum by (le) ({pod_growth(_canary(bucket))})"
+    return f"{milliseconds} * histogram_quantile({share}, {buckets})"
 
 
 def _canary(selector: str) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from coalmine.gate.kubernetes import KSERVE_BUCKET, KSERVE_REQUESTS, KUBERNETES_PRESETS
 from coalmine.gate.pods import SYSTEMS, pod_presets
 
 __all__ = ["BUCKETS", "COUNTERS", "PRESETS", "REQUESTS", "REQUEST_COUNTERS", "Counters", "Preset"]
@@ -68,6 +69,7 @@ REQUESTS = f"sum({COMPLETED})"
 REQUEST_COUNTERS = {
     "envoy": REQUESTS,
     **{name: system.total.replace("${revision}", "${canary}") for name, system in SYSTEMS.items()},
+    "kserve": KSERVE_REQUESTS,
 }
 """The counters of the canary's answered requests by system."""
 
@@ -98,6 +100,7 @@ PRESETS = {
         summary="How often an Envoy restarted in ${window}: its counters, the evidence, are lost.",
     ),
     **{name: Preset(*what) for system in SYSTEMS for name, what in pod_presets(system).items()},
+    **{name: Preset(*what) for name, what in KUBERNETES_PRESETS.items()},
 }
 """The presets by name."""
 
@@ -120,5 +123,6 @@ COUNTERS = {
 BUCKETS = {
     "latency": f"envoy_cluster_upstream_rq_time_bucket{{{REVISION}}}",
     **{f"{name}_latency": system.bucket for name, system in SYSTEMS.items()},
+    "kserve_latency": KSERVE_BUCKET,
 }
 """The histograms of the duration of a revision's answers, by preset, with ``${revision}``."""

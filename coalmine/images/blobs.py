@@ -59,7 +59,7 @@ class Blobs:
     def add(self, content: bytes) -> tuple[Blob, bool]:
         """Store a small blob; tell whether it was here before."""
         blob = Blob(digest_of(content), len(content))
-        if self.has(blob):
+        if self.is_sound(blob):
             return blob, True
         return self.store(lambda out: _write(out, content)), False
 
@@ -77,7 +77,7 @@ class Blobs:
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).chmod(0o644)
-            Path(name).replace(self._place(through.blob.digest))
+            Path(name).replace(self.path(through.blob.digest))
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 Path(name).unlink()
@@ -87,9 +87,24 @@ class Blobs:
     def has(self, blob: Blob) -> bool:
         """Tell whether a blob is here, by its name and size."""
         try:
-            return self._place(blob.digest).stat().st_size == blob.size
+            return self.path(blob.digest).stat().st_size == blob.size
         except FileNotFoundError:
             return False
+
+    def is_sound(self, blob: Blob) -> bool:
+        """Tell whether a blob is here, by its content."""
+        if not self.has(blob):
+            return False
+        with self.path(blob.digest).open("rb") as file:
+            return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest() == blob.digest
+
+    def stamp(self, blob: Blob) -> list[int] | None:
+        """Give what changes when anyone writes to a blob's file; None if it is not here."""
+        try:
+            found = self.path(blob.digest).stat()
+        except FileNotFoundError:
+            return None
+        return [found.st_size, found.st_mtime_ns, found.st_ino]
 
     def read(self, digest: str) -> bytes:
         """Read a small blob.
@@ -101,26 +116,28 @@ class Blobs:
             return file.read()
 
     def open(self, digest: str) -> IO[bytes]:
-        """Open a blob once its content was verified.
+        """Open a blob once its content was verified; a damaged one is taken away.
 
         Raises:
             InputError: It is not here, or its content is not what its name says.
         """
-        place = self._place(digest)
+        place = self.path(digest)
         try:
             file = place.open("rb")
         except FileNotFoundError:
             raise InputError(f"there is no {place}", fix="build the image again") from None
         if "sha256:" + hashlib.file_digest(file, "sha256").hexdigest() != digest:
             file.close()
+            place.unlink(missing_ok=True)
             raise InputError(
-                f"{place} is damaged: its content has another digest than its name",
-                fix="remove it and build the image again",
+                f"{place} was damaged: its content had another digest than its name",
+                fix="build the image again",
             )
         file.seek(0)
         return file
 
-    def _place(self, digest: str) -> Path:
+    def path(self, digest: str) -> Path:
+        """Give the file of a blob, whether or not it is there."""
         return self._folder / digest.removeprefix("sha256:")
 
 

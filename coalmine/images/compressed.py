@@ -1,30 +1,46 @@
-"""Layers in their compressed form; what was compressed once is not compressed again."""
+"""Layers in their stored form; what was stored once is neither packed nor written again."""
 
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from coalmine._base.errors import CoalmineError
 from coalmine._base.files import write_atomic
 from coalmine.images.blobs import Blobs, HashingWriter
-from coalmine.images.config import Blob, canonical
+from coalmine.images.compression import PLAIN, Sampler, packer
+from coalmine.images.config import LAYER_TYPES, Blob, canonical
 from coalmine.images.tar import Sink
 
-__all__ = ["CompressedLayers"]
-
-_LEVEL = 1  # model weights hardly shrink, and level 6 takes several times as long
+__all__ = ["CompressedLayers", "Stored"]
 
 Write = Callable[[Sink], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A layer in its place.
+
+    Attributes:
+        blob: Its stored form.
+        diff_id: Digest of its uncompressed form.
+        media_type: What the stored form is.
+        here: Whether it was there before.
+    """
+
+    blob: Blob
+    diff_id: str
+    media_type: str
+    here: bool
+
+
 class CompressedLayers:
-    """Knows which blob is the compressed form of which content.
+    """Knows which blob is the stored form of which content.
 
     Args:
-        blobs: Where the compressed forms are.
+        blobs: Where the stored forms are.
         notes: A folder for one small file a layer.
     """
 
@@ -32,61 +48,67 @@ class CompressedLayers:
         self._blobs = blobs
         self._notes = notes
 
-    def add(self, write: Write) -> tuple[Blob, str, bool]:
+    def add(self, write: Write, compression: str) -> Stored:
         """Store a layer.
 
         Args:
             write: Writes the layer's uncompressed bytes, the same at every call. It is called once
                 to know the content, and again only if that content is new.
-
-        Returns:
-            The blob, the digest of the uncompressed content, and whether it was here before.
+            compression: How to pack what shrinks: ``zstd`` or ``gzip``.
 
         Raises:
             CoalmineError: The two calls did not write the same.
             OSError: It cannot be written.
         """
-        plain = HashingWriter()
+        sampler = Sampler()
+        plain = HashingWriter(sampler)
         write(plain)
         diff_id = plain.blob.digest
-        known = self._known(diff_id)
-        if known is not None:
-            return known, diff_id, True
-        blob = self._blobs.store(lambda out: _compress(out, write, diff_id))
-        write_atomic(self._note(diff_id), canonical({"digest": blob.digest, "size": blob.size}))
-        return blob, diff_id, False
+        kind = compression if sampler.worth_packing else PLAIN
+        known = self._known(diff_id, kind)
+        blob = known or self._store(write, kind, plain.blob)
+        return Stored(blob, diff_id, LAYER_TYPES[kind], here=known is not None)
 
-    def _known(self, diff_id: str) -> Blob | None:
+    def _store(self, write: Write, kind: str, plain: Blob) -> Blob:
+        if kind == PLAIN:
+            blob = self._blobs.store(write)
+            _same(blob.digest, plain.digest)
+        else:
+            blob = self._blobs.store(lambda out: _pack(out, write, kind, plain))
+        self._note(plain.digest, kind, blob)
+        return blob
+
+    def _known(self, diff_id: str, kind: str) -> Blob | None:
+        """Find a layer's blob; one that was touched since it was noted is read and hashed again."""
         try:
-            noted = json.loads(self._note(diff_id).read_text())
-            blob = Blob(noted["digest"], noted["size"])
+            noted = json.loads(self._place(diff_id, kind).read_text())
+            blob, stamp = Blob(noted["digest"], noted["size"]), noted["stamp"]
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
-        return blob if self._blobs.has(blob) else None
+        now = self._blobs.stamp(blob)
+        if now == stamp:
+            return blob
+        if now is None or not self._blobs.is_sound(blob):
+            return None
+        self._note(diff_id, kind, blob)
+        return blob
 
-    def _note(self, diff_id: str) -> Path:
-        return self._notes / f"{diff_id.removeprefix('sha256:')}.gzip{_LEVEL}.json"
+    def _note(self, diff_id: str, kind: str, blob: Blob) -> None:
+        noted = {"digest": blob.digest, "size": blob.size, "stamp": self._blobs.stamp(blob)}
+        write_atomic(self._place(diff_id, kind), canonical(noted))
 
-
-class _Gzip:
-    """Compresses what is written to it, with no time and no name in its header."""
-
-    def __init__(self, out: Sink) -> None:
-        self._out = out
-        self._zlib = zlib.compressobj(_LEVEL, wbits=31)
-
-    def write(self, content: bytes, /) -> int:
-        self._out.write(self._zlib.compress(content))
-        return len(content)
-
-    def finish(self) -> None:
-        self._out.write(self._zlib.flush())
+    def _place(self, diff_id: str, kind: str) -> Path:
+        return self._notes / f"{diff_id.removeprefix('sha256:')}.{kind}.json"
 
 
-def _compress(out: Sink, write: Write, diff_id: str) -> None:
-    zipped = _Gzip(out)
-    through = HashingWriter(zipped)
+def _pack(out: Sink, write: Write, kind: str, plain: Blob) -> None:
+    packed = packer(kind, out, plain.size)
+    through = HashingWriter(packed)
     write(through)
-    zipped.finish()
-    if through.blob.digest != diff_id:
+    packed.finish()
+    _same(through.blob.digest, plain.digest)
+
+
+def _same(now: str, before: str) -> None:
+    if now != before:
         raise CoalmineError("the build context changed while it was read", fix="build it again")

@@ -26,6 +26,7 @@ __all__ = [
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 LAYER_TYPES = {
+    "zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
     "gzip": "application/vnd.oci.image.layer.v1.tar+gzip",
     "none": "application/vnd.oci.image.layer.v1.tar",
 }
@@ -59,13 +60,15 @@ class LayerBlob:
 
     Attributes:
         title: What it holds, for people.
-        blob: Its compressed form.
+        blob: Its stored form.
         diff_id: Digest of its uncompressed form.
+        media_type: What the stored form is.
     """
 
     title: str
     blob: Blob
     diff_id: str
+    media_type: str
 
 
 def config_bytes(
@@ -105,7 +108,7 @@ def manifest_bytes(
             "mediaType": MANIFEST_TYPE,
             "config": descriptor(CONFIG_TYPE, config),
             "layers": [
-                descriptor(LAYER_TYPES["gzip"], layer.blob)
+                descriptor(layer.media_type, layer.blob)
                 | {"annotations": {"dev.coalmine.layer": layer.title}}
                 for layer in layers
             ],

@@ -19,8 +19,12 @@ from coalmine.images.config import Blob, LayerBlob, config_bytes, manifest_bytes
 from coalmine.images.layout import OciLayout
 from coalmine.images.plan import Layer, plan_layers
 from coalmine.images.protocol import BuiltImage
-from coalmine.images.reference import ImageReference, layout_folder
+from coalmine.images.push import push_image
+from coalmine.images.reference import ImageReference, parse_target
 from coalmine.images.tar import write_tar
+from coalmine.registry.address import RemoteReference
+from coalmine.registry.client import open_repository
+from coalmine.registry.options import RegistryOptions
 
 __all__ = ["LayeredBuilder", "source_date"]
 
@@ -44,35 +48,62 @@ def source_date(value: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class LayeredBuilder:
-    """Builds OCI images into a layout folder.
+    """Builds OCI images into a layout folder, and from there into a registry.
 
     Attributes:
         epoch: The time that files and image get, in seconds since 1970; else files get 1970 and
             the image gets the time at which the bento was built.
         architecture: In OCI's words; models and Python code run on any.
+        compression: Of layers that shrink: ``zstd`` or ``gzip``.
+        cache: The layout that an image goes through on its way to a registry. What is in it is
+            not built again.
+        registry: How registries are reached.
     """
 
     epoch: int | None = None
     architecture: str = field(
         default_factory=lambda: _ARCHITECTURES.get(platform.machine(), platform.machine())
     )
+    compression: str = "zstd"
+    cache: Path = Path(".coalmine/images")
+    registry: RegistryOptions = field(default_factory=RegistryOptions)
 
     def build(self, context: Path, repository: str) -> BuiltImage:
-        """Build the image of a context into the layout folder that the repository means.
+        """Build the image of a context into the place that the repository means.
+
+        Args:
+            context: The bento.
+            repository: A folder, or ``host/path`` of a registry; a tag may be added to that, else
+                the bento's version is the tag.
 
         Raises:
             InputError: The context is no bento, or the repository no place for images.
             CoalmineError: The image could not be written; no part of it is visible.
         """
-        folder = layout_folder(repository)
+        target = parse_target(repository)
+        folder = target if isinstance(target, Path) else self.cache
         facts, layers = read_facts(context), plan_layers(scan(context))
         try:
-            return self._write(facts, layers, context, folder)
+            built = self._write(facts, layers, context, folder)
         except OSError as error:
             raise CoalmineError(
                 f"the image could not be written to {folder}: {error.strerror or error}",
                 fix="make room there or name another repository; no part of the image is visible",
             ) from error
+        return built if isinstance(target, Path) else self._push(built, target, facts)
+
+    def _push(self, built: BuiltImage, target: RemoteReference, facts: BentoFacts) -> BuiltImage:
+        tag = target.tag or facts.version
+        with open_repository(target.repository, self.registry) as remote:
+            blobs = OciLayout(self.cache).blobs
+            pushed = push_image(blobs, built.digest, remote, tag=tag)
+        return BuiltImage(
+            str(target.repository),
+            built.digest,
+            built.written_bytes,
+            built.reused_bytes,
+            pushed.sent_bytes,
+        )
 
     def _write(
         self, facts: BentoFacts, layers: Iterable[Layer], context: Path, folder: Path
@@ -87,9 +118,9 @@ class LayeredBuilder:
 
     def _layer(self, layout: OciLayout, layer: Layer, context: Path, tally: _Tally) -> LayerBlob:
         write = partial(write_tar, layer, context, mtime=self.epoch or 0)
-        blob, diff_id, here = layout.layers.add(write)
-        tally.count(blob, here=here)
-        return LayerBlob(layer.title, blob, diff_id)
+        stored = layout.layers.add(write, self.compression)
+        tally.count(stored.blob, here=stored.here)
+        return LayerBlob(layer.title, stored.blob, stored.diff_id, stored.media_type)
 
     def _manifest(
         self, layout: OciLayout, facts: BentoFacts, layers: list[LayerBlob], tally: _Tally

@@ -32,14 +32,15 @@ class OciLayout:
         folder: Where it is.
 
     Attributes:
+        folder: Where it is.
         blobs: What it holds.
         layers: The layers among that.
     """
 
     def __init__(self, folder: Path) -> None:
         own = folder / ".coalmine"  # in the layout, to be on one disk with it: renames must work
-        self._folder = folder
         self._lock, self._temporary = own / "lock", own / "tmp"
+        self.folder = folder
         self.blobs = Blobs(folder / "blobs" / "sha256", self._temporary)
         self.layers = CompressedLayers(self.blobs, own / "layers")
 
@@ -61,13 +62,13 @@ class OciLayout:
                 yield
         except Timeout:
             raise CoalmineError(
-                f"another build has held {self._folder} for {_LOCK_SECONDS} s",
+                f"another build has held {self.folder} for {_LOCK_SECONDS} s",
                 fix="wait for it to end, or stop it",
             ) from None
 
     def publish(self, manifest: Blob, *, tag: str) -> None:
         """Make an image visible under a tag; an older image of that tag stays, by digest."""
-        path = self._folder / "index.json"
+        path = self.folder / "index.json"
         before = path.read_bytes() if path.exists() else b""
         index = with_image(_images(before, path), manifest, tag)
         after = canonical({"schemaVersion": 2, "manifests": index})
@@ -75,15 +76,15 @@ class OciLayout:
             write_atomic(path, after)
 
     def _check(self) -> None:
-        if not self._folder.exists():
+        if not self.folder.exists():
             return
-        if not self._folder.is_dir():
-            raise InputError(f"{self._folder} is no folder", field="repository")
-        found = {item.name for item in self._folder.iterdir() if not item.name.startswith(".")}
+        if not self.folder.is_dir():
+            raise InputError(f"{self.folder} is no folder", field="repository")
+        found = {item.name for item in self.folder.iterdir() if not item.name.startswith(".")}
         strangers = sorted(found - {"blobs"})
         if strangers and "oci-layout" not in found:
             raise InputError(
-                f"{self._folder} holds something else than images: {', '.join(strangers[:3])}",
+                f"{self.folder} holds something else than images: {', '.join(strangers[:3])}",
                 field="repository",
                 fix="name an empty folder, or one that holds an OCI layout",
             )
@@ -91,10 +92,10 @@ class OciLayout:
     def _prepare(self) -> None:
         shutil.rmtree(self._temporary, ignore_errors=True)
         self._temporary.mkdir(exist_ok=True)
-        for left in self._folder.glob(".index.json.*"):
+        for left in self.folder.glob(".index.json.*"):
             left.unlink()
-        (self._folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
-        marker = self._folder / "oci-layout"
+        (self.folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+        marker = self.folder / "oci-layout"
         if not marker.exists():
             write_atomic(marker, canonical({"imageLayoutVersion": "1.0.0"}))
 

@@ -18,12 +18,14 @@ class BuiltImage:
         digest: ``sha256:`` and 64 hexadecimal digits, of the manifest or index.
         written_bytes: Bytes of blobs that were not there before.
         reused_bytes: Bytes of blobs that were.
+        sent_bytes: Bytes of blobs that went to a registry; those it had do not count.
     """
 
     url: str
     digest: str
     written_bytes: int
     reused_bytes: int
+    sent_bytes: int = 0
 
     @property
     def reference(self) -> str:

@@ -1,4 +1,4 @@
-"""How an image in an OCI layout folder is named: ``oci-layout:///folder@sha256:...``."""
+"""How an image is named: ``oci-layout:///folder@sha256:...``, or as in any registry."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from coalmine._base.errors import InputError
+from coalmine.registry.address import RemoteReference, parse_remote
 from coalmine.registry.digest import is_digest
 
-__all__ = ["SCHEME", "ImageReference", "layout_folder", "parse_reference"]
+__all__ = [
+    "SCHEME",
+    "ImageReference",
+    "is_folder",
+    "layout_folder",
+    "parse_reference",
+    "parse_target",
+]
 
 SCHEME = "oci-layout://"
 
@@ -36,7 +44,7 @@ class ImageReference:
 
 
 def parse_reference(text: str) -> ImageReference:
-    """Read an image reference.
+    """Read a reference to an image in a layout folder.
 
     Raises:
         InputError: It names no OCI layout folder, or is not by digest.
@@ -51,21 +59,46 @@ def parse_reference(text: str) -> ImageReference:
     return ImageReference(_absolute(url.removeprefix(SCHEME), text), digest)
 
 
+def is_folder(repository: str) -> bool:
+    """Tell whether a repository is written as a folder: a path or an ``oci-layout://`` URL."""
+    return repository.startswith((SCHEME, "/", "./", "../", "~"))
+
+
 def layout_folder(repository: str) -> Path:
-    """Find the folder that a repository means: a path, or an ``oci-layout://`` URL.
+    """Find the folder that a repository means.
 
     Raises:
-        InputError: It is a registry or another kind of place.
+        InputError: It has no absolute path.
     """
     if repository.startswith(SCHEME):
         return _absolute(repository.removeprefix(SCHEME), repository)
-    if repository.startswith(("/", "./", "../", "~")):
-        return Path(repository).expanduser().resolve()
-    raise InputError(
-        f"{repository!r} is no folder, and images cannot be pushed to a registry yet",
-        field="repository",
-        fix="give a path that begins with / or ./ or oci-layout:///folder, or leave it empty",
-    )
+    return Path(repository).expanduser().resolve()
+
+
+def parse_target(repository: str) -> Path | RemoteReference:
+    """Read where an image goes: a layout folder, or a repository with or without a tag.
+
+    Raises:
+        InputError: It is neither.
+    """
+    if is_folder(repository):
+        return layout_folder(repository)
+    try:
+        target = parse_remote(repository)
+    except InputError as error:
+        raise InputError(
+            error.message.partition(": ")[2],
+            field="repository",
+            fix="give host/path of a registry, or a folder: a path that begins with / or ./, or "
+            "oci-layout:///folder",
+        ) from None
+    if target.digest:
+        raise InputError(
+            f"{repository!r} has a digest, which an image has only once it is built",
+            field="repository",
+            fix="leave @sha256:... away",
+        )
+    return target
 
 
 def _absolute(path: str, text: str) -> Path:

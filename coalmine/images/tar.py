@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tarfile
 from pathlib import Path, PurePosixPath
-from typing import IO, Protocol, cast
+from typing import Protocol
 
+from coalmine._base.errors import CoalmineError
 from coalmine.images.plan import BENTO_PATH, BENTOML_UID, Entry, Kind, Layer
 
-__all__ = ["Sink", "write_tar"]
+__all__ = ["Sink", "TarWriter", "write_tar"]
 
-_TYPES = {Kind.FOLDER: tarfile.DIRTYPE, Kind.FILE: tarfile.REGTYPE, Kind.LINK: tarfile.SYMTYPE}
+_PIECE = 1 << 20
 
 
 class Sink(Protocol):
@@ -18,6 +19,80 @@ class Sink(Protocol):
 
     def write(self, content: bytes, /) -> int:
         """Take some bytes, all of them."""
+
+
+class TarWriter:
+    """Writes entries one after another, with the headers that `tarfile` makes.
+
+    Args:
+        out: Where to.
+        mtime: Every entry's time, in seconds since 1970.
+        owner: User and group id of every entry that has no other.
+    """
+
+    def __init__(self, out: Sink, *, mtime: int = 0, owner: int = BENTOML_UID) -> None:
+        self._out, self._mtime, self._owner = out, mtime, owner
+        self._written = 0
+
+    def folder(self, path: str, *, owner: int | None = None) -> None:
+        """Write a folder, with mode 755."""
+        info = self._info(path, owner)
+        info.type, info.mode = tarfile.DIRTYPE, 0o755
+        self._header(info)
+
+    def link(self, path: str, target: str) -> None:
+        """Write a symbolic link."""
+        info = self._info(path)
+        info.type, info.mode, info.linkname = tarfile.SYMTYPE, 0o755, target
+        self._header(info)
+
+    def content(self, path: str, content: bytes, *, mode: int = 0o644) -> None:
+        """Write a small file."""
+        info = self._info(path)
+        info.mode, info.size = mode, len(content)
+        self._header(info)
+        self._write(content)
+        self._pad(tarfile.BLOCKSIZE)
+
+    def file(self, path: str, source: Path, *, mode: int = 0o644) -> None:
+        """Write a file, a megabyte at a time.
+
+        Raises:
+            CoalmineError: It changed while it was read.
+            OSError: It cannot be read.
+        """
+        info = self._info(path)
+        with source.open("rb", buffering=0) as content:
+            info.mode, info.size = mode, source.stat().st_size
+            self._header(info)
+            left = info.size
+            while left and (piece := content.read(min(left, _PIECE))):
+                self._write(piece)
+                left -= len(piece)
+        if left:
+            raise CoalmineError(f"{source} changed while it was read", fix="build it again")
+        self._pad(tarfile.BLOCKSIZE)
+
+    def finish(self) -> None:
+        """Write the end of the archive."""
+        self._write(bytes(2 * tarfile.BLOCKSIZE))
+        self._pad(tarfile.RECORDSIZE)
+
+    def _info(self, path: str, owner: int | None = None) -> tarfile.TarInfo:
+        info = tarfile.TarInfo(path)
+        info.uid = info.gid = self._owner if owner is None else owner
+        info.mtime = self._mtime
+        return info
+
+    def _header(self, info: tarfile.TarInfo) -> None:
+        self._write(info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
+
+    def _pad(self, to: int) -> None:
+        self._write(bytes(-self._written % to))
+
+    def _write(self, content: bytes) -> None:
+        self._out.write(content)
+        self._written += len(content)
 
 
 def write_tar(layer: Layer, context: Path, out: Sink, *, mtime: int = 0) -> None:
@@ -30,40 +105,22 @@ def write_tar(layer: Layer, context: Path, out: Sink, *, mtime: int = 0) -> None
         mtime: Every entry's time, in seconds since 1970.
 
     Raises:
+        CoalmineError: A file changed while it was read.
         OSError: A file cannot be read, or ``out`` not be written.
     """
-    with tarfile.open(
-        fileobj=cast("IO[bytes]", out), mode="w|", format=tarfile.PAX_FORMAT, encoding="utf-8"
-    ) as archive:
-        for parent in [*reversed(PurePosixPath(BENTO_PATH).parents[:-1]), BENTO_PATH]:
-            archive.addfile(_parent(str(parent), mtime))
-        for entry in layer.entries:
-            _add(archive, entry, context / entry.path, mtime)
+    archive = TarWriter(out, mtime=mtime)
+    for parent in [*reversed(PurePosixPath(BENTO_PATH).parents[:-1]), BENTO_PATH]:
+        archive.folder(str(parent), owner=0 if str(parent) == "home" else None)
+    for entry in layer.entries:
+        _add(archive, entry, context / entry.path)
+    archive.finish()
 
 
-def _add(archive: tarfile.TarFile, entry: Entry, source: Path, mtime: int) -> None:
-    info = _info(f"{BENTO_PATH}/{entry.path}", mtime)
-    info.type = _TYPES[entry.kind]
-    info.linkname = entry.target
-    info.mode = 0o755 if entry.executable or entry.kind is not Kind.FILE else 0o644
-    if entry.kind is not Kind.FILE:
-        archive.addfile(info)
-        return
-    with source.open("rb") as content:
-        info.size = source.stat().st_size
-        archive.addfile(info, content)
-
-
-def _parent(path: str, mtime: int) -> tarfile.TarInfo:
-    info = _info(path, mtime)
-    info.type, info.mode = tarfile.DIRTYPE, 0o755
-    if path == "home":
-        info.uid = info.gid = 0
-    return info
-
-
-def _info(path: str, mtime: int) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(path)
-    info.uid = info.gid = BENTOML_UID
-    info.mtime = mtime
-    return info
+def _add(archive: TarWriter, entry: Entry, source: Path) -> None:
+    path = f"{BENTO_PATH}/{entry.path}"
+    if entry.kind is Kind.FOLDER:
+        archive.folder(path)
+    elif entry.kind is Kind.LINK:
+        archive.link(path, entry.target)
+    else:
+        archive.file(path, source, mode=0o755 if entry.executable else 0o644)

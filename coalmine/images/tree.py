@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import shutil
 import tarfile
-import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from coalmine._base.errors import InputError
+from coalmine.images.compression import unpacked
 from coalmine.images.plan import stays_inside
 
 __all__ = ["Tree", "safe_path"]
 
+_PIECE = 1 << 20
 _WHITEOUT = ".wh."
 
 
@@ -39,12 +40,13 @@ class Tree:
             InputError: It is no tar, or something in it would leave the folder or is not taken.
             OSError: The folder cannot be written.
         """
-        kind = "gz" if compression == "gzip" else ""
         try:
-            with tarfile.open(fileobj=file, mode=f"r:{kind}") as archive:  # type: ignore[call-overload]
+            with tarfile.open(
+                fileobj=unpacked(file, compression), mode="r|", bufsize=_PIECE
+            ) as archive:
                 for member in archive:
                     self._place(archive, member)
-        except (tarfile.TarError, EOFError, zlib.error) as error:
+        except (tarfile.TarError, EOFError) as error:
             raise InputError(f"a layer is no {compression} tar: {error}") from None
 
     def make_links(self) -> None:

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from coalmine._base.errors import CoalmineError, InputError
-from coalmine.registry.address import Repository, is_loopback
+from coalmine.registry.address import Repository
+from coalmine.registry.connections import Connections
 from coalmine.registry.credentials import find_credentials
 from coalmine.registry.faults import RegistryError, fault_of, unreachable
 from coalmine.registry.options import RegistryOptions
@@ -25,7 +26,6 @@ from coalmine.registry.tokens import Tokens
 
 __all__ = ["Ask", "Session"]
 
-_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 _REDIRECTS = {301, 302, 303, 307, 308}
 _MOST_REDIRECTS = 5
 _UNAUTHORIZED = 401
@@ -77,16 +77,11 @@ class Session:
         self._options, self.sleep = options, sleep
         scheme = "http" if options.is_plain(host) else "https"
         self._base = httpx.URL(f"{scheme}://{host}")
-        self._client = httpx.Client(
-            verify=_trust(options) if scheme == "https" else True,
-            timeout=_TIMEOUT,
-            trust_env=not is_loopback(host),
-            headers={"User-Agent": "coalmine", "Accept-Encoding": "identity"},
-        )
+        self._connections = Connections(options)
         self._tokens = Tokens(
             repository.host,
             lambda: find_credentials(repository, options.credential_files, options.environ),
-            self._client,
+            self._connections,
             options.is_plain,
         )
 
@@ -97,7 +92,7 @@ class Session:
 
     def close(self) -> None:
         """Close all connections."""
-        self._client.close()
+        self._connections.close()
 
     def send(self, ask: Ask) -> httpx.Response:
         """Ask, and read the answer whole.
@@ -159,7 +154,7 @@ class Session:
 
     def _redirected(self, ask: Ask, url: httpx.URL) -> httpx.Response:
         for _ in range(_MOST_REDIRECTS):
-            answer = self._client.send(self._request(ask, url), stream=True)
+            answer = self._connections.send(self._request(ask, url), stream=True)
             location = answer.headers.get("Location", "")
             # An upload's 201 and 202 have a location too, and ask for no redirect.
             if answer.status_code not in _REDIRECTS or not location:
@@ -177,21 +172,7 @@ class Session:
         if authorization:
             headers["Authorization"] = authorization
         content = ask.body() if ask.body is not None else None
-        return self._client.build_request(ask.method, url, headers=headers, content=content)
-
-
-def _trust(options: RegistryOptions) -> ssl.SSLContext:
-    context = httpx.create_ssl_context()
-    if options.ca_file is not None:
-        try:
-            context.load_verify_locations(cafile=options.ca_file)
-        except ssl.SSLError as error:
-            raise InputError(
-                f"{options.ca_file} holds no certificates: {error.reason}",
-                field="COALMINE_REGISTRY_CA",
-                fix="name a PEM file",
-            ) from None
-    return context
+        return self._connections.request(ask.method, url, headers=headers, content=content)
 
 
 def _small(answer: httpx.Response) -> bool:

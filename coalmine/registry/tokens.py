@@ -16,6 +16,7 @@ import httpx
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.registry.challenge import Challenge, parse_challenge
+from coalmine.registry.connections import Connections
 from coalmine.registry.credentials import Credentials
 from coalmine.registry.faults import fault_of, unreachable
 
@@ -37,7 +38,7 @@ class Tokens:
     Args:
         host: The registry.
         find: Finds the credentials; called once, and only if the registry asks.
-        client: Reaches token services.
+        connections: Reach token services.
         is_plain: Tells which hosts may be spoken to without TLS.
     """
 
@@ -45,10 +46,11 @@ class Tokens:
         self,
         host: str,
         find: Callable[[], Credentials | None],
-        client: httpx.Client,
+        connections: Connections,
         is_plain: Callable[[str], bool],
     ) -> None:
-        self._host, self._find, self._client, self._is_plain = host, find, client, is_plain
+        self._host, self._find, self._is_plain = host, find, is_plain
+        self._connections = connections
         self._known: _Known | None = None
         self._tokens: dict[tuple[str, ...], str] = {}
         self._lock = threading.Lock()
@@ -93,7 +95,7 @@ class Tokens:
             )
         what = f"token for {self._host} from {url.netloc}"
         try:
-            answer = self._client.send(self._request(known, scopes))
+            answer = self._connections.send(self._request(known, scopes))
         except httpx.HTTPError as error:
             raise unreachable(what, error) from None
         if answer.status_code != _OK:
@@ -111,12 +113,11 @@ class Tokens:
                 "scope": " ".join(scopes),
                 "refresh_token": credentials.identity_token,
             }
-            return self._client.build_request("POST", realm, data=form)
+            return self._connections.request("POST", httpx.URL(realm), headers={}, data=form)
         query = {"scope": list(scopes)} | ({"service": [service]} if service else {})
         headers = {"Authorization": credentials.basic} if credentials else {}
-        return self._client.build_request(
-            "GET", httpx.URL(realm).copy_merge_params(query), headers=headers
-        )
+        url = httpx.URL(realm).copy_merge_params(query)
+        return self._connections.request("GET", url, headers=headers)
 
 
 def _token(content: bytes, what: str) -> str:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from coalmine._base.errors import InputError
 from coalmine.images.bento import read_facts
+from coalmine.images.compression import COMPRESSIONS
 from coalmine.images.layered import LayeredBuilder, source_date
 from coalmine.images.protocol import Builder, BuiltImage
+from coalmine.registry.options import options_from
 from coalmine.stack.layout import Layout
 from coalmine.steps.contract import Step, Surroundings, given, optional
 
@@ -28,49 +30,63 @@ class BuildInputs:
 
     context: str = given("Build context that the retrieve step wrote, a file:// URL.")
     repository: str = optional(
-        "Where the image goes: a folder or oci-layout:// URL; "
-        "empty means one a bento in the state.",
+        "Where the image goes: host/path of a registry, a folder or an oci-layout:// URL; "
+        "empty means a folder a bento in the state.",
         setting=True,
+    )
+    compression: str = optional(
+        "How layers that shrink are packed: 'zstd' or 'gzip'.", "zstd", setting=True
     )
     builder: str = optional("What makes the image; only 'layered' so far.", "layered", setting=True)
 
 
 @dataclass(frozen=True, slots=True)
 class BuildOutputs:
-    """The image: its reference by digest, and that digest alone."""
+    """The image: its reference by digest, where it is without that, and that digest alone."""
 
     image: str
+    image_url: str
     image_digest: str
 
 
 def build(inputs: BuildInputs, surroundings: Surroundings) -> BuildOutputs:
     """Build the image; if it is there already, find that out and write nothing."""
     context = _folder(inputs.context)
-    builder = _builder(inputs.builder)
-    repository = inputs.repository or str(
-        Layout(surroundings.state.absolute()).images / read_facts(context).name
-    )
+    own = Layout(surroundings.state.absolute()).images / read_facts(context).name
+    builder = _builder(inputs, own)
+    repository = inputs.repository or str(own)
     began = time.monotonic()
     image = builder.build(context, repository)
     _report(image, time.monotonic() - began)
-    return BuildOutputs(image.reference, image.digest)
+    return BuildOutputs(image.reference, image.url, image.digest)
 
 
-def _layered(environ: Mapping[str, str]) -> Builder:
-    return LayeredBuilder(epoch=source_date(environ.get("SOURCE_DATE_EPOCH", "")))
-
-
-_BUILDERS: dict[str, Callable[[Mapping[str, str]], Builder]] = {"layered": _layered}
-
-
-def _builder(name: str) -> Builder:
-    if name not in _BUILDERS:
+def _layered(inputs: BuildInputs, cache: Path) -> Builder:
+    if inputs.compression not in COMPRESSIONS:
         raise InputError(
-            f"there is no builder {name!r}",
+            f"{inputs.compression!r} is no compression of layers",
+            field="compression",
+            fix=f"use one of: {', '.join(COMPRESSIONS)}",
+        )
+    return LayeredBuilder(
+        epoch=source_date(os.environ.get("SOURCE_DATE_EPOCH", "")),
+        compression=inputs.compression,
+        cache=cache,
+        registry=options_from(os.environ),
+    )
+
+
+_BUILDERS: dict[str, Callable[[BuildInputs, Path], Builder]] = {"layered": _layered}
+
+
+def _builder(inputs: BuildInputs, cache: Path) -> Builder:
+    if inputs.builder not in _BUILDERS:
+        raise InputError(
+            f"there is no builder {inputs.builder!r}",
             field="builder",
             fix=f"use one of: {', '.join(_BUILDERS)}",
         )
-    return _BUILDERS[name](os.environ)
+    return _BUILDERS[inputs.builder](inputs, cache)
 
 
 def _folder(context: str) -> Path:
@@ -97,6 +113,7 @@ def _report(image: BuiltImage, seconds: float) -> None:
             "image": image.reference,
             "written_bytes": image.written_bytes,
             "reused_bytes": image.reused_bytes,
+            "sent_bytes": image.sent_bytes,
             "seconds": round(seconds, 3),
         },
     )

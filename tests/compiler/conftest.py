@@ -278,6 +278,8 @@ class TektonRun:
         def fill(text: str) -> str:
             for name, value in [*given.items(), *given.items()]:
                 text = text.replace(f"$(params.{name})", value)
+            # Names that Tekton Chains wants in capitals are as good as KFP's small ones.
+            text = re.sub(r"results\.IMAGE_\w+", lambda found: found[0].lower(), text)
             return re.sub(r"\$\(results\.([\w-]+)\.path\)", r"<path \1>", text)
 
         return container(task["taskSpec"]["steps"][0], fill)

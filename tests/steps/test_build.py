@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from bad_registry import bad_registry
 
 from coalmine._base.errors import InputError
 from coalmine.images.unpack import unpack
@@ -21,7 +22,8 @@ def context(surroundings: Surroundings) -> str:
 def test_the_image_goes_to_the_state_by_default(surroundings: Surroundings, context: str) -> None:
     outputs = build(BuildInputs(context=context), surroundings)
     folder = Layout(surroundings.state).images / "iris"
-    assert outputs.image == f"oci-layout://{folder}@{outputs.image_digest}"
+    assert outputs.image_url == f"oci-layout://{folder}"
+    assert outputs.image == f"{outputs.image_url}@{outputs.image_digest}"
     assert (folder / "index.json").is_file()
 
 
@@ -76,3 +78,17 @@ def test_a_context_is_a_file_url(surroundings: Surroundings, context: str) -> No
 def test_a_context_that_is_gone_is_named(surroundings: Surroundings, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no build context"):
         build(BuildInputs(context=(tmp_path / "gone").as_uri()), surroundings)
+
+
+def test_an_image_goes_to_a_registry(surroundings: Surroundings, context: str) -> None:
+    with bad_registry() as registry:
+        inputs = BuildInputs(context=context, repository=f"{registry.host}/me/iris")
+        outputs = build(inputs, surroundings)
+        assert outputs.image_url == f"{registry.host}/me/iris"
+        assert set(registry.manifests) == {"v1"}
+        assert build(inputs, surroundings) == outputs
+
+
+def test_an_unknown_compression_is_refused(surroundings: Surroundings, context: str) -> None:
+    with pytest.raises(InputError, match=r"^compression: 'lzma' is no compression"):
+        build(BuildInputs(context=context, compression="lzma"), surroundings)

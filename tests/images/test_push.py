@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from bad_registry import Exchange, bad_registry
+from real_registry import RealRegistry, find_registry, running_registry
+
+from coalmine._base.errors import CoalmineError, InputError
+from coalmine.images.layered import LayeredBuilder
+from coalmine.registry.address import Repository
+from coalmine.registry.client import open_repository
+from coalmine.registry.options import RegistryOptions
+
+WEIGHTS = random.Random(1).randbytes(2_000_000)
+real = pytest.mark.skipif(find_registry() is None, reason="docker-registry cannot be had here")
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegistry]:
+    with running_registry(tmp_path_factory.mktemp("registry")) as running:
+        yield running
+
+
+@pytest.fixture
+def builder(tmp_path: Path) -> LayeredBuilder:
+    return LayeredBuilder(architecture="amd64", cache=tmp_path / "cache")
+
+
+def _tagged(host: str, path: str, tag: str) -> str | None:
+    with open_repository(Repository(host, path), RegistryOptions()) as remote:
+        manifest = remote.pull_manifest(tag)
+    return None if manifest is None else manifest.digest
+
+
+@real
+@pytest.mark.integration
+def test_the_digest_pushed_is_the_digest_built(
+    registry: RealRegistry, builder: LayeredBuilder, context: Path, tmp_path: Path
+) -> None:
+    local = builder.build(context, str(tmp_path / "images"))
+    pushed = builder.build(context, f"oci://{registry.host}/one/iris")
+    assert pushed.reference == f"{registry.host}/one/iris@{local.digest}"
+    assert pushed.sent_bytes > 0
+    assert _tagged(registry.host, "one/iris", "v1") == local.digest
+
+
+@real
+@pytest.mark.integration
+def test_nothing_is_sent_again(
+    registry: RealRegistry,
+    builder: LayeredBuilder,
+    tmp_path: Path,
+    context_writer: Callable[..., Path],
+) -> None:
+    one = context_writer(tmp_path / "one", weights=WEIGHTS)
+    two = context_writer(tmp_path / "two", weights=WEIGHTS, code="answer = 43\n")
+    first = builder.build(one, f"{registry.host}/two/iris")
+    assert builder.build(one, f"{registry.host}/two/iris").sent_bytes == 0
+    assert first.sent_bytes > len(WEIGHTS)
+    assert builder.build(two, f"{registry.host}/two/iris:mine").sent_bytes < 10_000
+    assert _tagged(registry.host, "two/iris", "mine") not in {None, first.digest}
+    assert _tagged(registry.host, "two/iris", "v1") == first.digest
+
+
+@real
+@pytest.mark.integration
+def test_a_fresh_cache_sends_nothing_that_the_registry_has(
+    registry: RealRegistry, context: Path, tmp_path: Path
+) -> None:
+    sent = [
+        LayeredBuilder(cache=tmp_path / name).build(context, f"{registry.host}/three/iris")
+        for name in ("cache1", "cache2")
+    ]
+    assert sent[1].sent_bytes == 0
+    assert sent[1].written_bytes > 0
+
+
+@real
+@pytest.mark.integration
+def test_many_at_once_share_a_cache(
+    registry: RealRegistry,
+    builder: LayeredBuilder,
+    tmp_path: Path,
+    context_writer: Callable[..., Path],
+) -> None:
+    versions = [f"v{number}" for number in range(5)]
+    contexts = [context_writer(tmp_path / v, version=v, weights=WEIGHTS) for v in versions]
+    with ThreadPoolExecutor(5) as pool:
+        built = list(pool.map(lambda c: builder.build(c, f"{registry.host}/four/iris"), contexts))
+    assert [_tagged(registry.host, "four/iris", v) for v in versions] == [b.digest for b in built]
+
+
+def test_a_push_that_fails_leaves_the_tag_alone(
+    builder: LayeredBuilder, context: Path, tmp_path: Path, context_writer: Callable[..., Path]
+) -> None:
+    with bad_registry() as registry:
+        first = builder.build(context, f"{registry.host}/me/iris")
+        other = context_writer(tmp_path / "other", code="answer = 1\n")
+        registry.misbehave = lambda e: e.command == "PUT" and bool(e.body()) and e.answer(403)
+        with pytest.raises(InputError, match="answered 403"):
+            builder.build(other, f"{registry.host}/me/iris")
+        assert _tagged(registry.host, "me/iris", "v1") == first.digest
+        registry.misbehave = lambda e: False
+        assert builder.build(other, f"{registry.host}/me/iris").sent_bytes > 0
+
+
+def test_a_cached_blob_that_rotted_unseen_is_taken_away(
+    builder: LayeredBuilder, context: Path, tmp_path: Path
+) -> None:
+    (context / "models/iris_model/v1/model.bin").write_bytes(WEIGHTS)
+    with bad_registry() as registry:
+        builder.build(context, str(builder.cache))
+        blob = max((builder.cache / "blobs" / "sha256").iterdir(), key=lambda p: p.stat().st_size)
+        before = blob.stat()
+        with blob.open("r+b") as file:
+            file.write(b"rot")
+        os.utime(blob, ns=(before.st_atime_ns, before.st_mtime_ns))
+        with pytest.raises(CoalmineError, match="was damaged, and was taken away"):
+            builder.build(context, f"{registry.host}/me/iris")
+        assert not blob.exists()
+        again = builder.build(context, f"{registry.host}/me/iris")
+        assert _tagged(registry.host, "me/iris", "v1") == again.digest
+
+
+_KILLED = """
+import sys
+from pathlib import Path
+from coalmine.images.layered import LayeredBuilder
+LayeredBuilder(architecture="amd64", cache=Path(sys.argv[2])).build(Path(sys.argv[1]), sys.argv[3])
+"""
+
+
+@pytest.mark.parametrize("at", ["POST", "PUT"])
+def test_a_killed_push_leaves_no_half_image(
+    builder: LayeredBuilder, context: Path, at: str
+) -> None:
+    with bad_registry() as registry:
+        children: list[subprocess.Popen[bytes]] = []
+
+        def kill(exchange: Exchange) -> bool:
+            if exchange.command != at:
+                return False
+            exchange.body(10)
+            children[0].send_signal(signal.SIGKILL)
+            children[0].wait()
+            return exchange.drop()
+
+        registry.misbehave = kill
+        arguments = [str(context), str(builder.cache), f"{registry.host}/me/iris"]
+        with registry.lock:
+            children.append(subprocess.Popen([sys.executable, "-c", _KILLED, *arguments]))
+        assert children[0].wait(60) == -signal.SIGKILL
+        registry.misbehave = lambda e: False
+        assert _tagged(registry.host, "me/iris", "v1") is None
+        built = builder.build(context, f"{registry.host}/me/iris")
+        assert built.written_bytes == 0
+        assert _tagged(registry.host, "me/iris", "v1") == built.digest
+        content, _ = registry.manifests["v1"]
+        parts = json.loads(content)
+        assert {item["digest"] for item in [parts["config"], *parts["layers"]]} <= set(
+            registry.blobs
+        )
