@@ -1,1 +1,1 @@
-"""The few words that both wings share: errors, atomic files, logging. Nothing else goes here."""
+"""The few words that both wings share: errors, files, YAML, logging. Nothing else goes here."""

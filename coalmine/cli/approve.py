@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from coalmine.cli.options import output_option, state_option
+from coalmine.cli.options import output_option, state_option, token_option
 
 __all__ = ["command", "deciding"]
 
@@ -29,15 +29,16 @@ def deciding(verb: str, told: str, *, text: str) -> click.Command:
         "url",
         help="Base URL; else the launcher with this state folder. ID is then whole.",
     )
+    @token_option
     @state_option
     @output_option
-    def command(release_id: str, url: str | None, state: Path, output: str) -> None:
+    def command(release_id: str, url: str | None, token: str, state: Path, output: str) -> None:
         from coalmine.cli.send import find_launcher  # noqa: PLC0415 - `--help` stays quick
         from coalmine.events.send import ask_to  # noqa: PLC0415
         from coalmine.launcher.read import read_release  # noqa: PLC0415
 
         whole = release_id if url else str(read_release(state, release_id)["id"])
-        answer = ask_to(verb, url or find_launcher(state), whole)
+        answer = ask_to(verb, url or find_launcher(state), whole, token=token)
         if output == "json":
             click.echo(json.dumps(asdict(answer)))
         else:

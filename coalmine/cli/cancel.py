@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from coalmine.cli.options import output_option, state_option
+from coalmine.cli.options import output_option, state_option, token_option
 
 __all__ = ["command"]
 
@@ -20,9 +20,10 @@ __all__ = ["command"]
     "url",
     help="Base URL; else the launcher with this state folder. ID is then whole.",
 )
+@token_option
 @state_option
 @output_option
-def command(release_id: str, url: str | None, state: Path, output: str) -> None:
+def command(release_id: str, url: str | None, token: str, state: Path, output: str) -> None:
     """Cancel the release whose id is or begins with ID.
 
     One that has not begun is cancelled at once. The running step of another is ended, and its
@@ -33,7 +34,7 @@ def command(release_id: str, url: str | None, state: Path, output: str) -> None:
     from coalmine.launcher.read import read_release  # noqa: PLC0415
 
     whole = release_id if url else str(read_release(state, release_id)["id"])
-    answer = ask_to("cancel", url or find_launcher(state), whole)
+    answer = ask_to("cancel", url or find_launcher(state), whole, token=token)
     if output == "json":
         click.echo(json.dumps(asdict(answer)))
     elif answer.state == "cancelled":

@@ -12,7 +12,12 @@ __all__ = ["command"]
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Beyond loopback only with --access.",
+)
 @click.option("--port", default=8080, show_default=True, help="0 means any free port.")
 @state_option
 @click.option(
@@ -25,8 +30,25 @@ __all__ = ["command"]
     type=click.Path(exists=True, file_okay=False, path_type=Path, resolve_path=True),
     help="Folder of compiled pipelines; else those in the package.",
 )
+@click.option(
+    "--access",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML file that says who may send, read and decide; else everybody on this machine.",
+)
+@click.option(
+    "--database",
+    default="",
+    help="postgresql:// URL of a ledger that several launchers share; else a file in --state.",
+)
 def command(
-    host: str, port: int, state: Path, bindings: Path | None, pipelines: Path | None
+    *,
+    host: str,
+    port: int,
+    state: Path,
+    bindings: Path | None,
+    pipelines: Path | None,
+    access: Path | None,
+    database: str,
 ) -> None:
     """Receive CloudEvents over HTTP and run a release for each, one at a time per service.
 
@@ -46,5 +68,7 @@ def command(
             port=port,
             bindings=bindings,
             pipelines=pipelines,
+            access=access,
+            database=database,
         )
     )

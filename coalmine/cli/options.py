@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-__all__ = ["DEFAULT_STATE", "output_option", "state_option"]
+__all__ = ["DEFAULT_STATE", "output_option", "state_option", "token_option"]
 
 F = TypeVar("F", bound=Callable[..., Any] | click.Command)
 
@@ -25,6 +26,30 @@ def state_option(function: F) -> F:
         envvar="COALMINE_STATE",
         help="Folder in which everything on this machine keeps its state.",
     )(function)
+
+
+def token_option(function: F) -> F:
+    """Add ``--token-file``; parameter ``token`` is the first line of it, or COALMINE_TOKEN."""
+    return click.option(
+        "--token-file",
+        "token",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        envvar="COALMINE_TOKEN_FILE",
+        callback=_read_token,
+        help="File with the token to show to the launcher; else COALMINE_TOKEN has it.",
+    )(function)
+
+
+def _read_token(_context: click.Context, _parameter: click.Parameter, value: Path | None) -> str:
+    if value is None:
+        return os.environ.get("COALMINE_TOKEN", "").strip()
+    try:
+        lines = value.read_text(encoding="ascii").split()
+    except UnicodeDecodeError:
+        lines = []
+    if not lines:
+        raise click.BadParameter(f"{value} holds no token")
+    return lines[0]
 
 
 def output_option(function: F) -> F:

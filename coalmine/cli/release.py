@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from coalmine.cli.options import output_option, state_option
+from coalmine.cli.options import output_option, state_option, token_option
 
 __all__ = ["command"]
 
@@ -21,6 +21,7 @@ SOURCE = "/coalmine/cli"
 @click.option("--watch", is_flag=True, help="Follow the release until it ends.")
 @click.option("--id", "event_id", help="The event's id; the same id again is the same release.")
 @click.option("--launcher", "url", help="Base URL; else the launcher with this state folder.")
+@token_option
 @state_option
 @output_option
 def command(
@@ -31,6 +32,7 @@ def command(
     watch: bool,
     event_id: str | None,
     url: str | None,
+    token: str,
     state: Path,
     output: str,
 ) -> None:
@@ -46,7 +48,7 @@ def command(
     asked = {"name": name, "version": version, "service": service, "percent": percent}
     data: dict[str, object] = {key: value for key, value in asked.items() if value}
     event = new_event(data=data, source=SOURCE, id=event_id or "")
-    answer = send_event(url or find_launcher(state), event)
+    answer = send_event(url or find_launcher(state), event, token=token)
     if output == "text" or not watch:
         print_answer(answer, output)
     if watch:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from coalmine.cli.options import output_option, state_option
+from coalmine.cli.options import output_option, state_option, token_option
 
 if TYPE_CHECKING:
     from coalmine.events.send import Answer
@@ -21,9 +21,12 @@ __all__ = ["command", "find_launcher", "print_answer"]
 @click.argument("file", type=click.File("rb"))
 @click.option("--url", help="Base URL of the launcher; else the one with this state folder.")
 @click.option("--binary", is_flag=True, help="Send in binary mode instead of structured mode.")
+@token_option
 @state_option
 @output_option
-def command(file: BinaryIO, url: str | None, binary: bool, state: Path, output: str) -> None:
+def command(
+    *, file: BinaryIO, url: str | None, binary: bool, token: str, state: Path, output: str
+) -> None:
     """Send the CloudEvent in FILE, a JSON object with the event's attributes; '-' reads stdin.
 
     The event is checked first, then sent as it stands. Sent again it is the same release.
@@ -35,7 +38,7 @@ def command(file: BinaryIO, url: str | None, binary: bool, state: Path, output: 
     body = file.read()
     event = read_event(headers, body)
     message = encode_event(event, binary=True) if binary else Message(headers, body)
-    print_answer(post_message(url or find_launcher(state), message), output)
+    print_answer(post_message(url or find_launcher(state), message, token=token), output)
 
 
 def find_launcher(state: Path) -> str:

@@ -62,31 +62,36 @@ def _body(data: object) -> bytes | None:
     return None if data is None else json.dumps(_plain(data)).encode()
 
 
-def send_event(url: str, event: Event, *, binary: bool = False, timeout: float = 10.0) -> Answer:
+def send_event(
+    url: str, event: Event, *, binary: bool = False, token: str = "", timeout: float = 10.0
+) -> Answer:
     """Send an event and wait until it is stored.
 
     Args:
         url: The launcher's base URL.
         event: The event. Sent again it is the same release, so a failed call can be repeated.
         binary: Use binary mode instead of structured mode.
+        token: Shown to the launcher, if any.
         timeout: Seconds to wait for the launcher.
 
     Raises:
         InputError: The launcher refuses the event; the message says why.
         CoalmineError: The launcher does not answer, or failed; nothing is known of the event.
     """
-    return post_message(url, encode_event(event, binary=binary), timeout=timeout)
+    return post_message(url, encode_event(event, binary=binary), token=token, timeout=timeout)
 
 
-def post_message(url: str, message: Message, *, timeout: float = 10.0) -> Answer:
+def post_message(url: str, message: Message, *, token: str = "", timeout: float = 10.0) -> Answer:
     """Send an event that is in its HTTP form already; else as `send_event`."""
-    return _post(url, message, "the event", timeout)
+    return _post(url, message, "the event", token, timeout)
 
 
 WHAT = {"cancel": "the cancellation", "approve": "the approval", "reject": "the rejection"}
 
 
-def ask_to(verb: str, url: str, release_id: str, *, timeout: float = 10.0) -> Answer:
+def ask_to(
+    verb: str, url: str, release_id: str, *, token: str = "", timeout: float = 10.0
+) -> Answer:
     """Ask to ``cancel``, ``approve`` or ``reject`` a release; asked again it is the same.
 
     Raises:
@@ -94,13 +99,14 @@ def ask_to(verb: str, url: str, release_id: str, *, timeout: float = 10.0) -> An
         CoalmineError: The launcher does not answer, or failed; ask again.
     """
     target = f"{url.rstrip('/')}/releases/{quote(release_id, safe='')}/{verb}"
-    return _post(target, Message({}, b""), WHAT[verb], timeout)
+    return _post(target, Message({}, b""), WHAT[verb], token, timeout)
 
 
-def _post(url: str, message: Message, what: str, timeout: float) -> Answer:
+def _post(url: str, message: Message, what: str, token: str, timeout: float) -> Answer:
+    shown = {"authorization": f"Bearer {token}"} if token else {}
     try:
         answer = httpx.post(
-            url, headers=dict(message.headers), content=message.body, timeout=timeout
+            url, headers={**message.headers, **shown}, content=message.body, timeout=timeout
         )
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise InputError(

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from coalmine._base.errors import InputError
+from coalmine._base.yamlfile import LocatedYaml, read_located
 from coalmine.gate.model import Policy
 from coalmine.gate.schema import PolicyFile
-from coalmine.gate.yamlfile import LocatedYaml, read_located
 
 __all__ = ["load_policy", "parse_policy", "shipped_policies"]
 

@@ -7,14 +7,18 @@ from collections.abc import Callable
 from functools import partial
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from coalmine._base.errors import CoalmineError
+from coalmine.launcher.access import Access
 from coalmine.launcher.answers import Answer, Answers, Refusal
+from coalmine.launcher.caller import Right
 from coalmine.launcher.cancel import Canceller
 from coalmine.launcher.intake import Intake
 from coalmine.launcher.ledger import Ledger
@@ -30,6 +34,7 @@ __all__ = ["make_app"]
 logger = logging.getLogger(__name__)
 
 EVENT_PATHS = frozenset({"/", "/events"})
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 def make_app(
@@ -40,6 +45,7 @@ def make_app(
     ready: Callable[[], bool],
     *,
     answers: Answers,
+    access: Access,
 ) -> ASGIApp:
     """Build the application.
 
@@ -50,9 +56,17 @@ def make_app(
         telemetry: What ``/metrics`` shows, and counts answers.
         ready: Tells whether new releases would be run.
         answers: Keeps what people decide about releases.
+        access: Decides who may do what.
     """
-    receiver = Receiver(intake, telemetry)
-    others = _others(canceller, ledger, telemetry, ready, answers)
+    receiver = Receiver(intake, access, telemetry)
+    others = _others(
+        canceller=canceller,
+        ledger=ledger,
+        telemetry=telemetry,
+        ready=ready,
+        answers=answers,
+        access=access,
+    )
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         takes = (
@@ -64,11 +78,13 @@ def make_app(
 
 
 def _others(
+    *,
     canceller: Canceller,
     ledger: Ledger,
     telemetry: Telemetry,
     ready: Callable[[], bool],
     answers: Answers,
+    access: Access,
 ) -> Starlette:
     def releases(_: Request) -> Response:
         with ledger.connect() as connection:
@@ -95,9 +111,14 @@ def _others(
     def metrics(_: Request) -> Response:
         return Response(telemetry.text(), media_type=CONTENT_TYPE_LATEST)
 
+    def options(request: Request) -> Response:
+        granted = handshake(request.headers, origins=access.origins, rate=access.rate)
+        return Response(status_code=200, headers=granted)
+
     return Starlette(
+        middleware=[Middleware(Guard, access=access)],
         routes=[
-            *(Route(path, _options, methods=["OPTIONS"]) for path in EVENT_PATHS),
+            *(Route(path, options, methods=["OPTIONS"]) for path in EVENT_PATHS),
             Route("/releases", releases),
             Route("/releases/{release_id}", release),
             Route("/releases/{release_id}/cancel", cancel, methods=["POST"]),
@@ -115,25 +136,16 @@ def _others(
     )
 
 
-def _options(request: Request) -> Response:
-    return Response(status_code=200, headers=handshake(request.headers))
-
-
 def _unknown(release_id: str) -> Response:
     return problem(404, f"there is no release {release_id}", "see GET /releases")
 
 
 def _cancel(canceller: Canceller, request: Request) -> Response:
-    # The one request without a body that changes something: any web page could send it.
-    if "origin" in request.headers:
-        return problem(403, "web pages may not cancel releases", "use: coalmine cancel ID")
     release_id = request.path_params["release_id"]
     return _cancelled(request, release_id, canceller.cancel(release_id))
 
 
 def _answer(answers: Answers, answer: Answer, request: Request) -> Response:
-    if "origin" in request.headers:  # as above
-        return problem(403, "web pages may not decide about releases", "use: coalmine approve ID")
     release_id = request.path_params["release_id"]
     refused = answers.give(release_id, answer)
     if refused is Refusal.UNKNOWN:
@@ -154,6 +166,38 @@ def _cancelled(request: Request, release_id: str, state: ReleaseState | None) ->
     return JSONResponse(
         {"id": release_id, "url": url_of(request, release_id), "state": state},
         status_code=202 if state is ReleaseState.RUNNING else 200,
+    )
+
+
+class Guard:
+    """Lets through, of all requests but those that bring events, those that may be made.
+
+    Open to everybody are only the probes, the counts, and the question whether events may be sent.
+
+    Args:
+        app: What is behind it.
+        access: Decides.
+    """
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, as ASGI has it."""
+        if scope["type"] == "http" and not _is_open(scope):
+            right = Right.READ if scope["method"] in {"GET", "HEAD"} else Right.DECIDE
+            try:
+                await self._access.admit(Headers(scope=scope), right)
+            except CoalmineError as error:
+                await refusal(error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _is_open(scope: Scope) -> bool:
+    return scope["path"] in OPEN_PATHS or (
+        scope["path"] in EVENT_PATHS and scope["method"] == "OPTIONS"
     )
 
 

@@ -12,6 +12,7 @@ from coalmine._base.errors import CoalmineError, InputError
 from coalmine.events import BatchError, EventError
 from coalmine.launcher.admission import ConflictError
 from coalmine.launcher.bindings import NotTakenError
+from coalmine.launcher.caller import AccessError
 
 __all__ = ["RETRY_SECONDS", "problem", "refusal", "status_of"]
 
@@ -40,7 +41,7 @@ def problem(
 
 def status_of(error: CoalmineError) -> int:
     """Give the HTTP status that tells a sender of an error."""
-    if isinstance(error, EventError):
+    if isinstance(error, EventError | AccessError):
         return error.status
     if isinstance(error, BatchError):
         return status_of(next(iter(error.problems.values())))
@@ -67,9 +68,18 @@ def refusal(error: CoalmineError) -> Response:
         status,
         error.message,
         error.fix,
+        headers=_headers(error),
         field=getattr(error, "field", ""),
         errors=[_entry(place, one) for place, one in errors.items()],
     )
+
+
+def _headers(error: CoalmineError) -> dict[str, str]:
+    if not isinstance(error, AccessError):
+        return {}
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        return {"WWW-Authenticate": 'Bearer realm="coalmine"'}
+    return {"Retry-After": str(error.retry_after)} if error.retry_after else {}
 
 
 def _entry(place: int, error: InputError) -> dict[str, object]:

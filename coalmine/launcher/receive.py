@@ -12,8 +12,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from coalmine._base.errors import CoalmineError
-from coalmine.events import MAX_EVENT_BYTES, EventError, read_events
+from coalmine.events import MAX_EVENT_BYTES, EventError, Message, read_events
+from coalmine.launcher.access import Access
 from coalmine.launcher.admission import Admitted
+from coalmine.launcher.caller import Right, check_sources
 from coalmine.launcher.intake import Intake
 from coalmine.launcher.problem import refusal
 from coalmine.launcher.telemetry import Telemetry
@@ -31,11 +33,13 @@ class Receiver:
 
     Args:
         intake: Takes events.
+        access: Decides who may send them.
         telemetry: Counts answers.
     """
 
-    def __init__(self, intake: Intake, telemetry: Telemetry) -> None:
+    def __init__(self, intake: Intake, access: Access, telemetry: Telemetry) -> None:
         self._intake = intake
+        self._access = access
         self._telemetry = telemetry
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,21 +53,26 @@ class Receiver:
         await answer(scope, receive, send)
 
     async def _take(self, request: Request) -> Response:
+        caller = await self._access.admit(request.headers, Right.SEND)
         body = await read_body(request)
-        headers = [
-            (name.decode("latin-1"), value.decode("latin-1"))
-            for name, value in request.scope["headers"]
-        ]
-        if len(body) > LARGE_BYTES:
-            message = await asyncio.to_thread(read_events, headers, body)
-        else:
-            message = read_events(headers, body)
+        if caller is None:
+            caller = self._access.admit_signed(request.headers, body)
+        message = await _read(request, body)
+        check_sources(caller, (event.source for event in message.events))
+        self._access.count(caller, len(message.events))
         admitted = await self._intake.take(message.events)
         entries = [_entry(request, one) for one in admitted]
         status = HTTPStatus.ACCEPTED if any(one.new for one in admitted) else HTTPStatus.OK
         if message.batched:
             return _json({"events": entries}, status)
         return _json(entries[0], status, {"Location": entries[0]["url"]})
+
+
+async def _read(request: Request, body: bytes) -> Message:
+    pairs = request.headers.items()
+    if len(body) > LARGE_BYTES:
+        return await asyncio.to_thread(read_events, pairs, body)
+    return read_events(pairs, body)
 
 
 def url_of(request: Request, release_id: str) -> str:

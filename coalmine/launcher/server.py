@@ -7,6 +7,7 @@ import fcntl
 import ipaddress
 import logging
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -22,6 +23,8 @@ from coalmine._base.files import write_atomic
 from coalmine.engines.local import LocalEngine
 from coalmine.engines.local.command import HostCommand, own_command
 from coalmine.engines.local.engine import GraphReader
+from coalmine.launcher.access import Access, OpenAccess
+from coalmine.launcher.access_file import load_access
 from coalmine.launcher.announce import announced
 from coalmine.launcher.answers import Answers
 from coalmine.launcher.bindings_file import load_bindings
@@ -39,6 +42,7 @@ __all__ = ["Settings", "serve"]
 logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5
+TOKEN = "COALMINE_TOKEN"  # noqa: S105 - the variable's name
 LAUNCHER_URL = "COALMINE_LAUNCHER_URL"
 """Where the gate asks what a person decided."""
 SWITCH_SECONDS = 0.0005
@@ -53,11 +57,12 @@ class Settings:
     Attributes:
         state: The state folder, absolute.
         read_graph: Reads a pipeline file.
-        host: A loopback address.
+        host: An address of this machine; beyond loopback only with ``access``.
         port: 0 for any free one.
         bindings: The bindings file; None for the default.
         pipelines: The folder of compiled pipelines; None for the package's.
         database: URL of the ledger; empty for a file in the state folder.
+        access: The access file; None lets everybody in who reaches it.
         host_command: How a container's command runs here.
         environ: The environment of the tasks; this process's unless told.
     """
@@ -69,6 +74,7 @@ class Settings:
     bindings: Path | None = None
     pipelines: Path | None = None
     database: str = ""
+    access: Path | None = None
     host_command: HostCommand = own_command
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
@@ -88,12 +94,14 @@ def serve(settings: Settings) -> None:
     def find(name: str) -> Path:
         return find_pipeline(name, folders)
 
+    own_token = secrets.token_urlsafe(32)
+    access = _access(settings, own_token)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listen(settings.host, settings.port))
         check_bindings(bindings, [LocalEngine.name], find, settings.read_graph)
         stack.enter_context(_own(settings.state))
         ledger = stack.enter_context(contextlib.closing(_ledger(settings)))
-        engine = stack.enter_context(_opened_engine(settings, _url(listener)))
+        engine = stack.enter_context(_opened_engine(settings, _url(listener), own_token))
         telemetry = Telemetry(ledger.count_by_state)
         engines = {engine.name: engine}
         dispatcher = Dispatcher(ledger, engines, find, on_trouble=telemetry.troubled)
@@ -111,6 +119,7 @@ def serve(settings: Settings) -> None:
             telemetry,
             lambda: dispatcher.alive,
             answers=Answers(ledger),
+            access=access,
         )
         stack.enter_context(announced(settings.state, _url(listener)))
         sys.setswitchinterval(SWITCH_SECONDS)
@@ -126,6 +135,18 @@ def serve(settings: Settings) -> None:
             listener,
         )
         logger.info("stopping")
+
+
+def _access(settings: Settings, own_token: str) -> Access:
+    if settings.access:
+        return load_access(settings.access, settings.environ, own_token)
+    if not _is_loopback(settings.host):
+        raise InputError(
+            f"{settings.host} is beyond loopback, and nothing says who may ask for a release",
+            field="--host",
+            fix="say it in a file, given with --access (see docs/access.md), or use 127.0.0.1",
+        )
+    return OpenAccess()
 
 
 def _ledger(settings: Settings) -> Ledger:
@@ -148,7 +169,7 @@ def _run_http(config: uvicorn.Config, listener: socket.socket) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    address = _loopback(host)
+    address = "127.0.0.1" if host == "localhost" else host
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -164,18 +185,11 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _loopback(host: str) -> str:
-    address = "127.0.0.1" if host == "localhost" else host
+def _is_loopback(host: str) -> bool:
     try:
-        if ipaddress.ip_address(address).is_loopback:
-            return address
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
-        pass
-    raise InputError(
-        f"{host} is beyond loopback, and the launcher cannot tell yet who may ask for a release",
-        field="--host",
-        fix="listen on 127.0.0.1 and put a proxy that authenticates in front",
-    )
+        return False
 
 
 @contextlib.contextmanager
@@ -204,12 +218,12 @@ def _lock(descriptor: int, state: Path) -> None:
 
 
 @contextlib.contextmanager
-def _opened_engine(settings: Settings, url: str) -> Iterator[LocalEngine]:
+def _opened_engine(settings: Settings, url: str, own_token: str) -> Iterator[LocalEngine]:
     engine = LocalEngine(
         settings.state,
         settings.read_graph,
         host_command=settings.host_command,
-        environ={LAUNCHER_URL: url, **settings.environ},
+        environ={LAUNCHER_URL: url, **settings.environ, TOKEN: own_token},
     )
     engine.open()
     try:

@@ -23,8 +23,11 @@ HARNESS = Path(__file__).with_name("harness.py")
 class Launched:
     """One state folder, and the launcher that runs with it now."""
 
-    def __init__(self, folder: Path, pipeline: dict[str, Any], *, real: bool = False) -> None:
+    def __init__(
+        self, folder: Path, pipeline: dict[str, Any], *, real: bool = False, **options: object
+    ) -> None:
         self.real = real
+        self.options = {f"--{name}": value for name, value in options.items()}
         self.folder = folder
         self.state = folder / "state"
         self.pipelines = folder / "pipelines"
@@ -36,7 +39,12 @@ class Launched:
     def command(self) -> list[str]:
         if not self.real:
             return [str(HARNESS), str(self.state), str(self.pipelines), "0"]
-        options = {"--port": "0", "--state": self.state, "--pipelines": self.pipelines}
+        options = {
+            "--port": "0",
+            "--state": self.state,
+            "--pipelines": self.pipelines,
+            **self.options,
+        }
         words = [str(word) for option in options.items() for word in option]
         return ["-m", "coalmine", "launcher", *words]
 
@@ -71,7 +79,7 @@ class Launched:
         self.process.send_signal(number)
         return self.process.wait(20)
 
-    def post(self, *, id: str = "1", type: str = "", **data: object) -> httpx.Response:  # noqa: A002
+    def event(self, *, id: str = "1", type: str = "", **data: object) -> bytes:  # noqa: A002
         event = {
             "specversion": "1.0",
             "id": id,
@@ -79,8 +87,15 @@ class Launched:
             "type": type or "dev.coalmine.release.requested.v1",
             "data": data,
         }
-        headers = {"content-type": "application/cloudevents+json"}
-        return httpx.post(self.url, content=json.dumps(event), headers=headers)
+        return json.dumps(event).encode()
+
+    def post(self, **event: Any) -> httpx.Response:
+        return self.send(self.event(**event))
+
+    def send(self, body: bytes, **headers: str) -> httpx.Response:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        structured = {"content-type": "application/cloudevents+json"}
+        return httpx.post(self.url, content=body, headers=structured | named)
 
     def releases(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = httpx.get(f"{self.url}/releases").json()
@@ -106,9 +121,9 @@ class Launched:
 def launched(tmp_path: Path) -> Iterator[Callable[..., Launched]]:
     made: list[Launched] = []
 
-    def make(pipeline: dict[str, Any], *, real: bool = False) -> Launched:
+    def make(pipeline: dict[str, Any], *, real: bool = False, **options: object) -> Launched:
         """With ``real`` it is the command itself, whose pipelines are KFP IR (JSON is YAML)."""
-        made.append(Launched(tmp_path / f"launched-{len(made)}", pipeline, real=real))
+        made.append(Launched(tmp_path / f"launched-{len(made)}", pipeline, real=real, **options))
         made[-1].start()
         return made[-1]
 

@@ -13,8 +13,8 @@ import httpx
 import psutil
 import pytest
 
-from coalmine.engines.local.command import OWN_IMAGE
 from coalmine.launcher.read import read_releases
+from tests.launcher.graphs import waiting_pipeline
 
 WORK = """
 import os, pathlib, sys, time
@@ -165,41 +165,6 @@ def test_what_has_ended_cannot_be_cancelled(
     assert refused.status_code == 409
     assert "has ended already: promoted" in refused.json()["detail"]
     assert launcher.releases()[0]["state"] == "promoted"
-
-
-def waiting_pipeline() -> dict[str, Any]:
-    """KFP IR of one task that lasts: it watches the release that it is a part of."""
-    text = {"parameterType": "STRING"}
-    names = ("release_id", "service", "name", "version", "percent")
-    watch = ["coalmine", "watch", "{{$.inputs.parameters['release_id']}}"]
-    return {
-        "schemaVersion": "2.1.0",
-        "sdkVersion": "kfp-2.17.0",
-        "pipelineInfo": {"name": "release"},
-        "components": {
-            "comp-wait": {
-                "executorLabel": "exec-wait",
-                "inputDefinitions": {"parameters": {"release_id": text}},
-            }
-        },
-        "deploymentSpec": {
-            "executors": {"exec-wait": {"container": {"image": OWN_IMAGE, "command": watch}}}
-        },
-        "root": {
-            "inputDefinitions": {"parameters": dict.fromkeys(names, text)},
-            "dag": {
-                "tasks": {
-                    "wait": {
-                        "taskInfo": {"name": "wait"},
-                        "componentRef": {"name": "comp-wait"},
-                        "inputs": {
-                            "parameters": {"release_id": {"componentInputParameter": "release_id"}}
-                        },
-                    }
-                }
-            },
-        },
-    }
 
 
 def watchers(release_id: str) -> list[psutil.Process]:
