@@ -82,6 +82,7 @@ def test_the_settings_of_the_release_steps() -> None:
         "store",
         "repository",
         "builder",
+        "compression",
         "serving",
         "prometheus_url",
         "namespace",
