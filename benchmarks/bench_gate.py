@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from gate_quality import BASES, RATES, run
-from gate_traffic import FAULTS
+from gate_quality import BASES, FAULTS, RATES, run
 
 if __name__ == "__main__":
     if "--full" in sys.argv[1:]:
-        run(RATES, BASES, FAULTS, 100)
+        run(RATES, BASES, FAULTS, 400)
     else:
-        run((10.0,), (0.001,), ("none", "x5", "fifth fails", "stops"), 30)
+        run((10.0,), (0.001,), FAULTS, 100)

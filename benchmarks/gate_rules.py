@@ -1,109 +1,116 @@
 """The rules that ``gate_quality`` compares, each as its own documentation and source state it.
 
-What they share: the canary's share stays at 10 %, and the outcome is a verdict and a step. A rule
-that comes to none by the end has not promoted, which counts as a roll-back at the end.
+What they share: the canary's share stays at 10 %, there are ten minutes, and the outcome is a
+verdict and a step. What is measured is the part of bad answers, or a percentile of the durations.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-from gate_traffic import STEP, STEPS, Traffic
+from gate_ours import Outcomes, Setting, coalmine, counted
+from gate_traffic import STEPS, Floats, Traffic
 from numpy.typing import NDArray
 
-from coalmine.gate.compare import CompareTally, compare_counts
-from coalmine.gate.comparison import Comparison, Undecided
-from coalmine.gate.evidence import Grid
-from coalmine.gate.model import Check, FailAfter, NoData
+from coalmine.gate.chance import chance_of_as_many
 from coalmine.gate.sequential import Counts
 
-__all__ = ["RULES", "Outcome", "Rule"]
+__all__ = ["OURS", "RULES", "Rule"]
 
 MINUTE, WINDOW = 12, 120
 """In steps."""
-MIN_REQUESTS, COVERAGE = 100, 0.8
-Ratios = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Whether a canary was promoted, and at which step there was a verdict."""
-
-    promoted: bool
-    step: int
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule with the one number that it is tuned by.
+    """A rule with the one number that it is tuned by, for errors and for latency.
 
     Attributes:
         name: Whose it is.
-        default: The number in its documentation.
-        choices: Numbers to tune it with, the strictest first.
-        judge: Judges every canary of some traffic.
+        judge: Judges all canaries of some traffic by each of several numbers.
+        default: The numbers in its documentation: a part of the answers, and milliseconds.
+        choices: Numbers to tune it with, the strictest first; none where it is never tuned.
     """
 
     name: str
-    default: float
-    choices: tuple[float, ...]
-    judge: Callable[[Traffic, float], list[Outcome]]
+    judge: Callable[[Traffic, Sequence[float]], Iterator[Outcomes]]
+    default: tuple[float, float]
+    choices: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+
+    def default_for(self, traffic: Traffic) -> float:
+        return self.default[traffic.is_latency]
+
+    def choices_for(self, traffic: Traffic) -> tuple[float, ...]:
+        return self.choices[traffic.is_latency]
 
 
-def ours(traffic: Traffic, margin: float) -> list[Outcome]:
-    """Judge by a ``compare`` check as it runs in the gate, looked at every five seconds."""
-    return [_ours(traffic, row, margin, early=True) for row in range(len(traffic.canary))]
+def ours(traffic: Traffic, margins: Sequence[float]) -> Iterator[Outcomes]:
+    """Judge by a ``compare`` check; for latency the margin is how much slower is good."""
+    for margin in margins:
+        yield coalmine(traffic, Setting(margin, margin))
 
 
-def ours_patient(traffic: Traffic, margin: float) -> list[Outcome]:
-    """Judge in the same way with ``early_pass: false``: a promotion takes the whole window."""
-    return [_ours(traffic, row, margin, early=False) for row in range(len(traffic.canary))]
+def whole_window(traffic: Traffic, levels: Sequence[float]) -> Iterator[Outcomes]:
+    """Judge by one exact test of the counts of all ten minutes, as a statistician would.
+
+    The test is that of J. Przyborowski and H. Wilenski, Biometrika 31 (1940).
+    """
+    steps = counted(traffic, Setting(0.0, 0.0))
+    columns = (steps.canary_bad, steps.canary, steps.stable_bad, steps.stable)
+    sums = np.stack([column[:, : WINDOW + 1].sum(axis=1) for column in columns], axis=1)
+    chances = np.array([chance_of_as_many([Counts(*row)]) for row in sums.tolist()])
+    for level in levels:
+        yield _at_once(np.asarray(chances > level), WINDOW)
 
 
-def prometheus_gate(traffic: Traffic, percent: float) -> list[Outcome]:
+def prometheus_gate(traffic: Traffic, worst: Sequence[float]) -> Iterator[Outcomes]:
     """Judge as iancoffey/prometheus-gate does (gate.go and README.md).
 
-    The error rate in percent over one minute is asked once a minute (TICK_TIME) for a range of five
-    minutes (RANGE_TIME) that is fixed when the gate starts, here after five minutes. It passes once
-    every sample that is there, cut to an integer, is at most TARGET_VALUE, an integer. It knows no
-    roll-back: what does not pass waits. TIMEOUT is read and not used.
+    A value over one minute is asked once a minute (TICK_TIME) for a range of five minutes
+    (RANGE_TIME) that is fixed when the gate starts, here after five minutes. It passes once every
+    sample that is there, cut to an integer, is at most TARGET_VALUE, an integer; errors are in
+    percent. It knows no roll-back: what does not pass waits. TIMEOUT is read and not used.
     """
-    ratios = 100 * _by_minute(traffic)[:, :5]
-    seen = ~np.isnan(ratios)
-    kept = np.trunc(np.nan_to_num(ratios)) <= percent
-    passed = [
-        bool(row.all()) and bool(there.any()) for row, there in zip(kept | ~seen, seen, strict=True)
-    ]
-    return [Outcome(True, 6 * MINUTE) if good else Outcome(False, STEPS) for good in passed]
+    values, _ = _values(traffic, MINUTE)
+    values = values[:, :5] * (1 if traffic.is_latency else 100)
+    seen = ~np.isnan(values)
+    for limit in worst:
+        target = math.floor(limit * (1 if traffic.is_latency else 100) + 1e-9)
+        kept = np.trunc(np.nan_to_num(values)) <= target
+        passed = np.asarray((kept | ~seen).all(axis=1) & seen.any(axis=1))
+        yield Outcomes(passed, np.where(passed, 6 * MINUTE, STEPS))
 
 
-def flagger(traffic: Traffic, worst: float) -> list[Outcome]:
-    """Judge as Flagger does (docs/gitbook/usage/how-it-works.md, pkg/controller/scheduler*.go).
+def flagger(traffic: Traffic, worst: Sequence[float]) -> Iterator[Outcomes]:
+    """Judge as Flagger does (docs/gitbook/usage/how-it-works.md and metrics.md, pkg/controller).
 
-    request-success-rate over one minute, once a minute, at least 99 %. A check that fails, also for
-    want of values, holds the advance; with the fifth in all (threshold) the canary is rolled back;
-    after ten advances it is promoted.
+    request-success-rate, at least 99 %, or request-duration, the 99th percentile, at most 500 ms,
+    over one minute, once a minute. A check that fails, also for want of values, holds the advance;
+    with the fifth in all (threshold) the canary is rolled back; after ten advances it is promoted.
     """
-    ratios = _by_minute(traffic)
-    return [_counting(row, worst, allowed=4, needed=10) for row in ratios]
+    values, _ = _values(traffic, MINUTE, 0.99)
+    for limit in worst:
+        yield _counting(values <= limit, allowed=4, needed=10)
 
 
-def argo_rollouts(traffic: Traffic, worst: float) -> list[Outcome]:
+def argo_rollouts(traffic: Traffic, worst: Sequence[float]) -> Iterator[Outcomes]:
     """Judge as Argo Rollouts does (docs/features/analysis.md, analysis/analysis.go).
 
     Success rate at least 0.95 every 60 s, here with a count of 10 for the same window. failureLimit
     is 0 unless given, so the first failed measurement fails the run; NaN meets no condition and is
-    one too. Measurements are of one minute.
+    one too. Measurements are of one minute. Of latency the page has no example: the 95th percentile
+    is held against Flagger's 500 ms.
     """
-    ratios = _by_minute(traffic)[:, :10]
-    return [_counting(row, worst, allowed=0, needed=10) for row in ratios]
+    values, _ = _values(traffic, MINUTE)
+    for limit in worst:
+        yield _counting(values[:, :10] <= limit, allowed=0, needed=10)
 
 
-def kayenta(traffic: Traffic, confidence: float) -> list[Outcome]:
+def kayenta(traffic: Traffic, confidences: Sequence[float]) -> Iterator[Outcomes]:
     """Judge as Kayenta's NetflixACAJudge does (its Scala source, MannWhitneyClassifier.scala).
 
     Sixty points of ten seconds (Spinnaker's best practices ask for fifty at least), the
@@ -112,99 +119,84 @@ def kayenta(traffic: Traffic, confidence: float) -> list[Outcome]:
     pass. Its removal of outliers is left out, which it makes optional since; stable stands for the
     baseline.
     """
-    canary = _ratios(traffic.canary_bad, traffic.canary, 2)[:, : WINDOW // 2]
-    stable = _ratios(traffic.stable_bad, traffic.stable, 2)[:, : WINDOW // 2]
-    pairs = zip(canary, stable, strict=True)
-    return [Outcome(not _is_high(one, other, confidence), WINDOW) for one, other in pairs]
+    canary, stable = (side[:, : WINDOW // 2] for side in _values(traffic, 2))
+    shifts = [_shifts(one, other) for one, other in zip(canary, stable, strict=True)]
+    for confidence in confidences:
+        high = np.array([_is_high(one, confidence) for one in shifts])
+        yield _at_once(~high, WINDOW)
 
 
-MARGINS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
-RULES = (
-    Rule("Coalmine", 0.005, MARGINS, ours),
-    Rule("Coalmine, whole window", 0.005, MARGINS, ours_patient),
-    Rule("prometheus-gate", 1.0, (0, 1, 2, 3, 4, 6, 8, 12, 20, 40), prometheus_gate),
-    Rule("Flagger", 0.01, (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1), flagger),
-    Rule(
-        "Argo Rollouts",
-        0.05,
-        (0.001, 0.002, 0.004, 0.006, 0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15),
-        argo_rollouts,
-    ),
-    Rule("Kayenta", 0.98, (0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 0.9999), kayenta),
-)
-"""Ours first, both of them."""
+def _values(traffic: Traffic, size: int, quantile: float = 0.95) -> tuple[Floats, Floats]:
+    if traffic.is_latency:
+        return traffic.canary.quantiles(size, quantile), traffic.stable.quantiles(size, quantile)
+    return traffic.canary.ratios(size), traffic.stable.ratios(size)
 
 
-def _ours(traffic: Traffic, row: int, margin: float, *, early: bool) -> Outcome:
-    columns = (traffic.canary_bad, traffic.canary, traffic.stable_bad, traffic.stable)
-    # The grid's first point is the canary's start, at which nothing was answered.
-    steps = [Counts(0, 0, 0, 0)]
-    steps += [Counts(*map(float, step)) for step in zip(*(c[row] for c in columns), strict=True)]
-    comparison = Comparison(margin, 0.05, 0.05, Undecided.ESTIMATE, early)
-    for last in (6, 24, 60, WINDOW, STEPS):
-        grid = Grid(since=0.0, step=STEP, first=0, last=last, window=WINDOW)
-        outcome = _verdict(compare_counts(CHECK, comparison, steps[: last + 1], grid), last)
-        if outcome:
-            return outcome
-    return Outcome(False, STEPS)
+def _at_once(promoted: NDArray[np.bool_], step: int) -> Outcomes:
+    return Outcomes(promoted, np.full(len(promoted), step))
 
 
-def _verdict(tally: CompareTally, last: int) -> Outcome | None:
-    for point in range(1, last + 1):
-        if tally.failed_at == point:
-            return Outcome(False, point)
-        if tally.totals[point].canary < MIN_REQUESTS:
-            continue
-        if tally.passes_early(point, COVERAGE):
-            return Outcome(True, point)
-        if point >= WINDOW and tally.passes(point, COVERAGE):
-            return Outcome(True, point)
-    return None
+def _counting(good: NDArray[np.bool_], *, allowed: int, needed: int) -> Outcomes:
+    """Count minutes: one more failed than allowed rolls back, enough passed ones promote."""
+    failed, passed = (np.cumsum(one, axis=1) for one in (~good, good))
+    lost, won = (_first(failed > allowed), _first(passed >= needed))
+    step = MINUTE * np.minimum(np.minimum(lost, won), STEPS // MINUTE)
+    return Outcomes(won < lost, step)
 
 
-CHECK = Check(
-    name="errors",
-    query="",
-    minimum=None,
-    maximum=None,
-    fail_after=FailAfter(),
-    no_data=NoData.WAIT,
-    over=600.0,
-)
+def _first(reached: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Give the number of the first minute, from 1; a large one where there is none."""
+    return np.where(reached.any(axis=1), reached.argmax(axis=1) + 1, STEPS)
 
 
-def _ratios(bad: NDArray[np.int64], total: NDArray[np.int64], size: int) -> Ratios:
-    shape = (len(total), -1, size)
-    sums = total.reshape(shape).sum(axis=2)
-    errors = bad.reshape(shape).sum(axis=2)
-    return np.where(sums > 0, errors / np.maximum(sums, 1), np.nan)
+@dataclass(frozen=True, slots=True)
+class _Shifts:
+    """All differences of a canary's and a stable point, sorted; None where they are the same."""
+
+    sorted: Floats | None
+    canary: int
+    stable: int
 
 
-def _by_minute(traffic: Traffic) -> Ratios:
-    return _ratios(traffic.canary_bad, traffic.canary, MINUTE)
-
-
-def _counting(ratios: Ratios, worst: float, *, allowed: int, needed: int) -> Outcome:
-    failed = passed = 0
-    for minute, ratio in enumerate(ratios, start=1):
-        good = ratio <= worst
-        failed, passed = failed + (not good), passed + bool(good)
-        if failed > allowed:
-            return Outcome(False, minute * MINUTE)
-        if passed >= needed:
-            return Outcome(True, minute * MINUTE)
-    return Outcome(False, STEPS)
-
-
-def _is_high(canary: Ratios, stable: Ratios, confidence: float) -> bool:
+def _shifts(canary: Floats, stable: Floats) -> _Shifts:
     canary, stable = canary[~np.isnan(canary)], stable[~np.isnan(stable)]
-    if not len(canary) or not len(stable):
-        return True
-    if np.array_equal(canary, stable):
-        return False
+    if np.array_equal(canary, stable) and len(canary):
+        return _Shifts(None, len(canary), len(stable))
     shifts = np.sort(np.subtract.outer(canary, stable).ravel())
-    m, n = len(canary), len(stable)
+    return _Shifts(shifts, len(canary), len(stable))
+
+
+def _is_high(shifts: _Shifts, confidence: float) -> bool:
+    m, n = shifts.canary, shifts.stable
+    if not m or not n:
+        return True
+    if shifts.sorted is None:
+        return False
     spread = math.sqrt(m * n * (m + n + 1) / 12)
     rank = m * n / 2 - NormalDist().inv_cdf(0.5 + confidence / 2) * spread
-    lower, estimate = shifts[max(0, math.floor(rank))], np.median(shifts)
+    lower, estimate = shifts.sorted[max(0, math.floor(rank))], np.median(shifts.sorted)
     return bool(lower > 0.25 * abs(estimate))
+
+
+def _spaced(low: float, high: float, count: int) -> tuple[float, ...]:
+    return tuple(np.geomspace(low, high, count).tolist())
+
+
+PARTS = (0.0, *_spaced(1e-4, 0.9, 90))
+MILLISECONDS = _spaced(20, 2000, 120)
+PERCENTS = tuple(number / 100 for number in (*range(40), 50, 70, 100))
+WHOLE_MILLISECONDS = tuple(sorted({float(round(number)) for number in MILLISECONDS}))
+LEVELS = (0.2, 0.15, 0.1, 0.07, *_spaced(0.05, 1e-4, 40))
+CONFIDENCES = (0.2, 0.5, 0.7, *(1 - level for level in _spaced(0.2, 1e-6, 30)))
+
+OURS = 2
+"""The first rules are ours; they are never tuned."""
+RULES = (
+    Rule("Coalmine", ours, (0.0, 0.0)),
+    Rule("Coalmine, with a margin", ours, (0.005, 0.2)),
+    Rule("whole window", whole_window, (0.05, 0.05), (LEVELS, LEVELS)),
+    Rule("prometheus-gate", prometheus_gate, (0.01, 500), (PERCENTS, WHOLE_MILLISECONDS)),
+    Rule("Flagger", flagger, (0.01, 500), (PARTS, MILLISECONDS)),
+    Rule("Argo Rollouts", argo_rollouts, (0.05, 500), (PARTS, MILLISECONDS)),
+    Rule("Kayenta", kayenta, (0.98, 0.98), (CONFIDENCES, CONFIDENCES)),
+)

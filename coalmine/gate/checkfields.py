@@ -74,7 +74,7 @@ class CompareFields(Part):
     """The highest probability of a roll-back of a canary within the margin."""
     false_promotion: Probability = 0.05
     """The highest probability of an early pass of a canary beyond the margin."""
-    undecided: Undecided = Undecided.ESTIMATE
+    undecided: Undecided = Undecided.TEST
     """What counts at the window's end while nothing is established."""
     early_pass: Annotated[bool, Field(strict=True)] = True
     """Whether the check can pass before the window is over."""

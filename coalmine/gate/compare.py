@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from coalmine.gate.chance import chance_of_as_many
 from coalmine.gate.comparison import Comparison, Undecided
 from coalmine.gate.counters import counts_by_point
 from coalmine.gate.evidence import Grid
@@ -20,9 +21,13 @@ from coalmine.gate.sequential import (
 from coalmine.gate.tally import CheckResult, CheckState, Compared
 from coalmine.metrics.protocol import Series
 
-__all__ = ["CompareTally", "compare_check", "compare_counts"]
+__all__ = ["CompareTally", "compare_check", "tally_evidence"]
 
 EPSILON = 1e-9
+LAST_LOOK = 0.5
+"""The part of ``false_rollback`` that is kept for the one test at the window's end."""
+EARLIEST = 0.25
+"""The part of the window that an early pass takes at least: a fault may need time to show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,9 @@ class CompareTally:
         not_worse: Logarithm of the evidence for better than the margin, at each point.
         failed_at: The point at which worse was established; None if it is not.
         settled_at: The point at which not worse was established; None if it is not.
+        tested_at: The point at which the first whole window was tested; None if none was.
+        chance: The probability of as many bad answers in that window by chance; None where it was
+            not asked for, or worse was established before.
     """
 
     check: Check
@@ -50,11 +58,12 @@ class CompareTally:
     not_worse: tuple[float, ...]
     failed_at: int | None
     settled_at: int | None
+    tested_at: int | None = None
+    chance: float | None = None
 
     def coverage_at(self, point: int) -> float:
         """Give the part of the window's steps, up to this point, in which both sides answered."""
-        end = point - self.grid.first + 1
-        return (self.known[end] - self.known[max(0, end - self.grid.window)]) / self.grid.window
+        return _coverage(self.known, self.grid, point)
 
     def seen_at(self, point: int) -> Counts:
         """Give what both sides answered in the window up to a point."""
@@ -64,7 +73,8 @@ class CompareTally:
 
     def within_margin(self, point: int) -> bool:
         """Tell whether the difference in the window up to a point is within the margin."""
-        return self.seen_at(point).difference <= self.comparison.margin
+        seen = self.seen_at(point)
+        return seen.difference <= seen.margin + EPSILON
 
     def settled_by(self, point: int) -> bool:
         """Tell whether not worse was established by a point and nothing speaks against it there."""
@@ -74,15 +84,20 @@ class CompareTally:
     def passes_early(self, point: int, coverage: float) -> bool:
         """Tell whether a canary could be promoted at a point before the window is over."""
         steps = point - self.grid.first
+        enough = steps >= EARLIEST * self.grid.window - EPSILON
         covered = self.known[steps + 1] >= coverage * min(steps, self.grid.window) - EPSILON
-        return self.comparison.early_pass and covered and self.settled_by(point)
+        covered = covered and self.known[steps + 1] > self.known[steps]
+        return self.comparison.early_pass and enough and covered and self.settled_by(point)
 
     def passes(self, point: int, coverage: float) -> bool:
         """Tell whether a canary could be promoted at a point once the window is over."""
-        covered = self.coverage_at(point) >= coverage - EPSILON
+        if self.coverage_at(point) < coverage - EPSILON:
+            return False
+        if self.comparison.undecided is Undecided.TEST:
+            return self.tested_at is not None and self.tested_at <= point
         if self.comparison.undecided is Undecided.WAIT:
-            return covered and self.settled_by(point)
-        return covered and self.within_margin(point)
+            return self.settled_by(point)
+        return self.within_margin(point)
 
     def result(self, coverage: float) -> CheckResult:
         """Sum it up at the last point."""
@@ -109,10 +124,11 @@ class CompareTally:
             stable_bad=seen.stable_bad,
             stable=seen.stable,
             worse=self.worse[-1],
-            worse_needed=_level(self.comparison.false_rollback),
+            worse_needed=_level(_sequential_part(self.comparison)),
             not_worse=self.not_worse[-1],
             not_worse_needed=_level(self.comparison.false_promotion),
             settled_at=None if self.settled_at is None else self.grid.time_of(self.settled_at),
+            chance=self.chance,
         )
 
     def _state(self, coverage: float) -> CheckState:
@@ -121,40 +137,85 @@ class CompareTally:
         last = self.grid.last
         if not self.totals or not self.known[-1]:
             return CheckState.WAITING
-        if not self.within_margin(last):
-            return CheckState.FAILING
-        good = self.passes_early(last, coverage) or self.passes(last, coverage)
-        return CheckState.PASSING if good else CheckState.WAITING
+        if self.passes_early(last, coverage) or self.passes(last, coverage):
+            return CheckState.PASSING
+        return CheckState.WAITING if self.within_margin(last) else CheckState.FAILING
 
 
 def compare_check(
-    check: Check, comparison: Comparison, series: Iterable[Series], grid: Grid
+    check: Check, comparison: Comparison, series: Iterable[Series], grid: Grid, coverage: float
 ) -> CompareTally:
-    """Weigh a comparison over all points up to now."""
-    return compare_counts(check, comparison, counts_by_point(comparison, series, grid), grid)
+    """Weigh a comparison over all points up to now.
+
+    Args:
+        check: The check.
+        comparison: What it compares.
+        series: The counters of both sides.
+        grid: The points.
+        coverage: The part of a window's steps in which both sides have to have answered.
+    """
+    steps = counts_by_point(comparison, series, grid)
+    return tally_evidence(
+        check,
+        comparison,
+        steps,
+        worse=log_evidence_worse(steps),
+        not_worse=log_evidence_not_worse(steps),
+        grid=grid,
+        coverage=coverage,
+    )
 
 
-def compare_counts(
-    check: Check, comparison: Comparison, steps: Sequence[Counts], grid: Grid
+def tally_evidence(
+    check: Check,
+    comparison: Comparison,
+    steps: Sequence[Counts],
+    *,
+    worse: tuple[float, ...],
+    not_worse: tuple[float, ...],
+    grid: Grid,
+    coverage: float,
 ) -> CompareTally:
-    """Weigh what was answered in the step up to each point, from ``grid.first`` on."""
-    worse = log_evidence_worse(steps, comparison.margin)
-    not_worse = log_evidence_not_worse(steps, comparison.margin)
+    """Add up what was answered up to each point, and the evidence for worse and for not worse."""
+    known = tuple(accumulate((step.two_sided for step in steps), initial=0))
+    failed_at = _reached(worse, _sequential_part(comparison), grid)
+    tested_at = chance = None
+    if comparison.undecided is Undecided.TEST:
+        tested_at = _first_whole_window(known, grid, coverage)
+    if tested_at is not None and (failed_at is None or tested_at < failed_at):
+        end = tested_at - grid.first + 1
+        chance = chance_of_as_many(steps[end - grid.window : end])
+        if chance <= LAST_LOOK * comparison.false_rollback:
+            failed_at = tested_at
     return CompareTally(
         check=check,
         comparison=comparison,
         grid=grid,
         totals=tuple(accumulate(steps)),
-        known=tuple(accumulate((_is_known(step) for step in steps), initial=0)),
+        known=known,
         worse=worse,
         not_worse=not_worse,
-        failed_at=_reached(worse, comparison.false_rollback, grid),
+        failed_at=failed_at,
         settled_at=_reached(not_worse, comparison.false_promotion, grid),
+        tested_at=tested_at,
+        chance=chance,
     )
 
 
-def _is_known(step: Counts) -> bool:
-    return step.canary > 0 and step.stable > 0
+def _sequential_part(comparison: Comparison) -> float:
+    """Give the part of ``false_rollback`` that the looks before the window's end may use."""
+    later = LAST_LOOK if comparison.undecided is Undecided.TEST else 0.0
+    return (1 - later) * comparison.false_rollback
+
+
+def _first_whole_window(known: Sequence[int], grid: Grid, coverage: float) -> int | None:
+    points = range(grid.first + grid.window, grid.last + 1)
+    return next((p for p in points if _coverage(known, grid, p) >= coverage - EPSILON), None)
+
+
+def _coverage(known: Sequence[int], grid: Grid, point: int) -> float:
+    end = point - grid.first + 1
+    return (known[end] - known[max(0, end - grid.window)]) / grid.window
 
 
 def _level(alpha: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from coalmine.gate.compare import CompareTally
 from coalmine.gate.comparison import Comparison
+from coalmine.gate.sequential import NOTHING
 
 __all__ = ["bad_comparison", "margin_text", "seen_text", "unsettled_text"]
 
@@ -29,10 +30,11 @@ def seen_text(tally: CompareTally, point: int, *, whole: bool) -> str:
 def bad_comparison(tally: CompareTally) -> str:
     """Say that the difference is too large now; empty where it is not."""
     last = tally.grid.last
-    if not tally.totals or not tally.seen_at(last).difference > tally.comparison.margin:
+    seen = tally.seen_at(last) if tally.totals else NOTHING
+    if tally.chance is not None or not seen.difference > seen.margin:
         return ""
-    seen = seen_text(tally, last, whole=False)
-    return f"{tally.check.name} is {seen} ({margin_text(tally.comparison)} is good)"
+    told = seen_text(tally, last, whole=False)
+    return f"{tally.check.name} is {told} ({margin_text(tally.comparison)} is good)"
 
 
 def unsettled_text(tally: CompareTally, coverage: float) -> str:

@@ -28,6 +28,8 @@ REVISION = "${revision}"
 class Undecided(StrEnum):
     """What counts at the window's end while neither worse nor not worse is established."""
 
+    TEST = "test"
+    """Good is what chance explains: one more test of the window, at the half of false_rollback."""
     ESTIMATE = "estimate"
     """Good is a difference over the window that is within the margin, as far as it was seen."""
     WAIT = "wait"

@@ -21,10 +21,10 @@ def counts_by_point(
     """Count what was answered in the step up to each point, from ``grid.first`` on."""
     if comparison.slower is not None:
         return slow_by_point(series, grid, comparison.slower)
-    return _ratio_by_point(series, grid)
+    return _ratio_by_point(series, grid, comparison.margin)
 
 
-def _ratio_by_point(series: Iterable[Series], grid: Grid) -> tuple[Counts, ...]:
+def _ratio_by_point(series: Iterable[Series], grid: Grid, margin: float) -> tuple[Counts, ...]:
     """Count bad answers and all.
 
     A step in which one side grew by more bad answers than answers holds counters that do not belong
@@ -38,7 +38,7 @@ def _ratio_by_point(series: Iterable[Series], grid: Grid) -> tuple[Counts, ...]:
             for point, more in growth(one, grid):
                 grown[part][point - grid.first] += more
     steps = zip(*(grown[part] for part in PARTS), strict=True)
-    return tuple(_counts(*step) for step in steps)
+    return tuple(_counts(*step, margin=margin) for step in steps)
 
 
 def ratio_series(
@@ -62,9 +62,11 @@ def ratio_series(
     )
 
 
-def _counts(canary_bad: float, canary: float, stable_bad: float, stable: float) -> Counts:
+def _counts(
+    canary_bad: float, canary: float, stable_bad: float, stable: float, *, margin: float
+) -> Counts:
     if canary_bad > canary:
         canary_bad = canary = 0.0
     if stable_bad > stable:
         stable_bad = stable = 0.0
-    return Counts(canary_bad, canary, stable_bad, stable)
+    return Counts(canary_bad, canary, stable_bad, stable, margin * canary)

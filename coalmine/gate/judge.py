@@ -109,7 +109,7 @@ def _tally(check: Check, series: tuple[Series, ...], grid: Grid, coverage: float
     if check.baseline is not None:
         return tally_baseline(check, check.baseline, series, grid, coverage)
     if check.compare is not None:
-        return compare_check(check, check.compare, series, grid)
+        return compare_check(check, check.compare, series, grid, coverage)
     return tally_check(check, series, grid)
 
 

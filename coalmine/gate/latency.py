@@ -1,16 +1,20 @@
 """From the histograms of both sides to slow answers in each step.
 
 "The canary is at most ``slower`` slower" means: of the canary's answers no larger part takes longer
-than ``(1 + slower)`` times some duration than of stable's answers takes longer than that duration.
-The duration is that bound of stable's buckets which is nearest above the quantile that is asked
-for, by what was answered in earlier steps alone: so the sequential test of ratios stays exact. On
-the canary the next bucket bound at or above the longer duration is taken, so coarse buckets make
-the check forgiving, never strict.
+than ``1 + slower`` times some duration than of stable's answers takes longer than that duration.
+Slow is what takes longer than a bound of the buckets: the one beyond which the part of stable's
+answers, were each as much slower as is allowed, is nearest to the part beyond the quantile that is
+asked for. How large that part is, is read off the straight line between two bounds, as PromQL's
+``histogram_quantile`` does; where slow answers are the rarer the slower they are, the line lies
+above the curve, so the check is forgiving there, never strict. Its excess over what is slow on
+stable itself is what the margin allows. Bound and margin come from earlier steps alone: so the
+sequential test of ratios may be used. With ``slower: 0`` nothing is read off a line.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 
 from coalmine.gate.comparison import PART, SlowerThan
@@ -18,7 +22,7 @@ from coalmine.gate.evidence import Grid, growth
 from coalmine.gate.sequential import NOTHING, Counts
 from coalmine.metrics.protocol import Series
 
-__all__ = ["slow_by_point"]
+__all__ = ["Buckets", "count_slow", "slow_by_point"]
 
 Buckets = Mapping[float, float]
 """Answers by the upper bound of their bucket, cumulative; the bound of all is infinite."""
@@ -43,12 +47,13 @@ def slow_by_point(series: Iterable[Series], grid: Grid, slower: SlowerThan) -> t
         for point, more in growth(one, grid):
             at = side[point - grid.first]
             at[bound] = at.get(bound, 0.0) + more
-    return _counts(canary, stable, slower)
+    return count_slow(canary, stable, slower)
 
 
-def _counts(
+def count_slow(
     canary: Sequence[Buckets], stable: Sequence[Buckets], slower: SlowerThan
 ) -> tuple[Counts, ...]:
+    """Count slow answers in each step, from the buckets that both sides filled in it."""
     seen: dict[float, float] = {}
     result = []
     for ours, theirs in zip(canary, stable, strict=True):
@@ -59,29 +64,47 @@ def _counts(
 
 
 def _step(canary: Buckets, stable: Buckets, seen: Buckets, slower: SlowerThan) -> Counts:
-    duration = _quantile_bound(seen, slower.quantile)
-    longer = _next_bound(canary, duration * (1 + slower.share)) if duration else math.inf
-    if not duration or math.isinf(longer) or duration not in stable:
+    bound, share = _slow_bound(seen, slower)
+    if not bound or bound not in stable or bound not in canary:
         return NOTHING
     all_canary, all_stable = canary.get(math.inf, 0.0), stable.get(math.inf, 0.0)
     return Counts(
-        canary_bad=max(0.0, all_canary - canary[longer]),
+        canary_bad=max(0.0, all_canary - canary[bound]),
         canary=all_canary,
-        stable_bad=max(0.0, all_stable - stable[duration]),
+        stable_bad=max(0.0, all_stable - stable[bound]),
         stable=all_stable,
+        allowed=all_canary * max(0.0, share - (1 - seen[bound] / seen[math.inf])),
     )
 
 
-def _quantile_bound(seen: Buckets, quantile: float) -> float:
-    """Give the least bound that holds the quantile; 0 where none is finite."""
-    total = seen.get(math.inf, 0.0)
+def _slow_bound(seen: Buckets, slower: SlowerThan) -> tuple[float, float]:
+    """Give the bound beyond which answers are slow, and the part of them that may be.
+
+    The bound is 0 while nothing is known, and where none is long enough for the quantile.
+    """
     bounds = sorted(bound for bound in seen if math.isfinite(bound) and bound > 0)
-    needed = quantile * total * (1 - EPSILON)
-    return next((bound for bound in bounds if total > 0 and seen[bound] >= needed), 0.0)
+    if seen.get(math.inf, 0.0) <= 0 or not bounds:
+        return 0.0, 0.0
+    beyond, stretch = 1 - slower.quantile, 1 + slower.share
+    shares = [_share_beyond(seen, bounds, bound / stretch) for bound in bounds]
+    if shares[-1] > beyond + EPSILON:
+        return 0.0, 0.0
+    apart = [_apart(share, beyond) for share in shares]
+    nearest = apart.index(min(apart))
+    return bounds[nearest], shares[nearest]
 
 
-def _next_bound(buckets: Buckets, least: float) -> float:
-    return min((bound for bound in buckets if bound >= least * (1 - EPSILON)), default=math.inf)
+def _share_beyond(seen: Buckets, bounds: Sequence[float], duration: float) -> float:
+    """Give the part of the answers that took longer, on a straight line between two bounds."""
+    at = bisect_left(bounds, duration * (1 - EPSILON))
+    upper, lower = bounds[at], bounds[at - 1] if at else 0.0
+    below = seen[lower] if at else 0.0
+    within = below + (seen[upper] - below) * min(1.0, (duration - lower) / (upper - lower))
+    return 1 - within / seen[math.inf]
+
+
+def _apart(share: float, wanted: float) -> float:
+    return abs(math.log(share / wanted)) if share > EPSILON else math.inf
 
 
 def _bound(text: str) -> float | None:

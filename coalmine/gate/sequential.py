@@ -1,11 +1,11 @@
 """Is the canary's ratio worse than stable's by more than a margin? A test to look at often.
 
 The evidence is wealth. One unit is bet, step by step, against a null hypothesis: "in every step the
-canary's ratio was at most ``margin`` above stable's", or its mirror image, "at least ``margin``
-above". While the null hypothesis holds no bet can be expected to win, whatever happened before, so
-by Ville's inequality wealth ever reaches ``1 / alpha`` with a probability of at most ``alpha``:
-however often one looks, and whenever one stops. Nothing is approximated, and the ratios may drift
-from step to step as long as the null hypothesis holds in each.
+canary's ratio was at most the step's margin above stable's", or its mirror image, "at least the
+margin above". While the null hypothesis holds no bet can be expected to win, whatever happened
+before, so by Ville's inequality wealth ever reaches ``1 / alpha`` with a probability of at most
+``alpha``: however often one looks, and whenever one stops. Nothing is approximated, and the ratios
+may drift from step to step as long as the null hypothesis holds in each.
 
 What is bet in a step is the likelihood ratio of two guessed ratios to the point of the null
 hypothesis that is nearest to them in Kullback-Leibler divergence, weighted by the requests on
@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 __all__ = ["NOTHING", "Counts", "log_evidence_not_worse", "log_evidence_worse", "nearest_on_margin"]
 
-WORSE_BY = (0.003, 0.02, 0.1, 0.4)
+WORSE_BY = (0.005, 0.05)
 """How much beyond the margin a bad canary may be: the guesses that are made before it is known."""
 FIRST_GUESS, FIRST_WEIGHT = 0.01, 20.0
 """The ratio that is guessed at first, and as many requests as that weighs against what is seen."""
@@ -52,12 +52,14 @@ class Counts:
         canary: All answers of the canary.
         stable_bad: Stable's bad answers.
         stable: All answers of stable.
+        allowed: How many bad answers more than at stable's ratio are good on the canary.
     """
 
     canary_bad: float
     canary: float
     stable_bad: float
     stable: float
+    allowed: float = 0.0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
@@ -65,6 +67,7 @@ class Counts:
             self.canary + other.canary,
             self.stable_bad + other.stable_bad,
             self.stable + other.stable,
+            self.allowed + other.allowed,
         )
 
     def __sub__(self, other: Counts) -> Counts:
@@ -73,6 +76,7 @@ class Counts:
             self.canary - other.canary,
             self.stable_bad - other.stable_bad,
             self.stable - other.stable,
+            self.allowed - other.allowed,
         )
 
     @property
@@ -82,41 +86,51 @@ class Counts:
             return math.nan
         return self.canary_bad / self.canary - self.stable_bad / self.stable
 
+    @property
+    def margin(self) -> float:
+        """How much above stable's the canary's ratio may be; 0 where it answered nothing."""
+        return self.allowed / self.canary if self.canary > 0 else 0.0
+
+    @property
+    def two_sided(self) -> bool:
+        """Tell whether both sides answered."""
+        return self.canary > 0 and self.stable > 0
+
 
 NOTHING = Counts(0.0, 0.0, 0.0, 0.0)
 """No answers."""
 
 
-def log_evidence_worse(steps: Iterable[Counts], margin: float) -> tuple[float, ...]:
+def log_evidence_worse(steps: Iterable[Counts]) -> tuple[float, ...]:
     """Weigh, after each step, that the canary is worse than stable by more than the margin.
 
     Args:
-        steps: What was answered in each step, in order.
-        margin: How much worse is still good; at least 0, below 1.
+        steps: What was answered in each step, in order; each margin is at least 0 and below 1, and
+            known before the step.
 
     Returns:
         Natural logarithms of the wealth; the evidence at level alpha is in once one reaches
         ``log(1 / alpha)``.
     """
 
-    def guesses(canary: float, stable: float) -> Sequence[Pair]:
+    def guesses(canary: float, stable: float, margin: float) -> Sequence[Pair]:
         ratios = [max(canary, stable + margin), *(stable + margin + more for more in WORSE_BY)]
         return [(ratio, stable) for ratio in ratios]
 
-    return _log_wealth(steps, margin, guesses, 1.0)
+    return _log_wealth(steps, guesses, 1.0)
 
 
-def log_evidence_not_worse(steps: Iterable[Counts], margin: float) -> tuple[float, ...]:
+def log_evidence_not_worse(steps: Iterable[Counts]) -> tuple[float, ...]:
     """Weigh, after each step, that the canary is worse than stable by less than the margin.
 
     Arguments and result are those of ``log_evidence_worse``.
     """
 
-    def guesses(canary: float, stable: float) -> Sequence[Pair]:
+    def guesses(canary: float, stable: float, margin: float) -> Sequence[Pair]:
         pooled = min(canary, stable)
         return [(pooled, stable), (stable, stable), (stable + margin / 2, stable)]
 
-    return _log_wealth(steps, margin, guesses, -1.0)
+    return _log_wealth(steps, guesses, -1.0)
 
 
 def nearest_on_margin(guess: Pair, requests: Pair, margin: float) -> Pair:
@@ -136,6 +150,8 @@ def nearest_on_margin(guess: Pair, requests: Pair, margin: float) -> Pair:
     low, high = sorted((stable, canary - margin))
     low, high = max(low, 0.0), min(high, 1.0 - margin)
     p = min(max((n * stable + m * (canary - margin)) / (n + m), low), high)
+    if margin == 0:
+        return p, p
     for _ in range(NEWTON_STEPS):
         r = p + margin
         value = n * (p - stable) * r * (1 - r) + m * (r - canary) * p * (1 - p)
@@ -143,18 +159,15 @@ def nearest_on_margin(guess: Pair, requests: Pair, margin: float) -> Pair:
         slope = n * (r * (1 - r) + (p - stable) * (1 - 2 * r))
         slope += m * (p * (1 - p) + (r - canary) * (1 - 2 * p))
         after = p - value / slope if slope else low
-        if not low < after < high:
-            after = (low + high) / 2
         if abs(after - p) <= PRECISION * p:
             break
-        p = after
+        p = after if low < after < high else (low + high) / 2
     return p + margin, p
 
 
 def _log_wealth(
     steps: Iterable[Counts],
-    margin: float,
-    guesses: Callable[[float, float], Sequence[Pair]],
+    guesses: Callable[[float, float, float], Sequence[Pair]],
     side: float,
 ) -> tuple[float, ...]:
     """Bet half of the wealth on faults that are there from the start, half on late ones.
@@ -164,8 +177,8 @@ def _log_wealth(
     """
     early, late, seen, result = _Purse(), _Purse(), NOTHING, []
     for number, step in enumerate(steps):
-        pairs = [(_inside(c), _inside(s)) for c, s in guesses(*_learned(seen))]
-        gains = [0.0, *(_log_gain(pair, step, margin, side) for pair in pairs)]
+        pairs = [(_inside(c), _inside(s)) for c, s in guesses(*_learned(seen), step.margin)]
+        gains = [0.0, *(_log_gain(pair, step, side) for pair in pairs)]
         early = early.bet(gains, unbet=0.0, anew=0.0)
         late = late.bet(gains, unbet=UNBET, anew=1 / (number + 2))
         seen += step
@@ -205,12 +218,11 @@ def _inside(ratio: float) -> float:
     return min(max(ratio, LEAST), 1 - LEAST)
 
 
-def _log_gain(guess: Pair, step: Counts, margin: float, side: float) -> float:
+def _log_gain(guess: Pair, step: Counts, side: float) -> float:
     """Give the logarithm of what a unit becomes that is bet on a guess; 0 is as much as before."""
-    beyond = side * (guess[0] - guess[1] - margin)
-    if step.canary <= 0 or step.stable <= 0 or beyond <= 0:
+    if not step.two_sided or side * (guess[0] - guess[1] - step.margin) <= 0:
         return 0.0
-    null = nearest_on_margin(guess, (step.canary, step.stable), margin)
+    null = nearest_on_margin(guess, (step.canary, step.stable), step.margin)
     canary = _log_ratio(guess[0], null[0], step.canary_bad, step.canary)
     return canary + _log_ratio(guess[1], null[1], step.stable_bad, step.stable)
 

@@ -45,6 +45,8 @@ class Compared:
         not_worse: Natural logarithm of the evidence for better than the margin.
         not_worse_needed: At which value of it the check passes before the window is over.
         settled_at: Unix seconds of the sample at which not worse was established, or None.
+        chance: The probability of as many bad answers in the whole window by chance; None before
+            its end, and where it was not asked for.
     """
 
     canary_bad: float
@@ -56,6 +58,7 @@ class Compared:
     not_worse: float
     not_worse_needed: float
     settled_at: float | None
+    chance: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

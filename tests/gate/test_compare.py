@@ -213,7 +213,7 @@ def compared(text: str) -> Check:
 
 def test_a_comparison_is_read() -> None:
     check = compared(POLICY)
-    assert check.compare == Comparison(0.005, 0.05, 0.05, Undecided.ESTIMATE)
+    assert check.compare == Comparison(0.005, 0.05, 0.05, Undecided.TEST)
     own = compared(POLICY.replace("        preset: error_rate\n", OWN))
     assert own.query.count("${canary}") == own.query.count("${stable}") == 2
     assert all(f'"{part}"' in own.query for part in PARTS)

@@ -74,12 +74,13 @@ def test_a_bet_cannot_be_expected_to_win_under_the_null_hypothesis(
 
 
 def counts(random_: random.Random, canary: float, stable: float, requests: int) -> Counts:
-    """Binomial counts for one step; stable has four times the canary's requests."""
+    """Binomial counts for one step; stable has four times the requests, the margin is 0.01."""
 
     def bad(total: int, ratio: float) -> int:
         return sum(random_.random() < ratio for _ in range(total))
 
-    return Counts(bad(requests, canary), requests, bad(4 * requests, stable), 4 * requests)
+    total = 4 * requests
+    return Counts(bad(requests, canary), requests, bad(total, stable), total, 0.01 * requests)
 
 
 def crossings(
@@ -89,7 +90,7 @@ def crossings(
     random_, level, found = random.Random(7), math.log(20), 0
     for _ in range(200):
         steps = [counts(random_, *ratios(number), 25) for number in range(40)]
-        found += max(weigh(steps, 0.01)) >= level
+        found += max(weigh(steps)) >= level
     return found / 200
 
 
@@ -122,17 +123,17 @@ def test_most_bad_and_most_good_canaries_are_found() -> None:
 
 
 def test_a_canary_that_fails_a_fifth_is_found_at_the_first_look() -> None:
-    assert log_evidence_worse([Counts(10, 50, 0, 450)], 0.005)[0] >= math.log(20)
+    assert log_evidence_worse([Counts(10, 50, 0, 450, 0.25)])[0] >= math.log(20)
 
 
 @pytest.mark.parametrize("step", [Counts(0, 0, 3, 90), Counts(5, 10, 0, 0), Counts(0, 0, 0, 0)])
 def test_a_step_without_answers_on_one_side_says_nothing(step: Counts) -> None:
-    assert log_evidence_worse([step], 0.01)[0] == pytest.approx(0.0)
-    assert log_evidence_not_worse([step], 0.01)[0] == pytest.approx(0.0)
+    assert log_evidence_worse([step])[0] == pytest.approx(0.0)
+    assert log_evidence_not_worse([step])[0] == pytest.approx(0.0)
 
 
 def test_where_nothing_can_be_worse_than_the_margin_nothing_is_bet_on_it() -> None:
-    path = log_evidence_worse([Counts(100, 100, 950, 1000)] * 20, 0.1)
+    path = log_evidence_worse([Counts(100, 100, 950, 1000, 10)] * 20)
     assert max(path) <= math.log(20)
     assert path[-1] == pytest.approx(path[0], abs=1e-6)
 
@@ -140,7 +141,7 @@ def test_where_nothing_can_be_worse_than_the_margin_nothing_is_bet_on_it() -> No
 @pytest.mark.parametrize("extreme", [Counts(1e9, 1e9, 0, 1e10), Counts(0, 1e9, 1e10, 1e10)])
 def test_huge_counts_stay_numbers(extreme: Counts) -> None:
     for weigh in (log_evidence_worse, log_evidence_not_worse):
-        path = weigh([extreme, Counts(1, 100, 1, 900), extreme], 0.005)
+        path = weigh([extreme, Counts(1, 100, 1, 900, 0.5), extreme])
         assert not any(math.isnan(value) for value in path)
 
 
@@ -152,6 +153,9 @@ def test_what_comes_later_changes_no_evidence_from_before(
     answered: list[tuple[int, int, int, int]], cut: int, margin: float
 ) -> None:
     """So a gate that was killed and runs again comes to the same evidence at each point."""
-    steps = [Counts(bad, bad + good, worse, worse + fine) for bad, good, worse, fine in answered]
+    steps = [
+        Counts(bad, bad + good, worse, worse + fine, margin * (bad + good))
+        for bad, good, worse, fine in answered
+    ]
     for weigh in (log_evidence_worse, log_evidence_not_worse):
-        assert weigh(steps[:cut], margin) == weigh(steps, margin)[:cut]
+        assert weigh(steps[:cut]) == weigh(steps)[:cut]
