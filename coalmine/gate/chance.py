@@ -20,6 +20,7 @@ from coalmine.gate.sequential import NOTHING, Counts
 
 __all__ = ["chance_of_as_many"]
 
+EPSILON = 1e-6
 MOST_TERMS = 2000
 """From here on the sum is as good as normally distributed, and would take long."""
 
@@ -43,7 +44,9 @@ def chance_of_as_many(steps: Iterable[Counts]) -> float:
         return 1.0
     expected = sum(step.stable_bad * step.canary / step.stable for step in both)
     split = expected / seen.stable_bad if seen.stable_bad else seen.canary / seen.stable
-    return _upper_tail(math.floor(seen.canary_bad), seen.stable_bad + 1, split, seen.allowed)
+    return _upper_tail(
+        math.floor(seen.canary_bad + EPSILON), seen.stable_bad + 1, split, seen.allowed
+    )
 
 
 def _upper_tail(count: int, shape: float, split: float, more: float) -> float:

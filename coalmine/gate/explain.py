@@ -69,6 +69,9 @@ def _compared_lines(compared: Mapping[str, Any], difference: float | None) -> It
     for name, words in (("worse", "worse"), ("not_worse", "not worse")):
         odds, needed = (_odds(compared[key]) for key in (name, f"{name}_needed"))
         yield f"  proof  {words}: {odds} of the {needed} that are needed"
+    if compared["chance"] is not None:
+        chance = value_text(compared["chance"], "ratio")
+        yield f"  chance {chance} for as many bad answers by the window's end"
 
 
 def _odds(log: float) -> str:

@@ -121,6 +121,51 @@ def test_what_looks_worse_but_is_not_established_is_not_promoted(make: Any, worl
     assert decision.checks[0].state is CheckState.FAILING
 
 
+NO_WORSE = replace(COMPARISON, margin=0.0, undecided=Undecided.TEST)
+
+
+def test_no_worse_by_more_than_chance_is_promoted_when_the_window_is_over(
+    make: Any, world: Any
+) -> None:
+    looks_worse = world(counters(0.011, 0.01), NO_WORSE)
+    assert at(make, looks_worse, 9).verdict is Verdict.CONTINUE
+    decision = at(make, looks_worse, 10)
+    assert decision.verdict is Verdict.PROMOTE
+    assert decision.checks[0].state is CheckState.PASSING
+    assert decision.checks[0].compared.chance == pytest.approx(0.4, abs=0.05)
+
+
+def test_what_chance_does_not_explain_is_rolled_back_when_the_window_is_over(
+    make: Any, world: Any
+) -> None:
+    little_worse = world(counters(0.02, 0.01), NO_WORSE)
+    assert at(make, little_worse, 9).verdict is Verdict.CONTINUE
+    decision = at(make, little_worse, 10)
+    assert decision.verdict is Verdict.ROLLBACK
+    assert decision.reason.endswith("(at most 0 percentage points above stable is good), after 10s")
+    assert decision.checks[0].compared.chance < 0.025
+    assert at(make, little_worse, 20).reason == decision.reason
+
+
+def test_the_window_that_is_tested_is_the_first_whole_one(make: Any, world: Any) -> None:
+    late = {
+        name: [values[0]] * 6 + list(values[:25]) for name, values in counters(0.0, 0.0).items()
+    }
+    policy = world(late, NO_WORSE, coverage=1.0)
+    assert at(make, policy, 14).verdict is Verdict.CONTINUE
+    assert at(make, policy, 16).verdict is Verdict.PROMOTE
+
+
+def test_an_early_pass_takes_a_quarter_of_the_window_and_answers_to_the_last(
+    make: Any, world: Any
+) -> None:
+    plenty = counters(0.0, 0.0, rate=1000)
+    assert at(make, world(plenty), 2).verdict is Verdict.CONTINUE
+    assert at(make, world(plenty), 3).verdict is Verdict.PROMOTE
+    stopped = {name: [*values[:3], *[values[2]] * 28] for name, values in plenty.items()}
+    assert at(make, world(stopped, coverage=0.5), 30).verdict is Verdict.INCONCLUSIVE
+
+
 def test_a_fault_that_comes_late_is_found(make: Any, world: Any) -> None:
     late = world(counters(0.3, 0.0, late=8, rate=10), min_requests=1000, timeout=200.0)
     assert at(make, late, 8).verdict is Verdict.CONTINUE
