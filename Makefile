@@ -41,6 +41,11 @@ compiled:
 	@for target in kfp tekton argo; do \
 	  $(BIN)/coalmine compile pipelines/release.py --target $$target -o $(OUT)/$$target/release.yaml || exit 1; \
 	done
+	@for target in tekton argo; do \
+	  $(BIN)/coalmine compile pipelines/release.py --target $$target --with rbac,triggers \
+	    --namespace coalmine -o $(OUT)/$$target/release-with-events.yaml 2> /dev/null || exit 1; \
+	  printf 'resources:\n  - release-with-events.yaml\n' > $(OUT)/$$target/kustomization.yaml; \
+	done
 
 fresh:
 	@rm -rf .coalmine/fresh && $(MAKE) --no-print-directory compiled OUT=.coalmine/fresh

@@ -25,26 +25,54 @@ __all__ = ["command"]
     type=click.Path(dir_okay=False, path_type=Path),
     help="File to write; stdout if not given. It is written whole, or not at all.",
 )
+@click.option(
+    "--with",
+    "extras",
+    metavar="LIST",
+    default="",
+    help="Also write, comma-separated: run (a run of it), triggers (what starts it for an event), "
+    "rbac (the accounts and their rights). For tekton and argo.",
+)
+@click.option(
+    "--param", "parameters", metavar="NAME=VALUE", multiple=True, help="A parameter of the run."
+)
+@click.option(
+    "--bindings",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Which events start it; the bindings that come with Coalmine unless given.",
+)
+@click.option(
+    "--namespace",
+    default="default",
+    show_default=True,
+    help="Where the manifests will stand; said only where Kubernetes wants it.",
+)
 @click.option("--pipeline", default="", help="Which pipeline, where the source holds several.")
-def command(pipeline_file: Path, target: str, output: Path | None, pipeline: str) -> None:
+def command(
+    *,
+    pipeline_file: Path,
+    target: str,
+    output: Path | None,
+    extras: str,
+    parameters: tuple[str, ...],
+    bindings: Path | None,
+    namespace: str,
+    pipeline: str,
+) -> None:
     """Compile PIPELINE for an engine.
 
     PIPELINE is a .py file in the Kubeflow Pipelines DSL, or KFP IR as .yaml. What the target
     cannot do is an error that names the task; see docs/compile-targets.md.
     """
-    from coalmine._base.errors import CoalmineError  # noqa: PLC0415 - `--help` is quick
-    from coalmine._base.files import write_atomic  # noqa: PLC0415
+    from coalmine.cli.written import write_output  # noqa: PLC0415 - `--help` is quick
     from coalmine.compiler.targets import Target, compile_pipeline  # noqa: PLC0415
 
-    compiled = compile_pipeline(pipeline_file, Target(target), pipeline=pipeline)
+    beside = None
+    if extras:
+        from coalmine.cli.beside import beside_pipeline  # noqa: PLC0415
+
+        beside = beside_pipeline(extras, parameters, bindings, namespace)
+    compiled = compile_pipeline(pipeline_file, Target(target), pipeline=pipeline, beside=beside)
     for note in compiled.notes:
         click.echo(f"Note: {note}", err=True)
-    if output is None:
-        click.echo(compiled.text, nl=False)
-        return
-    try:
-        write_atomic(output, compiled.text)
-    except OSError as error:
-        raise CoalmineError(
-            f"{output} cannot be written: {error.strerror or error}", fix="give another --output"
-        ) from None
+    write_output(compiled.text, output)

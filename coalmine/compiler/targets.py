@@ -14,10 +14,11 @@ from coalmine._base.errors import InputError
 from coalmine.compiler.source import compile_source
 
 if TYPE_CHECKING:
+    from coalmine.compiler.around import Extra, Surroundings
     from coalmine.compiler.graph import Graph
     from coalmine.compiler.manifest import Manifest
 
-__all__ = ["Compiled", "Target", "compile_pipeline", "compile_targets", "read_pipeline"]
+__all__ = ["Beside", "Compiled", "Target", "compile_pipeline", "compile_targets", "read_pipeline"]
 
 
 class Target(StrEnum):
@@ -41,9 +42,43 @@ class Compiled:
     notes: tuple[str, ...] = ()
 
 
-def compile_pipeline(path: Path, target: Target, *, pipeline: str = "") -> Compiled:
-    """Compile a pipeline for one target; see ``compile_targets``."""
-    return compile_targets(path, [target], pipeline=pipeline)[target]
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is wanted beside the pipeline, in the same text.
+
+    Attributes:
+        extras: Which objects.
+        given: What they are made from.
+    """
+
+    extras: tuple[Extra, ...]
+    given: Surroundings
+
+
+def compile_pipeline(
+    path: Path, target: Target, *, pipeline: str = "", beside: Beside | None = None
+) -> Compiled:
+    """Compile a pipeline for one target; see ``compile_targets``.
+
+    Args:
+        path: A .py source, or KFP IR as .yaml, .yml or .json.
+        target: What to compile to.
+        pipeline: Which pipeline of a source, where it has several.
+        beside: What else is wanted; Tekton and Argo only.
+
+    Raises:
+        InputError: See ``compile_targets``; or something beside the pipeline is wrong.
+    """
+    if beside is None:
+        return compile_targets(path, [target], pipeline=pipeline)[target]
+    if target is Target.KFP:
+        raise InputError(
+            "stands beside a pipeline on tekton and argo only",
+            field="--with",
+            fix="on Kubeflow Pipelines a run is submitted, see: coalmine schedule",
+        )
+    graph = read_pipeline(path, pipeline=pipeline)
+    return _lowered(graph, target, path, beside)
 
 
 def compile_targets(
@@ -135,13 +170,26 @@ def _check_compiled(text: str, path: Path) -> None:
         )
 
 
-def _lowered(graph: Graph, target: Target, path: Path) -> Compiled:
+def _lowered(graph: Graph, target: Target, path: Path, beside: Beside | None = None) -> Compiled:
     try:
         manifest: Manifest = _import_target(target).lower(graph)
     except InputError as error:
         raise InputError(error.message, field=str(path), fix=error.fix) from None
-    header = (f"Made by: coalmine compile {_shown(path)} --target {target}", "Do not edit.")
-    return Compiled(manifest.to_yaml(header=header), manifest.notes)
+    command = f"coalmine compile {_shown(path)} --target {target}"
+    others: list[Manifest] = []
+    if beside is not None:
+        command += f" --with {','.join(beside.extras)} --namespace {beside.given.namespace}"
+        others = _beside(graph, target, beside)
+    text = manifest.to_yaml(header=(f"Made by: {command}", "Do not edit."))
+    return Compiled("---\n".join([text, *(item.to_yaml() for item in others)]), manifest.notes)
+
+
+def _beside(graph: Graph, target: Target, beside: Beside) -> list[Manifest]:
+    from coalmine.compiler.around import surround  # noqa: PLC0415 - only where it is asked for
+    from coalmine.compiler.manifest import Manifest  # noqa: PLC0415
+
+    objects = surround(graph, target, beside.extras, beside.given)
+    return [Manifest(document) for document in objects]
 
 
 def _shown(path: Path) -> str:
