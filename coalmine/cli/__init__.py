@@ -27,6 +27,7 @@ COMMANDS = {
     "reject": "Roll back a canary that is held for a person.",
     "report": "Write the HTML report of a release.",
     "send": "Send a CloudEvent to a launcher.",
+    "bindings": "Check which events start what.",
     "launcher": "Receive events and run releases.",
     "compile": "Compile a pipeline for an engine.",
     "graph": "Show a pipeline's graph.",

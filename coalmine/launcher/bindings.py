@@ -6,25 +6,32 @@ The words are those of Tekton Triggers: ``$(body.name)`` is a field of the event
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Protocol
 
 from coalmine._base.errors import InputError
 from coalmine.events import Event
+from coalmine.launcher.release import Conflict
 
 __all__ = [
     "REFERENCE",
     "Binding",
     "BoundParameter",
+    "EventFilter",
     "NotTakenError",
     "RefusedError",
     "bind",
     "find_binding",
+    "why_not",
 ]
 
-REFERENCE = re.compile(r"\$\((body|header)\.([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)\)")
+SEGMENT = r"[A-Za-z0-9_-]+(?:\[[0-9]{1,6}\])*"
+REFERENCE = re.compile(rf"\$\((body|header)\.({SEGMENT}(?:\.{SEGMENT})*)\)")
+KEY = re.compile(r"[A-Za-z0-9_-]+|(?<=\[)[0-9]+(?=\])")
 
 
 class NotTakenError(InputError):
@@ -51,17 +58,29 @@ class BoundParameter:
     default: str | None = None
 
 
+class EventFilter(Protocol):
+    """Judges an event as a whole."""
+
+    def refuses(self, event: Event) -> str:
+        """Say why the event is not taken; empty if it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Binding:
     """One rule.
 
     Attributes:
         name: For logs and answers.
-        types: The event types it takes.
+        types: Patterns of the event types it takes, with ``*`` for any text.
         pipeline: The pipeline's name.
         parameters: How its parameters get their values.
-        sources: The event sources it takes; empty for all.
+        sources: Patterns of the event sources it takes; empty for all.
+        subjects: Patterns of the event subjects it takes; empty for all.
+        filter: Judges the whole event; None to take them all.
         engine: Where the pipeline runs.
+        on_conflict: What becomes of a release whose service has one that has not ended.
+        same_within: Seconds within which the same type, subject and data mean the same release;
+            0 where only the same event does.
     """
 
     name: str
@@ -69,7 +88,11 @@ class Binding:
     pipeline: str
     parameters: tuple[BoundParameter, ...]
     sources: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
+    filter: EventFilter | None = None
     engine: str = "local"
+    on_conflict: Conflict = Conflict.QUEUE
+    same_within: float = 0.0
 
 
 class _MissingError(Exception):
@@ -84,20 +107,44 @@ def find_binding(bindings: Sequence[Binding], event: Event) -> Binding:
     Raises:
         NotTakenError: There is none; the message says what is taken.
     """
-    typed = [binding for binding in bindings if event.type in binding.types]
-    if not typed:
-        taken = sorted({name for binding in bindings for name in binding.types})
-        raise NotTakenError(
-            f"no binding takes events of type {event.type}", fix=f"send one of: {', '.join(taken)}"
-        )
-    for binding in typed:
-        if not binding.sources or event.source in binding.sources:
+    reasons: list[str] = []
+    for binding in bindings:
+        reason = why_not(binding, event)
+        if not reason:
             return binding
-    sources = sorted({source for binding in typed for source in binding.sources})
+        if not any(_matches(event.type, [one]) for one in binding.types):
+            continue
+        reasons.append(f"{binding.name}: {reason}")
+    if reasons:
+        raise NotTakenError(
+            f"no binding takes this event: {'; '.join(reasons)}",
+            fix="change the event, or the bindings; see: coalmine bindings test EVENT.json",
+        )
+    taken = sorted({name for binding in bindings for name in binding.types})
     raise NotTakenError(
-        f"no binding takes events of type {event.type} from {event.source}",
-        fix=f"send it from one of: {', '.join(sources)}",
+        f"no binding takes events of type {event.type}", fix=f"send one of: {', '.join(taken)}"
     )
+
+
+def why_not(binding: Binding, event: Event) -> str:
+    """Say why a binding does not take an event; empty if it does."""
+    if not _matches(event.type, binding.types):
+        return f"its types are {', '.join(binding.types)}"
+    if binding.sources and not _matches(event.source, binding.sources):
+        return f"its sources are {', '.join(binding.sources)}, not {event.source}"
+    if binding.subjects and not _matches(event.subject, binding.subjects):
+        return f"its subjects are {', '.join(binding.subjects)}, not {event.subject!r}"
+    return binding.filter.refuses(event) if binding.filter else ""
+
+
+def _matches(text: str, patterns: Iterable[str]) -> bool:
+    return any(_pattern(one).fullmatch(text) for one in patterns)
+
+
+@functools.cache
+def _pattern(text: str) -> re.Pattern[str]:
+    # Only '*' is special: the brackets and question marks of URIs stand for themselves.
+    return re.compile(".*".join(map(re.escape, text.split("*"))), re.DOTALL)
 
 
 def bind(binding: Binding, event: Event) -> dict[str, str]:
@@ -148,10 +195,13 @@ def _header(name: str, event: Event) -> object:
 
 
 def _field(path: str, data: object) -> object:
-    for key in path.split("."):
-        if not isinstance(data, Mapping):
+    for key in KEY.findall(path):
+        if isinstance(data, list) and key.isdigit():
+            data = data[int(key)] if int(key) < len(data) else None
+        elif isinstance(data, Mapping):
+            data = data.get(key)
+        else:
             return None
-        data = data.get(key)
     return data
 
 

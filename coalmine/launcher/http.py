@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from coalmine._base.errors import CoalmineError
 from coalmine.launcher.access import Access
 from coalmine.launcher.answers import Answer, Answers, Refusal
+from coalmine.launcher.bindings import Binding
 from coalmine.launcher.caller import Right
 from coalmine.launcher.cancel import Canceller
 from coalmine.launcher.intake import Intake
@@ -26,6 +27,7 @@ from coalmine.launcher.problem import problem, refusal
 from coalmine.launcher.read import select_release, select_releases
 from coalmine.launcher.receive import Receiver, url_of
 from coalmine.launcher.release import ReleaseState
+from coalmine.launcher.reloaded import Reloaded
 from coalmine.launcher.telemetry import CONTENT_TYPE_LATEST, Telemetry
 from coalmine.launcher.webhook import handshake
 
@@ -46,6 +48,7 @@ def make_app(
     *,
     answers: Answers,
     access: Access,
+    bindings: Reloaded[tuple[Binding, ...]],
 ) -> ASGIApp:
     """Build the application.
 
@@ -57,6 +60,7 @@ def make_app(
         ready: Tells whether new releases would be run.
         answers: Keeps what people decide about releases.
         access: Decides who may do what.
+        bindings: Which events are taken; ``/healthz`` tells when their file is wrong.
     """
     receiver = Receiver(intake, access, telemetry)
     others = _others(
@@ -66,6 +70,7 @@ def make_app(
         ready=ready,
         answers=answers,
         access=access,
+        bindings=bindings,
     )
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,6 +90,7 @@ def _others(
     ready: Callable[[], bool],
     answers: Answers,
     access: Access,
+    bindings: Reloaded[tuple[Binding, ...]],
 ) -> Starlette:
     def releases(_: Request) -> Response:
         with ledger.connect() as connection:
@@ -102,15 +108,6 @@ def _others(
     approve = partial(_answer, answers, Answer.APPROVED)
     reject = partial(_answer, answers, Answer.REJECTED)
 
-    def readyz(_: Request) -> Response:
-        ledger.any_open()
-        if ready():
-            return PlainTextResponse("ready\n")
-        return problem(503, "the launcher is not ready to run releases", "try again soon")
-
-    def metrics(_: Request) -> Response:
-        return Response(telemetry.text(), media_type=CONTENT_TYPE_LATEST)
-
     def options(request: Request) -> Response:
         granted = handshake(request.headers, origins=access.origins, rate=access.rate)
         return Response(status_code=200, headers=granted)
@@ -124,9 +121,7 @@ def _others(
             Route("/releases/{release_id}/cancel", cancel, methods=["POST"]),
             Route("/releases/{release_id}/approve", approve, methods=["POST"]),
             Route("/releases/{release_id}/reject", reject, methods=["POST"]),
-            Route("/healthz", _healthz),
-            Route("/readyz", readyz),
-            Route("/metrics", metrics),
+            *_probes(ledger, telemetry, ready, bindings),
         ],
         exception_handlers={
             CoalmineError: _on_coalmine_error,
@@ -134,6 +129,33 @@ def _others(
             500: _on_bug,
         },
     )
+
+
+def _probes(
+    ledger: Ledger,
+    telemetry: Telemetry,
+    ready: Callable[[], bool],
+    bindings: Reloaded[tuple[Binding, ...]],
+) -> list[Route]:
+    def healthz(_: Request) -> Response:
+        bindings()  # looks at the file, so that a probe finds a wrong one before an event does
+        stale = f"the bindings before still hold: {bindings.problem}\n" if bindings.problem else ""
+        return PlainTextResponse("ok\n" + stale)
+
+    def readyz(_: Request) -> Response:
+        ledger.any_open()
+        if ready():
+            return PlainTextResponse("ready\n")
+        return problem(503, "the launcher is not ready to run releases", "try again soon")
+
+    def metrics(_: Request) -> Response:
+        return Response(telemetry.text(), media_type=CONTENT_TYPE_LATEST)
+
+    return [
+        Route("/healthz", healthz),
+        Route("/readyz", readyz),
+        Route("/metrics", metrics),
+    ]
 
 
 def _unknown(release_id: str) -> Response:
@@ -216,7 +238,3 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 async def _on_bug(request: Request, error: Exception) -> Response:
     logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return problem(500, "the launcher failed at this request", "see its log, and try again")
-
-
-async def _healthz(_: Request) -> Response:
-    return PlainTextResponse("ok\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Sequence
 
 from coalmine._base.errors import InputError
@@ -9,7 +10,7 @@ from coalmine.events import BatchError, Event
 from coalmine.launcher.admission import Admitted, Group
 from coalmine.launcher.bindings import Binding, bind, find_binding
 from coalmine.launcher.checks import check_values
-from coalmine.launcher.release import NewRelease, release_id_of
+from coalmine.launcher.release import NewRelease, digest_of, release_id_of
 
 __all__ = ["Intake", "release_of"]
 
@@ -40,7 +41,16 @@ def release_of(bindings: Sequence[Binding], event: Event) -> NewRelease:
         engine=binding.engine,
         parameters={**values, "release_id": release_id},
         event_attributes=event.attributes(),
+        on_conflict=binding.on_conflict,
+        content_key=_content_key(binding, event) if binding.same_within else "",
+        within=binding.same_within,
     )
+
+
+def _content_key(binding: Binding, event: Event) -> str:
+    """Name what an event asks for, whoever sends it and under whatever id."""
+    data = json.dumps(event.data, sort_keys=True, default=str)
+    return "c" + digest_of(binding.name, event.type, event.subject, data).hex()[:60]
 
 
 class Intake:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import coalmine
 from coalmine._base.errors import InputError
 from coalmine.compiler.graph import Graph
 from coalmine.launcher.bindings import Binding
+from coalmine.launcher.bindings_file import load_bindings
 
-__all__ = ["ALWAYS_GIVEN", "check_bindings", "find_pipeline", "pipeline_folders"]
+__all__ = [
+    "ALWAYS_GIVEN",
+    "ENGINES",
+    "check_bindings",
+    "find_pipeline",
+    "load_checked",
+    "pipeline_folders",
+]
 
+ENGINES = ("local",)
 ALWAYS_GIVEN = ("release_id", "service")
 
 
@@ -35,6 +44,28 @@ def find_pipeline(name: str, folders: Iterable[Path]) -> Path:
         f"there is no compiled pipeline {name} at {' or '.join(map(str, tried))}",
         fix="compile it with make compile, or name its folder with --pipelines",
     )
+
+
+def load_checked(
+    path: Path | None,
+    folders: Sequence[Path],
+    read_graph: Callable[[Path], Graph],
+    engines: Sequence[str] = ENGINES,
+) -> tuple[Binding, ...]:
+    """Read a bindings file, and see that its engines and pipelines are there.
+
+    Args:
+        path: The file; None for the default bindings.
+        folders: Where pipelines may stand.
+        read_graph: Reads a pipeline file.
+        engines: Those there are.
+
+    Raises:
+        InputError: The file is wrong, or asks for what is not there.
+    """
+    bindings = load_bindings(path)
+    check_bindings(bindings, engines, lambda name: find_pipeline(name, folders), read_graph)
+    return bindings
 
 
 def check_bindings(

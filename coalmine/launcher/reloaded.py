@@ -53,6 +53,11 @@ class Reloaded(Generic[T]):
         self.problem = ""
         """What is wrong with the files as they are now; empty if nothing."""
 
+    def again(self) -> None:
+        """Have the files read at the next use, whether they seem to have changed or not."""
+        self._stamp = ()
+        self._looked = -LOOK_SECONDS
+
     def __call__(self) -> T:
         """Give the value; looks at the files at most once a second."""
         now = self._monotonic()

@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,14 +27,14 @@ from coalmine.launcher.access import Access, OpenAccess
 from coalmine.launcher.access_file import load_access
 from coalmine.launcher.announce import announced
 from coalmine.launcher.answers import Answers
-from coalmine.launcher.bindings_file import load_bindings
 from coalmine.launcher.cancel import Canceller
 from coalmine.launcher.commit import GroupCommit
 from coalmine.launcher.dispatcher import Dispatcher
 from coalmine.launcher.http import make_app
 from coalmine.launcher.intake import Intake
 from coalmine.launcher.ledger import Ledger, ledger_url
-from coalmine.launcher.pipelines import check_bindings, find_pipeline, pipeline_folders
+from coalmine.launcher.pipelines import find_pipeline, load_checked, pipeline_folders
+from coalmine.launcher.reloaded import Reloaded
 from coalmine.launcher.telemetry import Telemetry
 
 __all__ = ["Settings", "serve"]
@@ -88,7 +88,6 @@ def serve(settings: Settings) -> None:
         InputError: A setting is wrong; nothing was begun.
         CoalmineError: The state cannot be used.
     """
-    bindings = load_bindings(settings.bindings)
     folders = pipeline_folders(settings.pipelines)
 
     def find(name: str) -> Path:
@@ -98,11 +97,15 @@ def serve(settings: Settings) -> None:
     access = _access(settings, own_token)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listen(settings.host, settings.port))
-        check_bindings(bindings, [LocalEngine.name], find, settings.read_graph)
+        bindings = Reloaded(
+            lambda: load_checked(settings.bindings, folders, settings.read_graph),
+            [settings.bindings] if settings.bindings else [],
+            "the bindings",
+        )
         stack.enter_context(_own(settings.state))
         ledger = stack.enter_context(contextlib.closing(_ledger(settings)))
         engine = stack.enter_context(_opened_engine(settings, _url(listener), own_token))
-        telemetry = Telemetry(ledger.count_by_state)
+        telemetry = Telemetry(ledger.count_by_state, lambda: bool(bindings.problem))
         engines = {engine.name: engine}
         dispatcher = Dispatcher(ledger, engines, find, on_trouble=telemetry.troubled)
         stack.callback(dispatcher.stop)
@@ -110,7 +113,7 @@ def serve(settings: Settings) -> None:
         commit = GroupCommit(ledger.accept, dispatcher.wake)
         stack.callback(commit.stop)
         commit.start()
-        intake = Intake(lambda: bindings, commit.put)
+        intake = Intake(bindings, commit.put)
         canceller = Canceller(ledger, dispatcher.wake)
         app = make_app(
             intake,
@@ -120,8 +123,10 @@ def serve(settings: Settings) -> None:
             lambda: dispatcher.alive,
             answers=Answers(ledger),
             access=access,
+            bindings=bindings,
         )
         stack.enter_context(announced(settings.state, _url(listener)))
+        _on_hangup(bindings.again)
         sys.setswitchinterval(SWITCH_SECONDS)
         _run_http(
             uvicorn.Config(
@@ -159,6 +164,11 @@ def _identity(state: Path) -> str:
     if not path.is_file():
         write_atomic(path, uuid.uuid4().hex)
     return path.read_text(encoding="ascii")
+
+
+def _on_hangup(act: Callable[[], None]) -> None:
+    with contextlib.suppress(ValueError):  # only the main thread may do this
+        signal.signal(signal.SIGHUP, lambda *_: act())
 
 
 def _run_http(config: uvicorn.Config, listener: socket.socket) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
@@ -36,9 +36,12 @@ class Telemetry:
 
     Args:
         count: Gives the number of releases in each state.
+        stale: Tells whether the bindings file is wrong, so that an older one holds.
     """
 
-    def __init__(self, count: Callable[[], Mapping[str, int]]) -> None:
+    def __init__(
+        self, count: Callable[[], Mapping[str, int]], stale: Callable[[], bool] = lambda: False
+    ) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_Releases(count))
         self._events = Counter(
@@ -52,6 +55,12 @@ class Telemetry:
             "Times an engine or the ledger failed and was tried again.",
             registry=self._registry,
         )
+
+        Gauge(
+            "coalmine_bindings_stale",
+            "1 while the bindings file is wrong and what was read before holds.",
+            registry=self._registry,
+        ).set_function(lambda: float(stale()))
 
     def answered(self, status: int) -> None:
         """Count a message by its answer."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from coalmine.launcher.bindings import (
     RefusedError,
     bind,
     find_binding,
+    why_not,
 )
 from coalmine.launcher.bindings_file import load_bindings
+from coalmine.launcher.filter import compile_filter
 from coalmine.launcher.intake import release_of
 from coalmine.launcher.release import release_id_of
 
@@ -36,6 +39,7 @@ def bound(value: str, data: object, default: str | None = None) -> str:
     [
         ("$(body.name)", "iris"),
         ("$(body.a.b)", "deep"),
+        ("$(body.l[1].c)$(body.l[0])", "in a list, first"),
         ("v$(body.n)-$(body.name)", "v10-iris"),
         ("$(body.fraction)", "2.50"),
         ("$(body.odd)", "$(body.name)"),
@@ -50,6 +54,7 @@ def test_references(value: str, expected: str) -> None:
     data = {
         "name": "iris",
         "a": {"b": "deep"},
+        "l": [", first", {"c": "in a list"}],
         "n": 10,
         "fraction": Decimal("2.50"),
         "odd": "$(body.name)",
@@ -81,8 +86,87 @@ def test_the_first_binding_that_takes_it() -> None:
     assert find_binding([some, rest], event(type="t", source="/b")) is rest
     with pytest.raises(NotTakenError, match="send one of: t, u"):
         find_binding([some, rest], event(type="v"))
-    with pytest.raises(NotTakenError, match="from one of: /a"):
+    with pytest.raises(NotTakenError, match="some: its sources are /a, not /b"):
         find_binding([some], event(type="t", source="/b"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "source", "matches"),
+    [
+        ("*", "", True),
+        ("/ci/*", "/ci/a/b", True),
+        ("/ci/*", "/x/ci/a", False),
+        ("*.git", "https://h/a.git", True),
+        ("/a?b=[1]", "/a?b=[1]", True),
+        ("/a?b=[1]", "/axb=1", False),
+        ("/a.b", "/axb", False),
+    ],
+)
+def test_patterns(pattern: str, source: str, matches: bool) -> None:
+    binding = Binding("b", ("t",), "p", (), sources=(pattern,))
+    assert (why_not(binding, event(type="t", source=source)) == "") is matches
+
+
+def test_a_subject() -> None:
+    binding = Binding("b", ("t",), "p", (), subjects=("models/*",))
+    taken = replace(event(type="t"), subject="models/iris")
+    assert why_not(binding, taken) == ""
+    assert "its subjects are models/*, not ''" in why_not(binding, event(type="t"))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("body.name == 'iris' && body.n > 1.5", ""),
+        ("header['ce-type'].endsWith('.v1')", ""),
+        ("header.canonical('Ce-Team') == 'a'", ""),
+        ("body.tags.exists(t, t == 'ok') && !body.tags.exists(t, t == 'no')", ""),
+        ("has(body.other)", "is false"),
+        ("body.other == 1", "needs 'other'"),
+        ("body.name", "no boolean"),
+        ("body.name > 1", "fails at this event"),
+        ("1 / int(body.zero) == 1", "fails at this event"),
+    ],
+)
+def test_filters(text: str, says: str) -> None:
+    data = {"name": "iris", "n": Decimal("2.50"), "tags": ["ok"], "zero": 0}
+    refusal = compile_filter(text).refuses(event(data))
+    assert says in refusal
+    assert bool(says) == bool(refusal)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "body.a.all(x, body.b.all(y, x == y))",
+        "body.a.filter(x, (body.b.exists (y, true))).size() > 0",
+        "true || " * 600 + "true",
+    ],
+)
+def test_filters_that_could_take_long(text: str) -> None:
+    with pytest.raises(InputError):
+        compile_filter(text)
+
+
+def test_loops_that_stand_beside_each_other_or_in_a_text() -> None:
+    compile_filter("body.a.all(x, x > 0) && body.b.all(x, '.all(.all(' != x)")
+
+
+def test_the_same_request_under_another_id() -> None:
+    """What differs besides the id, the source and the time is another request."""
+    binding = replace(load_bindings()[0], same_within=60.0)
+    asked = event({"name": "iris", "version": "v1"})
+    keys = [
+        release_of([binding], one).content_key
+        for one in [
+            asked,
+            replace(asked, id="8", source="/other", data={"version": "v1", "name": "iris"}),
+            replace(asked, data={"name": "iris", "version": "v2"}),
+            replace(asked, subject="s"),
+        ]
+    ]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
 
 
 def test_the_default_binding() -> None:
@@ -151,12 +235,26 @@ bindings:
 """
 
 
+FULL = """
+    subjects: [m/*]
+    filter: body.n == 1 && header.match("ce-source", "/ci")
+    on_conflict: supersede
+    same_within: 10m
+    engine"""
+
+
 def test_a_bindings_file(tmp_path: Path) -> None:
     path = tmp_path / "b.yaml"
     path.write_text(GOOD)
     assert load_bindings(path) == (
         Binding("b", ("t",), "p", (BoundParameter("service", "$(body.s)"),), ("/a",)),
     )
+    path.write_text(GOOD.replace("    engine", FULL))
+    [full] = load_bindings(path)
+    assert (full.subjects, full.on_conflict, full.same_within) == (("m/*",), "supersede", 600.0)
+    assert full.filter
+    assert full.filter.refuses(event({"n": 1})) == ""
+    assert "is false" in full.filter.refuses(event({"n": 2}))
 
 
 @pytest.mark.parametrize(
@@ -166,9 +264,16 @@ def test_a_bindings_file(tmp_path: Path) -> None:
         ("types: [t]", "types: [1]", "bindings.0.types.0"),
         ("engine: local", "engnie: local", "bindings.0.engnie"),
         ("pipeline: p", "", "bindings.0.pipeline"),
-        ("$(body.s)", "$(boddy.s)", "service"),
-        ("$(body.s)", "$(body.s[0])", "service"),
-        ("$(body.s)", "$(body)", "service"),
+        ("$(body.s)", "$(boddy.s)", "$(boddy.s)"),
+        ("$(body.s)", "'$(body.s[x])'", "b.yaml:9: bindings.0.parameters.0.value"),
+        ("engine: local", "on_conflict: wait", "b.yaml:7: bindings.0.on_conflict"),
+        ("engine: local", "same_within: 10", "b.yaml:7: bindings.0.same_within"),
+        ("engine: local", "filter: 'body.a =='", "b.yaml:7: bindings.0.filter: is no CEL"),
+        ("engine: local", "filter: bdy.a == 1", "uses bdy"),
+        ("engine: local", "filter: foo(body.a)", "the function foo"),
+        ("engine: local", "filter: ''", "bindings.0.filter"),
+        ("engine: local", "engine: local\n    engine: kfp", "stands twice"),
+        ("$(body.s)", "$(body)", "$(body)"),
         ("name: service", "name: other", "there is no service"),
         ("bindings:", "binding:", "binding"),
         ("bindings:", "bindings: [", "YAML"),
