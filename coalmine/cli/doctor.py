@@ -59,7 +59,6 @@ _PACKAGES = (
     _Package("cloudevents", "launcher", "reads events"),
     _Package("uvicorn", "launcher", "receives events over HTTP"),
     _Package("bentoml", "bento", "reads bentos and serves them"),
-    _Package("prometheus-api-client", "metrics", "asks Prometheus"),
     _Package("supervisor", "stack", "keeps the parts on this machine running"),
     _Package("scikit-learn", "demo", "trains the demo's models", required=False),
     _Package("kfp", "kfp", "compiles pipelines from their Python source", required=False),

@@ -1,26 +1,26 @@
-"""Prometheus, asked through prometheus-api-client.
+"""Prometheus, asked over its HTTP API (prometheus.io/docs/prometheus/latest/querying/api).
 
-The client is lenient where a gate must not be: it retries for seconds, has no time limit, follows
-redirects to login pages, takes any JSON for an answer, drops warnings and rounds times to seconds.
-So every response is checked here first, in a hook of the session, and times are sent exactly.
+What answers may be anything: a login page, a proxy's error, half of a body. Whatever is no proper
+answer is told as that, in one of two errors: the question is wrong, or asking again may help.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import math
+import ssl
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-import requests  # type: ignore[import-untyped, unused-ignore]
-from prometheus_api_client import PrometheusConnect
-from urllib3.util.retry import Retry
+import httpx
 
 from coalmine._base.errors import InputError
 from coalmine.metrics.access import Access, access_from_environment
+from coalmine.metrics.client import MOST_BYTES, Client, Response, TooLargeError
 from coalmine.metrics.protocol import BadQueryError, MetricsUnavailableError, Sample, Series
 
 __all__ = ["PrometheusSource"]
@@ -28,34 +28,37 @@ __all__ = ["PrometheusSource"]
 logger = logging.getLogger(__name__)
 
 REACH_FIX = "see that Prometheus runs there and that the URL is right"
-Matrix = list[Mapping[str, Any]]
 
 
 class PrometheusSource:
-    """A ``MetricsSource`` over the HTTP API of Prometheus.
+    """A ``MetricsSource`` over the HTTP API of Prometheus; several threads can share one.
 
     Args:
         url: Base URL, ``http://`` or ``https://``.
-        timeout: Seconds to wait for a connection, and then for each part of the answer.
+        timeout: Seconds to wait for a whole answer.
         access: What to send and whom to trust; from the environment unless told.
+        connections: How many queries are under way at once at most.
 
     Raises:
         InputError: The URL is none, or what the environment says of the access is wrong.
     """
 
-    def __init__(self, url: str, *, timeout: float = 10.0, access: Access | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 10.0,
+        access: Access | None = None,
+        connections: int = 8,
+    ) -> None:
         self._url, self._host = _checked_url(url)
-        session = requests.Session()
-        # A proxy from the environment can never reach our own loopback.
-        session.trust_env = not _is_loopback(urlsplit(self._url).hostname or "")
-        session.hooks["response"].append(self._check)
-        _grant(session, access_from_environment() if access is None else access)
-        self._client = PrometheusConnect(
-            url=self._url,
-            session=session,
-            # With read=False a read that takes too long is told as that.
-            retry=Retry(0, read=False),
-            timeout=timeout,  # type: ignore[arg-type,unused-ignore]
+        self._client = Client(
+            access_from_environment() if access is None else access,
+            timeout=timeout,
+            connections=connections,
+            # A proxy from the environment can never reach our own loopback.
+            proxies=not _is_loopback(urlsplit(self._url).hostname or ""),
+            secure=self._url.startswith("https:"),
         )
 
     def query_range(
@@ -67,17 +70,13 @@ class PrometheusSource:
             BadQueryError: The expression does not parse or gives no instant vector or scalar.
             MetricsUnavailableError: No proper answer came.
         """
-        # The client rounds its own start and end to seconds; these override them.
-        exact = {"start": f"{start.timestamp():.3f}", "end": f"{end.timestamp():.3f}"}
-        try:
-            result = self._client.custom_query_range(
-                expression, start, end, f"{step.total_seconds():.3f}", params=exact
-            )
-        except requests.RequestException as error:
-            raise MetricsUnavailableError(
-                f"Prometheus at {self._host} does not answer: {_cause(error)}", fix=REACH_FIX
-            ) from error
-        return self._series(result)
+        params = {
+            "query": expression,
+            "start": f"{start.timestamp():.3f}",
+            "end": f"{end.timestamp():.3f}",
+            "step": f"{step.total_seconds():.3f}",
+        }
+        return self._series(self._result(self._ask(params)))
 
     def close(self) -> None:
         """Give up the connections."""
@@ -89,35 +88,48 @@ class PrometheusSource:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _check(self, response: requests.Response, *_: object, **__: object) -> None:
-        if response.is_redirect:
-            place = response.headers.get("location", "")
-            response.close()
+    def _ask(self, params: Mapping[str, str]) -> Response:
+        try:
+            response = self._client.get(f"{self._url}/api/v1/query_range", params)
+        except TooLargeError:
+            raise self._improper(f"more than {MOST_BYTES} bytes") from None
+        except httpx.DecodingError:
+            raise self._improper("a body that cannot be decoded") from None
+        # With TLS 1.3 a refused certificate of ours shows only when the answer is read.
+        except (OSError, httpx.HTTPError) as error:
             raise MetricsUnavailableError(
-                f"Prometheus at {self._host} redirects to {place}",
+                f"Prometheus at {self._host} does not answer: {_cause(error)}", fix=REACH_FIX
+            ) from error
+        if response.location:
+            raise MetricsUnavailableError(
+                f"Prometheus at {self._host} redirects to {response.location}",
                 fix="give the URL at which Prometheus itself answers",
             )
+        return response
+
+    def _result(self, response: Response) -> list[Any]:
         body = self._body(response)
-        if body.get("status") != "success" or response.status_code != requests.codes.ok:
+        if body.get("status") != "success" or response.status != httpx.codes.OK:
             self._refuse(response, body)
         for warning in [*(body.get("warnings") or ()), *(body.get("infos") or ())]:
             logger.warning("Prometheus warns: %s", warning)
         data = body.get("data")
         if not isinstance(data, dict) or not isinstance(data.get("result"), list):
             raise self._improper("an answer without a result")
+        result: list[Any] = data["result"]
+        return result
 
-    def _body(self, response: requests.Response) -> dict[str, Any]:
-        kind = response.headers.get("content-type", "no content type")
-        told = f"HTTP status {response.status_code} and {kind}"
+    def _body(self, response: Response) -> dict[str, Any]:
+        told = f"HTTP status {response.status} and {response.kind}"
         try:
-            body = response.json()
-        except requests.JSONDecodeError:
+            body = json.loads(response.body)
+        except (ValueError, RecursionError):
             raise self._improper(f"{told}, not JSON") from None
         if not isinstance(body, dict):
             raise self._improper(f"{told}, not a JSON object")
         return body
 
-    def _refuse(self, response: requests.Response, body: Mapping[str, Any]) -> None:
+    def _refuse(self, response: Response, body: Mapping[str, Any]) -> None:
         kind, error = body.get("errorType"), body.get("error")
         if kind == "bad_data":
             raise BadQueryError(
@@ -125,39 +137,21 @@ class PrometheusSource:
                 fix="write a PromQL expression that gives an instant vector or a scalar",
             )
         raise MetricsUnavailableError(
-            f"Prometheus at {self._host} could not answer: HTTP status {response.status_code}, "
+            f"Prometheus at {self._host} could not answer: HTTP status {response.status}, "
             f"{kind or 'unknown error'}: {error or 'no reason given'}",
             fix=REACH_FIX,
         )
 
-    def _series(self, result: Any) -> tuple[Series, ...]:  # noqa: ANN401 - what the wire brought
+    def _series(self, result: list[Any]) -> tuple[Series, ...]:
         try:
             return tuple(sorted((_one_series(entry) for entry in result), key=lambda s: s.labels))
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             raise self._improper("a result that is no matrix") from None
 
     def _improper(self, what: str) -> MetricsUnavailableError:
         return MetricsUnavailableError(
             f"what answers at {self._host} is no Prometheus: it sent {what}", fix=REACH_FIX
         )
-
-
-def _grant(session: requests.Session, access: Access) -> None:
-    """Set what is sent with every request, and whom to trust."""
-    session.cert = access.certificate
-    session.verify = (access.ca_file or True) if access.verify else False
-    if access.basic:
-        user, password = (part.encode() for part in access.basic)
-        session.auth = (user, password)
-    if access.headers:
-        session.headers.update(access.headers)
-    if "Authorization" in access.headers:
-        # As an auth of the session it stands; as a mere header ~/.netrc would replace it.
-        session.auth = _unchanged
-
-
-def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
 
 
 def _one_series(entry: Mapping[str, Any]) -> Series:
@@ -178,7 +172,8 @@ def _checked_url(url: str) -> tuple[str, str]:
         parts = urlsplit(url.strip().rstrip("/"))
         host = parts.hostname
         place = f"{host}:{parts.port}" if parts.port else host
-    except ValueError:
+        httpx.URL(parts.geturl())
+    except (ValueError, httpx.InvalidURL):
         parts, host, place = urlsplit(""), None, None
     if parts.scheme not in {"http", "https"} or not host or not place:
         raise InputError(f"{url!r} is no URL of a Prometheus", field="prometheus_url", fix=fix)
@@ -192,11 +187,15 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _cause(error: requests.RequestException) -> str:
-    if isinstance(error, requests.Timeout):
+def _cause(error: Exception) -> str:
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
         return "no answer in time"
-    if isinstance(error, requests.exceptions.SSLError):
+    if _is_distrust(error):
         return "its certificate is not trusted"
-    if isinstance(error, requests.ConnectionError):
-        return "the connection failed"
-    return type(error).__name__
+    return "the connection failed"
+
+
+def _is_distrust(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None

@@ -193,3 +193,11 @@ def test_secrets_are_not_shown(config: Callable[[str], Path]) -> None:
     with pytest.raises(InputError) as caught:
         read_access(config("authorization: {credentials: [s3cret]}"))
     assert "s3cret" not in str(caught.value)
+
+
+def test_a_certificate_that_is_none_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "ca.crt"
+    path.write_text("no certificate")
+    with pytest.raises(InputError, match="a certificate or key cannot be used") as caught:
+        PrometheusSource("https://127.0.0.1:1", access=Access(ca_file=str(path)))
+    assert VARIABLE in str(caught.value)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import repeat
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from coalmine._base.errors import InputError
+from coalmine.metrics.client import MOST_BYTES
 from coalmine.metrics.prometheus import PrometheusSource
 from coalmine.metrics.protocol import BadQueryError, MetricsUnavailableError, Sample, Series
 
@@ -29,12 +34,16 @@ class Reply:
     status: int = 200
     headers: dict[str, str] = field(default_factory=lambda: {"content-type": "application/json"})
     wait: float = 0.0
+    drips: Iterator[bytes] = field(default_factory=lambda: iter(()))
+    """Sent as they are, one every twentieth of a second, before anything else."""
 
 
 class Server(ThreadingHTTPServer):
     reply: Reply
     asked: list[dict[str, list[str]]]
     hurry: threading.Event
+    lock = threading.Lock()
+    now = most = 0
 
     def handle_error(self, *_: object) -> None:
         """A client that gave up is what some tests are about."""
@@ -44,9 +53,23 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
+        with self.server.lock:
+            self.server.now += 1
+            self.server.most = max(self.server.most, self.server.now)
+        try:
+            self.answer()
+        finally:
+            with self.server.lock:
+                self.server.now -= 1
+
+    def answer(self) -> None:
         self.server.asked.append(parse_qs(urlsplit(self.path).query))
         reply = self.server.reply
         self.server.hurry.wait(reply.wait)
+        for drip in reply.drips:
+            self.wfile.write(drip)
+            if self.server.hurry.wait(0.05):
+                return
         self.send_response(reply.status)
         for name, value in {**reply.headers, "content-length": str(len(reply.body))}.items():
             self.send_header(name, value)
@@ -144,6 +167,10 @@ UNAVAILABLE = {
     "redirect": (Reply(b"", 302, {"location": "http://127.0.0.1:9/login"}), "redirects to"),
     "404": (Reply(b"404 page not found", 404, {"content-type": "text/plain"}), "status 404"),
     "slow": (Reply(b"{}", wait=30.0), "no answer in time"),
+    "cut off": (Reply(b"{}", headers={"content-encoding": "gzip"}), "cannot be decoded"),
+    "nested": (Reply(b"[" * 200_000), "not JSON"),
+    "no text": (Reply(b"\xff\xfe"), "not JSON"),
+    "huge number": (success([{"metric": {}, "values": [[10**400, "1"]]}]), "no matrix"),
 }
 
 
@@ -156,6 +183,57 @@ def test_what_is_no_proper_answer_is_unavailable(ask: Any, server: Server, case:
     assert caught.value.fix
     assert len(server.asked) == 1, "it is for the gate to ask again"
     assert time.monotonic() - began < 1.5
+
+
+def body_in_drips() -> Iterator[bytes]:
+    yield b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9999\r\n\r\n{"
+    yield from repeat(b" ")
+
+
+def headers_in_drips() -> Iterator[bytes]:
+    yield b"HTTP/1.1 200 OK\r\n"
+    yield from repeat(b"x-drip: drop\r\n")
+
+
+@pytest.mark.parametrize("drips", [body_in_drips, headers_in_drips])
+def test_an_answer_that_drips_is_too_late_as_a_whole(
+    ask: Any, drips: Callable[[], Iterator[bytes]]
+) -> None:
+    began = time.monotonic()
+    with pytest.raises(MetricsUnavailableError, match="no answer in time"):
+        ask(Reply(b"", drips=drips()))
+    assert 0.4 < time.monotonic() - began < 1.5
+
+
+def test_of_a_huge_body_only_so_much_is_read(ask: Any) -> None:
+    def flood() -> Iterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n"
+        yield b" " * (MOST_BYTES + 1)
+
+    with pytest.raises(MetricsUnavailableError, match=f"more than {MOST_BYTES} bytes"):
+        ask(Reply(b"", drips=flood()))
+    bomb = gzip.compress(b" " * (MOST_BYTES + 1), compresslevel=1)
+    with pytest.raises(MetricsUnavailableError, match=f"more than {MOST_BYTES} bytes"):
+        ask(Reply(bomb, headers={"content-encoding": "gzip"}))
+
+
+def test_one_that_is_back_again_is_asked_again(ask: Any) -> None:
+    for reply in (Reply(b"", status=503), Reply(b"", drips=iter([b"garbage\r\n\r\n"]))):
+        with pytest.raises(MetricsUnavailableError):
+            ask(reply)
+        assert ask(success([])) == ()
+
+
+def test_only_so_many_queries_are_under_way_at_once(server: Server) -> None:
+    server.reply = success([])
+    server.reply.wait = 0.05
+    with (
+        PrometheusSource(f"http://127.0.0.1:{server.server_port}", connections=3) as source,
+        ThreadPoolExecutor(12) as threads,
+    ):
+        ask = partial(source.query_range, "up", start=START, end=START, step=timedelta(seconds=1))
+        assert {future.result() for future in [threads.submit(ask) for _ in range(12)]} == {()}
+    assert server.most == 3
 
 
 def test_a_query_that_does_not_parse_is_wrong_input(ask: Any) -> None:
