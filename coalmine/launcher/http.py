@@ -21,6 +21,7 @@ from coalmine.launcher.answers import Answer, Answers, Refusal
 from coalmine.launcher.bindings import Binding
 from coalmine.launcher.caller import Right
 from coalmine.launcher.cancel import Canceller
+from coalmine.launcher.connection import MAX_HEAD_BYTES
 from coalmine.launcher.intake import Intake
 from coalmine.launcher.ledger import Ledger
 from coalmine.launcher.problem import problem, refusal
@@ -74,6 +75,12 @@ def make_app(
     )
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEAD_BYTES:
+            large = problem(
+                431, f"the head has more than {MAX_HEAD_BYTES} bytes", "send less of it"
+            )
+            await large(scope, receive, send)
+            return
         takes = (
             scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in EVENT_PATHS
         )
