@@ -17,10 +17,10 @@ __all__ = ["command"]
     "-o",
     "--output",
     "shape",
-    type=click.Choice(["text", "json", "mermaid"]),
+    type=click.Choice(["text", "json", "mermaid", "svg"]),
     default="text",
     show_default=True,
-    help="Text for people, JSON for programs, Mermaid for a Markdown page.",
+    help="Text for people, JSON for programs, Mermaid for a Markdown page, SVG for a picture.",
 )
 @click.option("--pipeline", default="", help="Which pipeline, where the source holds several.")
 def command(pipeline_file: Path, shape: str, pipeline: str) -> None:
@@ -29,7 +29,8 @@ def command(pipeline_file: Path, shape: str, pipeline: str) -> None:
     PIPELINE is a .py file in the Kubeflow Pipelines DSL, or KFP IR as .yaml.
     """
     from coalmine.compiler.targets import read_pipeline  # noqa: PLC0415 - `--help` is quick
-    from coalmine.compiler.views import to_json, to_mermaid, to_text  # noqa: PLC0415
+    from coalmine.compiler.views import to_json, to_mermaid, to_svg, to_text  # noqa: PLC0415
 
-    write = {"text": to_text, "json": to_json, "mermaid": to_mermaid}[shape]
+    writers = {"text": to_text, "json": to_json, "mermaid": to_mermaid, "svg": to_svg}
+    write = writers[shape]
     click.echo(write(read_pipeline(pipeline_file, pipeline=pipeline)), nl=False)

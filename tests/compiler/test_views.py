@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
@@ -24,7 +25,7 @@ from coalmine.compiler.graph import (
 )
 from coalmine.compiler.ir import read_graph
 from coalmine.compiler.order import ancestors
-from coalmine.compiler.views import to_json, to_mermaid, to_text
+from coalmine.compiler.views import to_json, to_mermaid, to_svg, to_text
 from coalmine.compiler.views.edges import edges, say
 
 ROOT = Path(__file__).parent.parent.parent
@@ -176,3 +177,51 @@ def test_wrong_input_exits_2(name: str) -> None:
     assert name in done.stderr
     assert "fix:" in done.stderr
     assert not done.stdout
+
+
+def read_svg(text: str) -> tuple[dict[str, tuple[float, ...]], list[str], int]:
+    """Give the box of each word in a box, the words beside boxes, and how many arrows there are."""
+    root = ElementTree.fromstring(text)
+    space = "{http://www.w3.org/2000/svg}"
+    boxes = [
+        tuple(float(item.get(key, "")) for key in ("x", "y", "width", "height"))
+        for item in root.iter(f"{space}rect")
+        if item.get("x")
+    ]
+    inside, beside = {}, []
+    for item in root.iter(f"{space}text"):
+        x, y = float(item.get("x", "")), float(item.get("y", ""))
+        around = [b for b in boxes if b[0] < x < b[0] + b[2] and b[1] < y < b[1] + b[3]]
+        if around:
+            inside[item.text or ""] = around[0]
+        else:
+            beside.append(item.text or "")
+    arrows = [item for item in root.iter(f"{space}path") if item.get("marker-end")]
+    return inside, beside, len(arrows)
+
+
+def test_release_as_svg() -> None:
+    inside, beside, arrows = read_svg(to_svg(read_graph(RELEASE)))
+    assert set(inside) == TASKS | {"release"}
+    assert beside == ['gate.verdict == "promote"', 'gate.verdict != "promote"', "always"]
+    assert arrows == len(edges(read_graph(RELEASE)))
+    assert inside["gate"][1] < inside["promote"][1] == inside["rollback"][1] < inside["finalize"][1]
+
+
+@given(graph=graphs())
+def test_svg_is_sound_whatever_the_texts(graph: Graph) -> None:
+    inside, _, arrows = read_svg(to_svg(graph))
+    assert len(inside) == len(graph.tasks) + 1 + (graph.exit_task is not None)
+    assert arrows == len(edges(graph))
+    boxes = sorted(inside.values())
+    for x, y, width, height in boxes:
+        others = [box for box in boxes if box != (x, y, width, height)]
+        assert not any(
+            x < box[0] + box[2]
+            and box[0] < x + width
+            and y < box[1] + box[3]
+            and box[1] < y + height
+            for box in others
+        )
+    for edge in edges(graph):
+        assert inside[edge.source or graph.name][1] < inside[edge.target][1]
