@@ -10,6 +10,7 @@ from coalmine.compiler.around import Extra, Rule, Surroundings, parse_text
 from coalmine.compiler.targets import Beside
 from coalmine.launcher.bindings import Binding
 from coalmine.launcher.bindings_file import load_bindings
+from coalmine.launcher.release import Conflict
 
 __all__ = ["beside_pipeline", "named_values"]
 
@@ -67,11 +68,23 @@ def _rule(item: Binding) -> Rule:
             field=place,
             fix="use at most 32 small letters, digits and dashes",
         )
+    for wrong, what in (
+        (item.filter is not None, "filter"),
+        (item.same_within > 0, "same_within"),
+        (item.on_conflict is not Conflict.QUEUE, "on_conflict"),
+    ):
+        if wrong:
+            raise InputError(
+                f"{what} is what Coalmine's launcher does, and no event system of the targets",
+                field=place,
+                fix="remove it, or start releases with the launcher",
+            )
     return Rule(
         name=item.name,
         pipeline=item.pipeline,
         types=item.types,
         sources=item.sources,
+        subjects=item.subjects,
         parameters=tuple(
             (
                 one.name,

@@ -15,6 +15,7 @@ import yaml
 from lupa.lua51 import LuaRuntime
 
 from coalmine._base.errors import InputError
+from coalmine.cli.beside import beside_pipeline
 from coalmine.compiler.around import Extra, Rule, Surroundings, parse_text, surround
 from coalmine.compiler.around.lua import script
 from coalmine.compiler.ir import read_graph
@@ -39,7 +40,7 @@ def rule(**changes: Any) -> Rule:
         "name": "release",
         "pipeline": "release",
         "types": (TYPE,),
-        "sources": ("/ci", 'it\'s "here"'),
+        "sources": ("/ci", 'it\'s "here"', "/team.a/*/models?"),
         "id_parameter": "release_id",
         "parameters": tuple(
             (name, text(value), None if other is None else text(other))
@@ -111,6 +112,10 @@ def without(name: str) -> dict[str, str]:
         (HEADERS, {"name": "iris", "canary": {"percent": 20.0}}, True),
         (HEADERS | {"ce-id": str(uuid.UUID(int=7, version=4))}, BODY, True),
         (HEADERS | {"ce-source": 'it\'s "here"'}, BODY, True),
+        (HEADERS | {"ce-source": "/team.a/x/y/models?"}, BODY, True),
+        (HEADERS | {"ce-source": "/team-a/x/models?"}, BODY, False),
+        (HEADERS | {"ce-source": "/team.a/x/model"}, BODY, False),
+        (HEADERS | {"ce-source": "/ci/"}, BODY, False),
         (HEADERS | {"ce-type": "other"}, BODY, False),
         (HEADERS | {"ce-specversion": "0.3"}, BODY, False),
         (HEADERS | {"ce-source": "/elsewhere"}, BODY, False),
@@ -269,6 +274,17 @@ def test_wrong_options_exit_2(arguments: list[str], said: str) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert "fix:" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "line", ["filter: body.name == 'x'", "same_within: 10m", "on_conflict: reject"]
+)
+def test_what_only_the_launcher_does_is_refused(tmp_path: Path, line: str) -> None:
+    default = ROOT / "coalmine" / "launcher" / "bindings.yaml"
+    file = tmp_path / "bindings.yaml"
+    file.write_text(default.read_text().replace("    engine: local", f"    {line}"))
+    with pytest.raises(InputError, match=f"binding release: {line.partition(':')[0]} is what"):
+        beside_pipeline("triggers", (), file, "default")
 
 
 def resources(folder: Path) -> list[dict[str, Any]]:

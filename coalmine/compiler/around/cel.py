@@ -7,6 +7,8 @@ extension's.
 
 from __future__ import annotations
 
+import re
+
 from coalmine.compiler.around.rules import (
     ID_LENGTH,
     LONGEST_VALUE,
@@ -21,6 +23,7 @@ from coalmine.compiler.around.rules import (
 __all__ = ["RUN_ID", "condition", "extension", "values"]
 
 RUN_ID = "run-id"
+SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
 ID = "header.canonical('ce-id')"
 
 
@@ -28,8 +31,7 @@ def condition(rule: Rule) -> str:
     """Write when an event is taken: of the right kind, and harmless."""
     parts = [
         "header.canonical('ce-specversion') == '1.0'",
-        f"header.canonical('ce-type') in [{_list(rule.types)}]",
-        *([f"header.canonical('ce-source') in [{_list(rule.sources)}]"] if rule.sources else []),
+        *(_one_of(f"header.canonical('{name}')", patterns) for name, patterns in rule.wanted()),
         f"{ID}.matches('^({SHORT_ID}|{UUID4})$')",
         *(_harmless(item, must=must) for item, must in rule.fields()),
     ]
@@ -91,5 +93,16 @@ def _place(item: Field) -> str:
     return "body" + "".join(f"['{key}']" for key in item.path)
 
 
-def _list(texts: tuple[str, ...]) -> str:
-    return ", ".join("'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'" for text in texts)
+def _one_of(value: str, patterns: tuple[str, ...]) -> str:
+    if not any("*" in item for item in patterns):
+        return f"{value} in [{', '.join(map(_quoted, patterns))}]"
+    written = "|".join(".*".join(map(_exactly, item.split("*"))) for item in patterns)
+    return f"{value}.matches({_quoted(f'^({written})$')})"
+
+
+def _exactly(text: str) -> str:
+    return SPECIAL.sub(r"\\\g<0>", text)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

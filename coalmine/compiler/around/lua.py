@@ -6,10 +6,13 @@ pass is what the sensor's templates then read.
 
 from __future__ import annotations
 
+import re
+
 from coalmine.compiler.around.rules import ID_LENGTH, LONGEST_VALUE, VALUE_CHARACTERS, Field, Rule
 
 __all__ = ["script"]
 
+SPECIAL = re.compile(r"[^A-Za-z0-9\s]")
 HELPERS = f"""\
 local function attribute(name)
   local found = event.header[name]
@@ -18,7 +21,7 @@ local function attribute(name)
 end
 local function one_of(text, list)
   for _, item in ipairs(list) do
-    if item == text then return true end
+    if text:match(item) then return true end
   end
   return false
 end
@@ -50,8 +53,10 @@ def script(rule: Rule) -> str:
     checks = [
         'type(event.body) == "table"',
         'attribute("Ce-Specversion") == "1.0"',
-        f'one_of(attribute("Ce-Type"), {_list(rule.types)})',
-        *([f'one_of(attribute("Ce-Source"), {_list(rule.sources)})'] if rule.sources else []),
+        *(
+            f"one_of(attribute({_quoted(canonical(name))}), {_patterns(patterns)})"
+            for name, patterns in rule.wanted()
+        ),
         'is_id(attribute("Ce-Id"))',
         *(f"harmless({_value(item)}, {str(must).lower()})" for item, must in rule.fields()),
     ]
@@ -70,8 +75,9 @@ def canonical(header: str) -> str:
     return "-".join(part.capitalize() for part in header.split("-"))
 
 
-def _list(texts: tuple[str, ...]) -> str:
-    return "{" + ", ".join(_quoted(text) for text in texts) + "}"
+def _patterns(texts: tuple[str, ...]) -> str:
+    exact = (".*".join(SPECIAL.sub(r"%\g<0>", part) for part in text.split("*")) for text in texts)
+    return "{" + ", ".join(_quoted(f"^{text}$") for text in exact) + "}"
 
 
 def _quoted(text: str) -> str:

@@ -59,8 +59,9 @@ class Rule:
     Attributes:
         name: For names of objects: a legal name.
         pipeline: The name of the pipeline it starts.
-        types: The event types it takes.
-        sources: The event sources it takes; empty for all.
+        types: Patterns of the event types it takes, with ``*`` for any text.
+        sources: Patterns of the event sources it takes; empty for all.
+        subjects: Patterns of the event subjects it takes; empty for all.
         parameters: For each parameter its name, its value and what it is when a field of the
             value is missing; None where the field must be there.
         id_parameter: The parameter that gets the id made from the event's; empty if none does.
@@ -72,6 +73,16 @@ class Rule:
     sources: tuple[str, ...]
     parameters: tuple[tuple[str, Text, Text | None], ...]
     id_parameter: str = ""
+    subjects: tuple[str, ...] = ()
+
+    def wanted(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Name the attributes that decide, each with its patterns."""
+        kinds = (
+            ("ce-type", self.types),
+            ("ce-source", self.sources),
+            ("ce-subject", self.subjects),
+        )
+        return [(name, patterns) for name, patterns in kinds if patterns]
 
     def fields(self) -> list[tuple[Field, bool]]:
         """Name every field once, and whether it must be there."""

@@ -115,8 +115,8 @@ class _Picture:
             if (to_x, to_y) != rest[-1]:
                 path.append(f"V{to_y + BOX:.0f}")
         line = {"d": " ".join(path), "fill": "none", "stroke": "#57606a"}
-        dashes = {"stroke-dasharray": "4 3"} if edge.always else {}
-        ET.SubElement(self.svg, "path", {**line, "marker-end": "url(#arrow)", **dashes})
+        line |= {"marker-end": "url(#arrow)"} | ({"stroke-dasharray": "4 3"} if edge.always else {})
+        ET.SubElement(self.svg, "path", line)
 
     def node(self, name: str, text: str, above: Sequence[str], *, round_ends: bool) -> None:
         x, y = self._at(self.placed.nodes[name])
