@@ -91,9 +91,8 @@ def _svg(graph: Graph, size: tuple[float, float]) -> ET.Element:
     ET.SubElement(svg, "title").text = f"The pipeline {graph.name}"
     ET.SubElement(svg, "rect", width="100%", height="100%", fill="#ffffff")
     arrow = {"viewBox": "0 0 8 8", "refX": "7", "refY": "4", "orient": "auto"}
-    marker = ET.SubElement(
-        ET.SubElement(svg, "defs"), "marker", id="arrow", markerWidth="8", markerHeight="8", **arrow
-    )
+    arrow |= {"id": "arrow", "markerWidth": "8", "markerHeight": "8"}
+    marker = ET.SubElement(ET.SubElement(svg, "defs"), "marker", arrow)
     ET.SubElement(marker, "path", d="M0 0 8 4 0 8z", fill="#57606a")
     return svg
 
