@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def _fetch(home: Path, version: str, into: Path) -> Path:
-    LocalStore(home).fetch(DEMO_NAME, version, into)
+    LocalStore(home).find(DEMO_NAME, version).fetch(into)
     return into
 
 

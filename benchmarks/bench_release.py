@@ -102,7 +102,7 @@ def _bare_start(home: Path) -> float:
     """Start the same server by hand, from an exported bento, until it is ready."""
     with tempfile.TemporaryDirectory() as folder, socket.socket() as probe:
         context = Path(folder) / "bento"
-        LocalStore(home).fetch(DEMO_NAME, "v1", context)
+        LocalStore(home).find(DEMO_NAME, "v1").fetch(context)
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
         probe.close()

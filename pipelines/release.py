@@ -48,6 +48,7 @@ def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position 
     percent: int = 10,
     policy: str = "",
     store: str = "",
+    contexts: str = "",
     repository: str = "",
     serving: str = "",
     prometheus_url: str = "",
@@ -63,6 +64,8 @@ def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position 
         percent: The canary's share of the traffic, 1 to 99.
         policy: The gate's policy; empty means the default policy.
         store: Where bentos come from; empty means the engine's own.
+        contexts: Where build contexts go, for example s3://bucket/prefix; empty means the engine's
+            own.
         repository: Where images go; empty means the engine's own.
         serving: The serving backend; empty means the engine's own.
         prometheus_url: Base URL of Prometheus; empty means the engine's own.
@@ -71,7 +74,11 @@ def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position 
     end = finalize(release_id=release_id, service=service, serving=serving)
     _guard(end, minutes=10, retries=5)
     with dsl.ExitHandler(end):
-        bento = _guard(retrieve(name=name, version=version, store=store), minutes=10, retries=3)
+        bento = _guard(
+            retrieve(name=name, version=version, store=store, contexts=contexts),
+            minutes=10,
+            retries=3,
+        )
         image = _guard(
             build(context=bento.outputs["context"], repository=repository), minutes=15, retries=2
         )

@@ -26,8 +26,8 @@ __all__ = ["command"]
 def command(*, tag: str, store: str, source: str, replace: bool, state: Path, output: str) -> None:
     """Put a bento, with its models, into a store that others read.
 
-    STORE is s3://bucket/prefix. Without a version, or with latest, the newest is meant. What is
-    there already is not sent again.
+    STORE is s3://bucket/prefix or oci://host/path. Without a version, or with latest, the newest is
+    meant. What is there already is not sent again.
     """
     from coalmine.stack.layout import Layout  # noqa: PLC0415 - keeps `--help` quick
     from coalmine.stores.context import keep_bento  # noqa: PLC0415

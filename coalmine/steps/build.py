@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from coalmine._base.errors import InputError
 from coalmine.images.bento import read_facts
@@ -18,6 +17,7 @@ from coalmine.images.protocol import Builder, BuiltImage
 from coalmine.registry.options import options_from
 from coalmine.stack.layout import Layout
 from coalmine.steps.contract import Step, Surroundings, given, optional
+from coalmine.stores.reference import open_context
 
 __all__ = ["STEP", "BuildInputs", "BuildOutputs"]
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 class BuildInputs:
     """What to build, where to, and with what."""
 
-    context: str = given("Build context that the retrieve step wrote, a file:// URL.")
+    context: str = given("Reference to the build context, as the retrieve step gives it.")
     repository: str = optional(
         "Where the image goes: host/path of a registry, a folder or an oci-layout:// URL; "
         "empty means a folder a bento in the state.",
@@ -51,8 +51,9 @@ class BuildOutputs:
 
 def build(inputs: BuildInputs, surroundings: Surroundings) -> BuildOutputs:
     """Build the image; if it is there already, find that out and write nothing."""
-    context = _folder(inputs.context)
-    own = Layout(surroundings.state.absolute()).images / read_facts(context).name
+    layout = Layout(surroundings.state.absolute())
+    context = open_context(inputs.context, layout.contexts)
+    own = layout.images / read_facts(context).name
     builder = _builder(inputs, own)
     repository = inputs.repository or str(own)
     began = time.monotonic()
@@ -87,22 +88,6 @@ def _builder(inputs: BuildInputs, cache: Path) -> Builder:
             fix=f"use one of: {', '.join(_BUILDERS)}",
         )
     return _BUILDERS[inputs.builder](inputs, cache)
-
-
-def _folder(context: str) -> Path:
-    url = urlsplit(context)
-    folder = Path(unquote(url.path))
-    if url.scheme != "file" or url.netloc not in {"", "localhost"} or not folder.is_absolute():
-        raise InputError(
-            f"{context!r} is no file:// URL of a folder on this machine",
-            field="context",
-            fix="give the output context of the retrieve step",
-        )
-    if not folder.is_dir():
-        raise InputError(
-            f"there is no build context {folder}", field="context", fix="run retrieve again"
-        )
-    return folder
 
 
 def _report(image: BuiltImage, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Retrieve: a bento's name and version become a build context on this machine."""
+"""Retrieve: a bento's name and version become a build context."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from coalmine.stack.layout import Layout
 from coalmine.steps.contract import Step, Surroundings, given, optional
 from coalmine.stores.context import keep_bento
 from coalmine.stores.known import check_known
+from coalmine.stores.reference import publish_context
 from coalmine.stores.select import select_store
 
 __all__ = ["STEP", "RetrieveInputs", "RetrieveOutputs"]
@@ -24,15 +25,20 @@ class RetrieveInputs:
     name: str = given("The bento's name.")
     version: str = optional("Its version; empty or 'latest' means the newest.")
     store: str = optional(
-        "Where bentos come from: 'local', the path or file:// URL of a BENTOML_HOME, or "
-        "s3://bucket/prefix; empty means the store in the state folder.",
+        "Where bentos come from: 'local', the path or file:// URL of a BENTOML_HOME, "
+        "s3://bucket/prefix or oci://host/path; empty means the store in the state folder.",
+        setting=True,
+    )
+    contexts: str = optional(
+        "Where the build context goes: s3://bucket/prefix or oci://host/path; empty means that it "
+        "stays in the state folder, where only steps on this machine find it.",
         setting=True,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class RetrieveOutputs:
-    """The version that was meant, and a file:// URL of its build context."""
+    """The version that was meant, and a reference to its build context."""
 
     version: str
     context: str
@@ -47,15 +53,17 @@ def retrieve(inputs: RetrieveInputs, surroundings: Surroundings) -> RetrieveOutp
     context, here = keep_bento(layout.contexts, store, inputs.name, version)
     if store.url:
         check_known(layout.known_bentos, f"{store.url}/{inputs.name}:{version}", context.name)
+    reference, sent = publish_context(context, inputs.contexts)
     logger.info(
         "bento was retrieved before" if here else "bento retrieved",
         extra={
             "bento": f"{inputs.name}:{version}",
-            "context": str(context),
+            "context": reference,
+            "sent_bytes": sent,
             "seconds": round(time.monotonic() - began, 3),
         },
     )
-    return RetrieveOutputs(version=version, context=context.as_uri())
+    return RetrieveOutputs(version=version, context=reference)
 
 
 STEP = Step(

@@ -47,17 +47,18 @@ def extract(archive: Path, into: Path, limits: Limits) -> None:
         OSError: The archive cannot be read or the folder not be written. What was unpacked until
             then is left, here and above, to be removed by the caller.
     """
+    tree = Tree(into, limits)
     with archive.open("rb") as file:
         if file.read(2) == b"PK":
-            _extract_zip(file, into, limits)
+            _extract_zip(file, tree, limits)
         else:
             file.seek(0)
-            extract_tar(file, into, limits)
+            extract_tar(file, tree, limits)
+    tree.finish()
 
 
-def extract_tar(file: IO[bytes], into: Path, limits: Limits) -> None:
-    """Unpack a tar, packed or not; see ``extract``."""
-    tree = Tree(into, limits)
+def extract_tar(file: IO[bytes], tree: Tree, limits: Limits) -> None:
+    """Unpack a tar, packed or not, into a tree that is still to be finished; see ``extract``."""
     header = _strict_header()
     try:
         stream = open_unpacked(file, limits)
@@ -70,7 +71,6 @@ def extract_tar(file: IO[bytes], into: Path, limits: Limits) -> None:
             """To its end, where the checksum is."""
     except (tarfile.TarError, *DAMAGED) as error:
         raise refused(f"it is damaged or no archive ({error})") from None
-    tree.finish()
 
 
 class _Header(tarfile.TarInfo):
@@ -118,8 +118,7 @@ def _place(tree: Tree, archive: tarfile.TarFile, member: tarfile.TarInfo) -> Non
         raise refused(f"{member.name!r} is neither file, folder nor link")
 
 
-def _extract_zip(file: IO[bytes], into: Path, limits: Limits) -> None:
-    tree = Tree(into, limits)
+def _extract_zip(file: IO[bytes], tree: Tree, limits: Limits) -> None:
     try:
         with zipfile.ZipFile(file) as archive:
             _refuse_swelling(archive, os.fstat(file.fileno()).st_size, limits)
@@ -127,7 +126,6 @@ def _extract_zip(file: IO[bytes], into: Path, limits: Limits) -> None:
                 _place_zipped(tree, archive, member)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, *DAMAGED) as error:
         raise refused(f"it is damaged, encrypted or no zip ({error})") from None
-    tree.finish()
 
 
 def _refuse_swelling(archive: zipfile.ZipFile, packed: int, limits: Limits) -> None:

@@ -19,7 +19,8 @@ from coalmine.stores.manifest import check_bento
 from coalmine.stores.names import check_name, check_version, is_latest, listed
 from coalmine.stores.objects import Objects, Stored
 from coalmine.stores.pack import tar_of
-from coalmine.stores.protocol import Pushed
+from coalmine.stores.protocol import Found, Pushed
+from coalmine.stores.stream import measured
 from coalmine.stores.xz import wrapped
 
 __all__ = ["BucketStore"]
@@ -58,19 +59,19 @@ class BucketStore:
             raise self._unknown_name(name)
         return max(versions, key=lambda one: (versions[one].modified, one))
 
-    def source(self, name: str, version: str) -> str:
-        """Name the object by its place and its ETag."""
-        stored = self._found(name, version)
-        return f"{self.url}/{stored.key} {stored.etag} {stored.size}" if stored.etag else ""
-
-    def fetch(self, name: str, version: str, into: Path) -> None:
-        """Download the bento and unpack it, verifying what is known of it.
+    def find(self, name: str, version: str) -> Found:
+        """Look a bento up; its source is the object's ETag.
 
         Raises:
-            InputError: It is not there, is damaged, is another one, or is refused.
-            CoalmineError: The bucket does not answer, or gives other bytes than were written.
+            InputError: It is not there.
+            CoalmineError: The bucket does not answer.
         """
         stored = self._found(name, version)
+        source = f"{self.url}/{stored.key} {stored.etag} {stored.size}" if stored.etag else ""
+        return Found(source, lambda into: self._fetch(stored, f"{name}:{version}", into))
+
+    def _fetch(self, stored: Stored, tag: str, into: Path) -> None:
+        """Download the object and unpack it, verifying what is known of it."""
         if stored.size > self._limits.size:
             raise InputError(
                 f"{self.url}/{stored.key} has {stored.size} bytes, more than are allowed",
@@ -81,7 +82,7 @@ class BucketStore:
         self._compare(stored, digest, _ARCHIVE)
         extract(archive, into, self._limits)
         archive.unlink()
-        check_bento(into, f"{name}:{version}", models=into / "models")
+        check_bento(into, tag, models=into / "models")
         self._compare(stored, digest_of_folder(into), _CONTENT)
 
     def names(self) -> dict[str, list[str]]:
@@ -121,7 +122,7 @@ class BucketStore:
                 field="version",
                 fix="build the bento with a new version, or replace this one with --replace",
             )
-        digest, size = _measured(wrapped(tar_of(folder)))
+        digest, size = measured(wrapped(tar_of(folder)))
         self._objects.write(
             key,
             _reported(wrapped(tar_of(folder)), digest, report),
@@ -177,14 +178,6 @@ class BucketStore:
 
 def _version(stored: Stored) -> str:
     return stored.key.rpartition("/")[2].removesuffix(_SUFFIX)
-
-
-def _measured(chunks: Iterator[bytes]) -> tuple[str, int]:
-    total, size = hashlib.sha256(), 0
-    for chunk in chunks:
-        total.update(chunk)
-        size += len(chunk)
-    return total.hexdigest(), size
 
 
 def _reported(

@@ -82,11 +82,8 @@ def keep_bento(contexts: Path, store: Store, name: str, version: str) -> tuple[P
         InputError: The bento is not there, is damaged or is refused.
         CoalmineError: The store cannot be read, or the context not be kept.
     """
-    return keep_context(
-        contexts,
-        lambda into: store.fetch(name, version, into),
-        source=store.source(name, version),
-    )
+    found = store.find(name, version)
+    return keep_context(contexts, found.fetch, source=found.source)
 
 
 def digest_of_folder(folder: Path) -> str:

@@ -19,6 +19,7 @@ from coalmine._base.files import write_atomic
 from coalmine.stores.context import walk
 from coalmine.stores.manifest import Model, check_bento, read_created
 from coalmine.stores.names import check_name, check_version, is_latest, listed
+from coalmine.stores.protocol import Found
 
 __all__ = ["LocalStore"]
 
@@ -62,47 +63,39 @@ class LocalStore:
             )
         return version
 
-    def source(self, name: str, version: str) -> str:
-        """Name the bento's files and its models' by place, size and time of change.
+    def find(self, name: str, version: str) -> Found:
+        """Look a bento up.
 
-        The time is that of the inode, which cannot be set.
+        Its source is the places, sizes and times of change of its files; the time is that of the
+        inode, which cannot be set.
 
         Raises:
             InputError: The bento is not there or is damaged.
         """
-        bento = self._bentos / name / version
-        manifest = check_bento(bento, f"{name}:{version}", models=self._models)
+        bento = self._bentos / name / self.resolve(name, version)
+        models = check_bento(bento, f"{name}:{version}", models=self._models).models
+        return Found(self._source(bento, models), lambda into: self._copy(bento, models, into))
+
+    def _source(self, bento: Path, models: Iterable[Model]) -> str:
         facts = hashlib.sha256()
-        for folder in (bento, *(self._folder(model) for model in manifest.models)):
+        for folder in (bento, *(self._folder(model) for model in models)):
             for path, item in sorted(walk(folder)):
                 seen = item.lstat()
                 facts.update(f"{path!r} {seen.st_ino} {seen.st_size} {seen.st_ctime_ns}".encode())
         return f"{bento.absolute().as_uri()} {facts.hexdigest()}"
 
-    def fetch(self, name: str, version: str, into: Path) -> None:
-        """Copy the bento and its models into a new folder, as BentoML's export has them.
-
-        Args:
-            name: The bento's name.
-            version: A resolved version.
-            into: A folder that does not exist yet; its parent does.
-
-        Raises:
-            InputError: The bento is not there or is corrupt.
-            CoalmineError: It could not be copied.
-        """
-        bento = self._bentos / name / self.resolve(name, version)
-        manifest = check_bento(bento, f"{name}:{version}", models=self._models)
+    def _copy(self, bento: Path, models: Iterable[Model], into: Path) -> None:
+        """Write what BentoML's export has."""
         try:
             shutil.copytree(bento, into, symlinks=True, ignore=_not_models_of(bento))
-            for model in manifest.models:
+            for model in models:
                 shutil.copytree(
                     self._folder(model), into / _path(model), symlinks=True, dirs_exist_ok=True
                 )
-            self._note_latest(manifest.models, into)
+            self._note_latest(models, into)
         except OSError as error:
             raise CoalmineError(
-                f"the bento {name}:{version} could not be copied to {into}: {_reason(error)}",
+                f"the bento {bento} could not be copied to {into}: {_reason(error)}",
                 fix=f"see that there is room in {into.parent} and that {self._home} can be read",
             ) from error
 

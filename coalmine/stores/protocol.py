@@ -7,7 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["PushStore", "Pushed", "Store"]
+__all__ = ["Found", "PushStore", "Pushed", "Store"]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A bento that can be fetched.
+
+    Attributes:
+        source: Names its content: the same only while that is the same. Empty if the store cannot
+            tell.
+        fetch: Writes the bento, with its models, as a build context into a folder that does not
+            exist yet, and whose parent does. Raises InputError if it is damaged or refused, and
+            CoalmineError if the store cannot be read.
+    """
+
+    source: str
+    fetch: Callable[[Path], None]
 
 
 class Store(Protocol):
@@ -27,27 +43,15 @@ class Store(Protocol):
             InputError: The store holds no such bento; the message lists what it does hold.
         """
 
-    def source(self, name: str, version: str) -> str:
-        """Name what ``fetch`` would write, without fetching it.
-
-        Returns:
-            The same only while the content is the same; empty if the store cannot tell.
-
-        Raises:
-            InputError: The bento is not there.
-            CoalmineError: The store cannot be read.
-        """
-
-    def fetch(self, name: str, version: str, into: Path) -> None:
-        """Write the bento, with its models, as a build context into a new folder.
+    def find(self, name: str, version: str) -> Found:
+        """Look a bento up; what is found is the same thing however the store changes meanwhile.
 
         Args:
             name: The bento's name.
             version: A resolved version.
-            into: A folder that does not exist yet; its parent does.
 
         Raises:
-            InputError: The bento is not there or is corrupt.
+            InputError: The bento is not there or is damaged.
             CoalmineError: The store cannot be read.
         """
 
@@ -88,7 +92,7 @@ class PushStore(Store, Protocol):
         """Put a bento into the store.
 
         Args:
-            folder: The bento with its models, as ``fetch`` writes it.
+            folder: The bento with its models, as it is fetched.
             tag: Name and version.
             replace: Put it in place of another content of that version.
             report: Is told of bytes as they are sent.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -18,7 +19,8 @@ def select_store(reference: str, *, own: Path) -> Store:
 
     Args:
         reference: Empty or ``local`` for our own store; a folder, as a path with a slash or a
-            ``file://`` URL, for the store in that BENTOML_HOME; ``s3://bucket/prefix``.
+            ``file://`` URL, for the store in that BENTOML_HOME; ``s3://bucket/prefix`` or
+            ``oci://host/path``.
         own: BENTOML_HOME of our own store.
 
     Raises:
@@ -42,7 +44,7 @@ def select_push_store(reference: str) -> PushStore:
     """Open a store that bentos can be put into.
 
     Args:
-        reference: ``s3://bucket/prefix``.
+        reference: ``s3://bucket/prefix`` or ``oci://host/path``.
 
     Raises:
         InputError: It is another kind of place.
@@ -52,15 +54,20 @@ def select_push_store(reference: str) -> PushStore:
         from coalmine.stores.objects import open_objects  # noqa: PLC0415
 
         return BucketStore(open_objects(reference, field="store"), read_limits())
+    if reference.startswith("oci://"):
+        from coalmine.registry.options import options_from  # noqa: PLC0415
+        from coalmine.stores.registry import RegistryStore  # noqa: PLC0415
+
+        return RegistryStore(reference, options_from(os.environ), read_limits())
     raise InputError(
         f"{reference!r} is no store that bentos can be put into",
         field="store",
-        fix="give s3://bucket/prefix",
+        fix="give s3://bucket/prefix or oci://host/path",
     )
 
 
 def _is_remote(reference: str) -> bool:
-    return reference.startswith("s3://")
+    return reference.startswith(("s3://", "oci://"))
 
 
 def _home(reference: str) -> Path:
@@ -73,5 +80,5 @@ def _home(reference: str) -> Path:
         f"{reference!r} is no store that can be read",
         field="store",
         fix="use local, a path that begins with / or ./ or ~ of a BENTOML_HOME, file:///path of "
-        "one, or s3://bucket/prefix",
+        "one, s3://bucket/prefix or oci://host/path",
     )

@@ -85,7 +85,8 @@ def _command(folder: Path, ports: list[int]) -> list[str]:
     for number, server in enumerate(_SERVERS):
         options.append(f"-{server}.port={ports[2 * number]}")
         options.append(f"-{server}.port.grpc={ports[2 * number + 1]}")
-    options += [f"-s3.config={folder / 's3.json'}", "-s3.iam=false", "-s3.port.iceberg=0"]
+    options += [f"-s3.config={folder / 's3.json'}", "-s3.iam=false"]
+    options += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # these ports would be fixed
     options += ["-volume.max=0", "-master.volumeSizeLimitMB=64"]
     options += [f"-filer.localSocket={folder / 'filer.sock'}"]
     return [str(find_seaweed()), "server", *options]

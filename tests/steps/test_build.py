@@ -70,8 +70,8 @@ def test_an_unknown_builder_is_refused_with_what_there_is(
 
 
 @pytest.mark.parametrize("context", ["", "/x", "s3://b/x", "file://host/x", "file:x"])
-def test_a_context_is_a_file_url(surroundings: Surroundings, context: str) -> None:
-    with pytest.raises(InputError, match="is no file:// URL"):
+def test_a_context_is_a_reference(surroundings: Surroundings, context: str) -> None:
+    with pytest.raises(InputError, match="is no reference to a build context"):
         build(BuildInputs(context=context), surroundings)
 
 

@@ -80,6 +80,7 @@ def test_the_settings_of_the_release_steps() -> None:
     assert found == {
         "policy",
         "store",
+        "contexts",
         "repository",
         "builder",
         "compression",

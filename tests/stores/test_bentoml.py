@@ -63,7 +63,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_fetch_is_the_same_as_bentomls_export(demo_home: Path, tmp_path: Path) -> None:
-    LocalStore(demo_home).fetch(DEMO_NAME, "v3", tmp_path / "ours")
+    LocalStore(demo_home).find(DEMO_NAME, "v3").fetch(tmp_path / "ours")
     _python(_EXPORT, f"{DEMO_NAME}:v3", str(tmp_path / "theirs"), home=demo_home)
     assert _contents(tmp_path / "ours") == _contents(tmp_path / "theirs")
 
@@ -78,7 +78,7 @@ bentoml.bentos.export_bento(sys.argv[2], sys.argv[3])
 def test_bentoml_reads_what_is_pushed_and_its_archive_is_read(
     demo_home: Path, tmp_path: Path
 ) -> None:
-    LocalStore(demo_home).fetch(DEMO_NAME, "v3", tmp_path / "ours")
+    LocalStore(demo_home).find(DEMO_NAME, "v3").fetch(tmp_path / "ours")
     (tmp_path / "ours.bento").write_bytes(b"".join(wrapped(tar_of(tmp_path / "ours"))))
     (tmp_path / "home").mkdir()
     files = [str(tmp_path / "ours.bento"), f"{DEMO_NAME}:v3", str(tmp_path / "theirs.bento")]

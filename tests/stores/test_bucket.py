@@ -32,7 +32,7 @@ def store(s3: str) -> BucketStore:
 
 @pytest.fixture
 def context(home: Path, tmp_path: Path) -> Path:
-    LocalStore(home).fetch("iris", "v10", tmp_path / "context")
+    LocalStore(home).find("iris", "v10").fetch(tmp_path / "context")
     return tmp_path / "context"
 
 
@@ -52,7 +52,7 @@ def write(s3: str, seaweed: Seaweed) -> Write:
 def test_what_is_pushed_comes_back(store: BucketStore, context: Path, tmp_path: Path) -> None:
     sent: list[int] = []
     pushed = store.push(context, ("iris", "v10"), report=sent.append)
-    store.fetch("iris", store.resolve("iris", "v10"), tmp_path / "back")
+    store.find("iris", store.resolve("iris", "v10")).fetch(tmp_path / "back")
     assert digest_of_folder(tmp_path / "back") == digest_of_folder(context)
     assert pushed.reference == f"{store.url}/iris/v10.bento"
     assert sum(sent) == pushed.sent_bytes > 0
@@ -63,9 +63,9 @@ def test_a_bento_of_many_parts_comes_back(
     store: BucketStore, tmp_path: Path, bento_writer: Callable[..., Path]
 ) -> None:
     bento_writer(tmp_path / "home", weights=os.urandom(40_000_000))
-    LocalStore(tmp_path / "home").fetch("iris", "v1", tmp_path / "context")
+    LocalStore(tmp_path / "home").find("iris", "v1").fetch(tmp_path / "context")
     store.push(tmp_path / "context", ("iris", "v1"))
-    store.fetch("iris", "v1", tmp_path / "back")
+    store.find("iris", "v1").fetch(tmp_path / "back")
     assert digest_of_folder(tmp_path / "back") == digest_of_folder(tmp_path / "context")
 
 
@@ -83,7 +83,7 @@ def test_another_content_is_refused_unless_it_shall_replace(
     with pytest.raises(InputError, match="already, with another content"):
         store.push(context, ("iris", "v10"))
     assert store.push(context, ("iris", "v10"), replace=True).sent_bytes > 0
-    store.fetch("iris", "v10", tmp_path / "back")
+    store.find("iris", "v10").fetch(tmp_path / "back")
     assert (tmp_path / "back" / "src" / "service.py").read_text() == "answer = 43\n"
 
 
@@ -96,7 +96,7 @@ def test_what_another_program_wrote_is_read(
     pack: Callable[[bytes], bytes],
 ) -> None:
     write("iris/v10.bento", pack(b"".join(tar_of(context))))
-    store.fetch("iris", "v10", tmp_path / "back")
+    store.find("iris", "v10").fetch(tmp_path / "back")
     assert digest_of_folder(tmp_path / "back") == digest_of_folder(context)
 
 
@@ -131,11 +131,11 @@ def test_a_name_cannot_lead_elsewhere(store: BucketStore, name: str) -> None:
 
 def test_a_source_changes_with_the_object(store: BucketStore, context: Path) -> None:
     store.push(context, ("iris", "v10"))
-    first = store.source("iris", "v10")
-    assert store.source("iris", "v10") == first
+    first = store.find("iris", "v10").source
+    assert store.find("iris", "v10").source == first
     (context / "src" / "service.py").write_text("answer = 43\n")
     store.push(context, ("iris", "v10"), replace=True)
-    assert store.source("iris", "v10") != first
+    assert store.find("iris", "v10").source != first
 
 
 def test_another_bento_under_the_name_is_refused(
@@ -143,7 +143,7 @@ def test_another_bento_under_the_name_is_refused(
 ) -> None:
     write("iris/v11.bento", b"".join(tar_of(context)))
     with pytest.raises(InputError, match="says it is iris:v10"):
-        store.fetch("iris", "v11", tmp_path / "back")
+        store.find("iris", "v11").fetch(tmp_path / "back")
 
 
 def test_a_bento_without_its_model_is_refused(
@@ -152,7 +152,7 @@ def test_a_bento_without_its_model_is_refused(
     packed = b"".join(tar_of(context, lambda path: not path.startswith("models")))
     write("iris/v10.bento", packed)
     with pytest.raises(InputError, match="its model iris_model:v2 is not in"):
-        store.fetch("iris", "v10", tmp_path / "back")
+        store.find("iris", "v10").fetch(tmp_path / "back")
 
 
 def test_bytes_that_differ_from_their_digest_are_refused(
@@ -162,7 +162,7 @@ def test_bytes_that_differ_from_their_digest_are_refused(
     facts = {"coalmine-sha256": "0" * 64}
     objects.write("iris/v10.bento", tar_of(context), facts)
     with pytest.raises(CoalmineError, match="is damaged"):
-        store.fetch("iris", "v10", tmp_path / "back")
+        store.find("iris", "v10").fetch(tmp_path / "back")
     assert not (tmp_path / "back").exists()
 
 
@@ -172,7 +172,7 @@ def test_more_than_is_allowed_is_not_even_downloaded(
     objects = open_objects(s3, field="store")
     BucketStore(objects, Limits()).push(context, ("iris", "v10"))
     with pytest.raises(InputError, match="more than are allowed"):
-        BucketStore(objects, Limits(size=10)).fetch("iris", "v10", tmp_path / "back")
+        BucketStore(objects, Limits(size=10)).find("iris", "v10").fetch(tmp_path / "back")
     assert not (tmp_path / "archive").exists()
 
 

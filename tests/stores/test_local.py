@@ -58,7 +58,7 @@ def test_a_name_cannot_lead_elsewhere(home: Path, name: str) -> None:
 
 
 def test_fetch_takes_bento_and_its_own_models(home: Path, tmp_path: Path) -> None:
-    LocalStore(home).fetch("iris", "v10", tmp_path / "context")
+    LocalStore(home).find("iris", "v10").fetch(tmp_path / "context")
     found = sorted(p.relative_to(tmp_path / "context") for p in (tmp_path / "context").rglob("*"))
     assert Path("models/iris_model/v2/model.bin") in found
     assert Path("models/iris_model/v1") not in found
@@ -67,13 +67,13 @@ def test_fetch_takes_bento_and_its_own_models(home: Path, tmp_path: Path) -> Non
 
 def test_fetch_leaves_the_store_as_it_is(home: Path, tmp_path: Path) -> None:
     before = digest_of_folder(home)
-    LocalStore(home).fetch("iris", "v10", tmp_path / "context")
+    LocalStore(home).find("iris", "v10").fetch(tmp_path / "context")
     assert digest_of_folder(home) == before
 
 
 def test_models_that_an_export_left_in_the_bento_are_not_taken(home: Path, tmp_path: Path) -> None:
     (home / "bentos" / "iris" / "v10" / "models" / "junk").mkdir(parents=True)
-    LocalStore(home).fetch("iris", "v10", tmp_path / "context")
+    LocalStore(home).find("iris", "v10").fetch(tmp_path / "context")
     assert not (tmp_path / "context" / "models" / "junk").exists()
 
 
@@ -84,7 +84,7 @@ def test_a_model_from_elsewhere_is_left_to_the_service(
     text = (bento / "bento.yaml").read_text()
     text += "models: [{tag: 'bert:main', registry: huggingface}]\n"
     (bento / "bento.yaml").write_text(text)
-    LocalStore(tmp_path / "home").fetch("iris", "v1", tmp_path / "context")
+    LocalStore(tmp_path / "home").find("iris", "v1").fetch(tmp_path / "context")
     assert not (tmp_path / "context" / "models").exists()
 
 
@@ -140,7 +140,7 @@ def test_a_damaged_bento_is_refused_and_nothing_is_written(
 ) -> None:
     harm(home / "bentos" / "iris" / "v10")
     with pytest.raises(InputError, match=said) as caught:
-        LocalStore(home).fetch("iris", "v10", tmp_path / "context")
+        LocalStore(home).find("iris", "v10").fetch(tmp_path / "context")
     assert "damaged" in caught.value.message
     assert not (tmp_path / "context").exists()
 
@@ -148,7 +148,7 @@ def test_a_damaged_bento_is_refused_and_nothing_is_written(
 def test_a_place_that_cannot_be_written_to_is_named(home: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CoalmineError, match="could not be copied") as caught:
-        LocalStore(home).fetch("iris", "v10", tmp_path / "file" / "context")
+        LocalStore(home).find("iris", "v10").fetch(tmp_path / "file" / "context")
     assert caught.value.exit_code == 1
 
 
@@ -180,19 +180,19 @@ def test_a_store_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_a_source_is_the_same_until_a_file_is_another(home: Path) -> None:
     store = LocalStore(home)
-    first = store.source("iris", "v10")
-    assert store.source("iris", "v10") == first
+    first = store.find("iris", "v10").source
+    assert store.find("iris", "v10").source == first
     weights = home / "models" / "iris_model" / "v2" / "model.bin"
     before = weights.stat()
     weights.write_bytes(b"w8ights")
     os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert weights.stat().st_size == before.st_size
-    assert store.source("iris", "v10") != first
+    assert store.find("iris", "v10").source != first
 
 
 def test_another_version_is_another_source(home: Path) -> None:
     store = LocalStore(home)
-    assert store.source("iris", "v10") != store.source("iris", "v2")
+    assert store.find("iris", "v10").source != store.find("iris", "v2").source
 
 
 @pytest.mark.parametrize(
@@ -207,4 +207,4 @@ def test_another_version_is_another_source(home: Path) -> None:
 def test_a_manifest_that_would_take_all_memory_is_refused(home: Path, text: str, said: str) -> None:
     (home / "bentos" / "iris" / "v10" / "bento.yaml").write_text(text)
     with pytest.raises(InputError, match=said):
-        LocalStore(home).source("iris", "v10")
+        LocalStore(home).find("iris", "v10")

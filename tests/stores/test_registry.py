@@ -1,0 +1,174 @@
+"""Against Debian's docker-registry, started by the tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real_registry import RealRegistry, find_registry, running_registry
+
+from coalmine._base.errors import CoalmineError, InputError
+from coalmine.registry.address import parse_remote
+from coalmine.registry.client import Manifest, open_repository
+from coalmine.registry.options import RegistryOptions
+from coalmine.registry.source import bytes_source
+from coalmine.stores import artifact
+from coalmine.stores.context import digest_of_folder
+from coalmine.stores.limits import Limits
+from coalmine.stores.local import LocalStore
+from coalmine.stores.pack import tar_of
+from coalmine.stores.registry import RegistryStore
+from coalmine.stores.select import select_store
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(find_registry() is None, reason="docker-registry cannot be had here"),
+]
+IMAGE_TYPE = "application/vnd.oci.image.manifest.v1+json"
+Opener = Callable[[Limits], RegistryStore]
+Change = Callable[[dict[str, Any]], object]
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegistry]:
+    with running_registry(tmp_path_factory.mktemp("registry")) as running:
+        yield running
+
+
+@pytest.fixture
+def opener(registry: RealRegistry, tmp_path: Path) -> Opener:
+    place = f"oci://{registry.host}/{tmp_path.name.replace('_', '-').lower().strip('-')}"
+    return lambda limits: RegistryStore(place, RegistryOptions(), limits)
+
+
+@pytest.fixture
+def store(opener: Opener) -> RegistryStore:
+    return opener(Limits())
+
+
+@pytest.fixture
+def context(home: Path, tmp_path: Path) -> Path:
+    LocalStore(home).find("iris", "v10").fetch(tmp_path / "context")
+    return tmp_path / "context"
+
+
+def test_what_is_pushed_comes_back(store: RegistryStore, context: Path, tmp_path: Path) -> None:
+    sent: list[int] = []
+    pushed = store.push(context, ("iris", "v10"), report=sent.append)
+    assert sum(sent) >= pushed.sent_bytes - 2 > 0
+    for asked in ("", "latest", "v10"):
+        assert store.resolve("iris", asked) == "v10"
+    found = store.find("iris", "v10")
+    found.fetch(tmp_path / "back")
+    assert digest_of_folder(tmp_path / "back") == digest_of_folder(context)
+    assert found.source == f"{store.url}/iris@{pushed.digest}"
+    assert not (tmp_path / "part").exists()
+
+
+def test_the_same_content_is_not_sent_again(store: RegistryStore, context: Path) -> None:
+    first = store.push(context, ("iris", "v10"))
+    again = store.push(context, ("iris", "v10"))
+    assert (again.sent_bytes, again.digest) == (0, first.digest)
+
+
+def test_a_model_that_did_not_change_is_not_sent_again(store: RegistryStore, context: Path) -> None:
+    weights = context / "models" / "iris_model" / "v2" / "model.bin"
+    weights.write_bytes(b"x" * 2_000_000)
+    assert store.push(context, ("iris", "v10")).sent_bytes > 2_000_000
+    (context / "src" / "service.py").write_text("answer = 43\n")
+    assert store.push(context, ("iris", "v10"), replace=True).sent_bytes < 20_000
+
+
+def test_another_content_is_refused_unless_it_shall_replace(
+    store: RegistryStore, context: Path
+) -> None:
+    store.push(context, ("iris", "v10"))
+    (context / "src" / "service.py").write_text("answer = 43\n")
+    with pytest.raises(InputError, match="already, with another content"):
+        store.push(context, ("iris", "v10"))
+
+
+def test_what_was_found_is_fetched_though_its_tag_moves(
+    store: RegistryStore, context: Path, tmp_path: Path
+) -> None:
+    store.push(context, ("iris", "v10"))
+    found, before = store.find("iris", "v10"), digest_of_folder(context)
+    (context / "src" / "service.py").write_text("answer = 43\n")
+    store.push(context, ("iris", "v10"), replace=True)
+    found.fetch(tmp_path / "back")
+    assert digest_of_folder(tmp_path / "back") == before
+
+
+def test_what_is_not_there_is_told(store: RegistryStore, context: Path) -> None:
+    for version in ("", "v1"):
+        with pytest.raises(InputError, match="there is no bento 'iris'"):
+            store.find("iris", store.resolve("iris", version))
+    store.push(context, ("iris", "v10"))
+    with pytest.raises(InputError, match="no bento iris:v3") as caught:
+        store.find("iris", "v3")
+    assert caught.value.fix == "release one of: v10"
+
+
+def test_names_are_not_told_by_a_registry(store: RegistryStore) -> None:
+    with pytest.raises(InputError, match="does not tell"):
+        store.names()
+
+
+def test_a_store_is_named_by_url(store: RegistryStore, context: Path, tmp_path: Path) -> None:
+    store.push(context, ("iris", "v10"))
+    assert select_store(store.url, own=tmp_path).resolve("iris", "") == "v10"
+
+
+@pytest.mark.parametrize("reference", ["oci://", "oci://host", "oci://h.x/a:b", "oci://h.x/A"])
+def test_a_url_that_is_no_place_is_refused(reference: str) -> None:
+    with pytest.raises(InputError, match="store: "):
+        RegistryStore(reference, RegistryOptions(), Limits())
+
+
+def test_more_than_is_allowed_is_not_downloaded(
+    opener: Opener, context: Path, tmp_path: Path
+) -> None:
+    opener(Limits()).push(context, ("iris", "v10"))
+    with pytest.raises(InputError, match="COALMINE_MAX_BENTO_BYTES"):
+        opener(Limits(size=100)).find("iris", "v10").fetch(tmp_path / "back")
+
+
+def _forge(store: RegistryStore, context: Path, change: Change) -> None:
+    packed = artifact.pack(context)
+    content = json.loads(packed.manifest.content)
+    change(content)
+    with open_repository(parse_remote(f"{store.url}/iris").repository, RegistryOptions()) as remote:
+        escape = bytes_source(b"".join(tar_of(context)))
+        remote.push_blobs([*packed.blobs, escape])
+        remote.push_manifest(Manifest(json.dumps(content).encode(), IMAGE_TYPE), "v10")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda m: m.update(artifactType="application/x"), "is no bento"),
+        (lambda m: m.pop("annotations"), "is no bento"),
+        (lambda m: m["layers"][0].update(mediaType="application/x"), "is no bento"),
+        (lambda m: m["layers"][1].update(size=5), "larger than was said"),
+        (lambda m: m["layers"].pop(), "should hold"),
+        (lambda m: m["layers"].append(m["layers"][0]), "is in it twice"),
+        (lambda m: m["annotations"].update({"dev.coalmine.content": "x"}), "should hold x"),
+    ],
+)
+def test_a_forged_manifest_is_refused(
+    store: RegistryStore, context: Path, tmp_path: Path, change: Change, said: str
+) -> None:
+    _forge(store, context, change)
+    with pytest.raises(CoalmineError, match=said):
+        store.find("iris", "v10").fetch(tmp_path / "back")
+
+
+def test_another_bento_under_the_name_is_refused(
+    store: RegistryStore, context: Path, tmp_path: Path
+) -> None:
+    store.push(context, ("iris", "v11"))
+    with pytest.raises(InputError, match="says it is iris:v10"):
+        store.find("iris", "v11").fetch(tmp_path / "back")
