@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from coalmine._base.errors import InputError
+from coalmine.images.needs import unmet_needs
 from coalmine.images.plan import Entry, Kind, stays_inside
 
 __all__ = ["BentoFacts", "read_facts", "scan"]
@@ -24,12 +25,20 @@ class BentoFacts:
         version: Its version.
         created: When it was built; UTC.
         env: Variables that the bento asks for, in its order.
+        labels: What the bento says of itself, sorted.
+        python: The Python that it wants, major and minor; empty if it does not say.
+        base_image: The image that it wants to be built upon; empty if it does not say.
+        needs: What it asks for that no image of plain layers can give.
     """
 
     name: str
     version: str
     created: datetime
     env: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    python: str = ""
+    base_image: str = ""
+    needs: tuple[str, ...] = ()
 
 
 def read_facts(context: Path) -> BentoFacts:
@@ -71,7 +80,18 @@ def _facts(raw: Any) -> BentoFacts:  # noqa: ANN401 - as YAML gives it
     created = raw["creation_time"]
     moment = created if isinstance(created, datetime) else datetime.fromisoformat(created)
     env = tuple((str(item["name"]), str(item.get("value") or "")) for item in raw.get("envs") or ())
-    return BentoFacts(str(raw["name"]), str(raw["version"]), _utc(moment), env)
+    image, docker = raw.get("image") or {}, raw.get("docker") or {}
+    python = str(image.get("python_version") or docker.get("python_version") or "")
+    return BentoFacts(
+        str(raw["name"]),
+        str(raw["version"]),
+        _utc(moment),
+        env,
+        labels=tuple(sorted((str(k), str(v)) for k, v in (raw.get("labels") or {}).items())),
+        python=".".join(python.split(".")[:2]),
+        base_image=str(image.get("base_image") or docker.get("base_image") or ""),
+        needs=unmet_needs(raw),
+    )
 
 
 def _utc(moment: datetime) -> datetime:

@@ -69,6 +69,11 @@ class CompressedLayers:
         blob = known or self._store(write, kind, plain.blob)
         return Stored(blob, diff_id, LAYER_TYPES[kind], here=known is not None)
 
+    def is_whole(self, stored: Stored) -> bool:
+        """Tell whether a layer that was stored once is still here and sound."""
+        kinds = [kind for kind, media in LAYER_TYPES.items() if media == stored.media_type]
+        return any(self._known(stored.diff_id, kind) == stored.blob for kind in kinds)
+
     def _store(self, write: Write, kind: str, plain: Blob) -> Blob:
         if kind == PLAIN:
             blob = self._blobs.store(write)

@@ -12,17 +12,22 @@ from coalmine.images.plan import BENTO_PATH, BENTOML_UID
 
 __all__ = [
     "CONFIG_TYPE",
+    "INDEX_TYPE",
     "LAYER_TYPES",
     "MANIFEST_TYPE",
+    "TITLE",
+    "Below",
     "Blob",
     "LayerBlob",
     "canonical",
     "config_bytes",
     "descriptor",
+    "index_bytes",
     "manifest_bytes",
     "oci_annotations",
 ]
 
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 LAYER_TYPES = {
@@ -31,9 +36,12 @@ LAYER_TYPES = {
     "none": "application/vnd.oci.image.layer.v1.tar",
 }
 
+TITLE = "dev.coalmine.layer"
+"""The annotation that names what a layer holds; layers of a base image have none."""
+
+_OCI = "org.opencontainers.image."
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ENV = {
-    "PATH": f"/app/.venv/bin:{_SYSTEM_PATH}",
     "LANG": "C.UTF-8",
     "LC_ALL": "C.UTF-8",
     "PYTHONIOENCODING": "UTF-8",
@@ -43,6 +51,9 @@ _ENV = {
     "BENTOML_HF_CACHE_DIR": f"/{BENTO_PATH}/hf-models",
     "BENTOML_CONTAINERIZED": "true",
     "VIRTUAL_ENV": "/app/.venv",
+    # The base image knows no user of our number: without these Python asks in vain for its name.
+    "HOME": "/home/bentoml",
+    "USER": "bentoml",
 }
 
 
@@ -59,7 +70,7 @@ class LayerBlob:
     """One stored layer.
 
     Attributes:
-        title: What it holds, for people.
+        title: What it holds, for people; empty for a layer of a base image.
         blob: Its stored form.
         diff_id: Digest of its uncompressed form.
         media_type: What the stored form is.
@@ -71,14 +82,37 @@ class LayerBlob:
     media_type: str
 
 
+@dataclass(frozen=True, slots=True)
+class Below:
+    """What a base image brings along.
+
+    Attributes:
+        env: Its variables.
+        history: As its configuration has it.
+        name: What it is called; empty if there is no base.
+        digest: Its digest.
+    """
+
+    env: tuple[tuple[str, str], ...] = ()
+    history: tuple[Mapping[str, object], ...] = ()
+    name: str = ""
+    digest: str = ""
+
+
 def config_bytes(
-    facts: BentoFacts, layers: Sequence[LayerBlob], *, created: datetime, architecture: str
+    facts: BentoFacts,
+    layers: Sequence[LayerBlob],
+    *,
+    created: datetime,
+    architecture: str,
+    below: Below = Below(),
 ) -> bytes:
     """Make the image configuration: what BentoML's own Dockerfile sets, and our labels.
 
     The user is given by number, as Kubernetes' runAsNonRoot can check only numbers.
     """
     moment = _rfc3339(created)
+    own = [{"created": moment, "created_by": layer.title} for layer in layers if layer.title]
     return canonical(
         {
             "architecture": architecture,
@@ -87,44 +121,82 @@ def config_bytes(
             "config": {
                 "User": f"{BENTOML_UID}:{BENTOML_UID}",
                 "ExposedPorts": {"3000/tcp": {}, "3001/tcp": {}},
-                "Env": [f"{name}={value}" for name, value in ({**_ENV, **dict(facts.env)}).items()],
+                "Env": [f"{name}={value}" for name, value in _env(facts, below).items()],
                 "Entrypoint": [f"/{BENTO_PATH}/env/docker/entrypoint.sh"],
                 "WorkingDir": f"/{BENTO_PATH}",
-                "Labels": dict(oci_annotations(facts, created)),
+                "Labels": dict(facts.labels) | dict(oci_annotations(facts, created)),
             },
             "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
-            "history": [{"created": moment, "created_by": layer.title} for layer in layers],
+            "history": [*below.history, *own],
         }
     )
 
 
 def manifest_bytes(
-    config: Blob, layers: Sequence[LayerBlob], annotated: Mapping[str, str]
+    config: Blob,
+    layers: Sequence[LayerBlob],
+    annotated: Mapping[str, str],
+    *,
+    config_type: str = CONFIG_TYPE,
 ) -> bytes:
     """Make the image manifest."""
     return canonical(
         {
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
-            "config": descriptor(CONFIG_TYPE, config),
-            "layers": [
-                descriptor(layer.media_type, layer.blob)
-                | {"annotations": {"dev.coalmine.layer": layer.title}}
-                for layer in layers
+            "config": descriptor(config_type, config),
+            "layers": [_layer(layer) for layer in layers],
+            "annotations": dict(annotated),
+        }
+    )
+
+
+def index_bytes(images: Sequence[tuple[str, Blob]], annotated: Mapping[str, str]) -> bytes:
+    """Make the index of one image for several architectures."""
+    return canonical(
+        {
+            "schemaVersion": 2,
+            "mediaType": INDEX_TYPE,
+            "manifests": [
+                descriptor(MANIFEST_TYPE, manifest)
+                | {"platform": {"architecture": architecture, "os": "linux"}}
+                for architecture, manifest in images
             ],
             "annotations": dict(annotated),
         }
     )
 
 
-def oci_annotations(facts: BentoFacts, created: datetime) -> Mapping[str, str]:
-    """Say what the image is, in OCI's words."""
+def oci_annotations(
+    facts: BentoFacts,
+    created: datetime,
+    below: Below = Below(),
+) -> Mapping[str, str]:
+    """Say what the image is, in OCI's words; the bento's own labels may say more.
+
+    A label of the bento that begins with ``org.opencontainers.image.``, as ``source`` and
+    ``revision`` do, is an annotation too.
+    """
+    base = {f"{_OCI}base.name": below.name, f"{_OCI}base.digest": below.digest}
     return {
-        "org.opencontainers.image.title": facts.name,
-        "org.opencontainers.image.version": facts.version,
-        "org.opencontainers.image.created": _rfc3339(created),
+        **{name: value for name, value in facts.labels if name.startswith(_OCI)},
+        f"{_OCI}title": facts.name,
+        f"{_OCI}version": facts.version,
+        f"{_OCI}created": _rfc3339(created),
         "dev.coalmine.bento": f"{facts.name}:{facts.version}",
+        **(base if below.name else {}),
     }
+
+
+def _env(facts: BentoFacts, below: Below) -> dict[str, str]:
+    found = {**dict(below.env), **_ENV, **dict(facts.env)}
+    path = dict(below.env).get("PATH", _SYSTEM_PATH)
+    return found | ({} if "PATH" in dict(facts.env) else {"PATH": f"/app/.venv/bin:{path}"})
+
+
+def _layer(layer: LayerBlob) -> dict[str, object]:
+    titled = {"annotations": {TITLE: layer.title}} if layer.title else {}
+    return descriptor(layer.media_type, layer.blob) | titled
 
 
 def descriptor(media_type: str, blob: Blob) -> dict[str, object]:

@@ -1,34 +1,49 @@
 """The layered builder: an image straight from the bento's files, with no Dockerfile run.
 
-It writes one layer a model and one for the code. It adds no base image and installs nothing yet;
-the layers for both will come before these.
+Beneath one layer a model and one for the code lie the Python packages and a base image, whose
+layers are named and not touched. Without a base there are only the bento's own layers.
 """
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from coalmine._base.errors import CoalmineError, InputError
+from coalmine.images.base import BaseImage, check_python, find_python
+from coalmine.images.bases import Bases, full_name
 from coalmine.images.bento import BentoFacts, read_facts, scan
-from coalmine.images.config import Blob, LayerBlob, config_bytes, manifest_bytes, oci_annotations
+from coalmine.images.config import (
+    INDEX_TYPE,
+    MANIFEST_TYPE,
+    Below,
+    Blob,
+    LayerBlob,
+    config_bytes,
+    index_bytes,
+    manifest_bytes,
+    oci_annotations,
+)
+from coalmine.images.dependencies import dependencies
 from coalmine.images.layout import OciLayout
 from coalmine.images.plan import Layer, plan_layers
+from coalmine.images.platforms import Platform, own_platform
 from coalmine.images.protocol import BuiltImage
 from coalmine.images.push import push_image
 from coalmine.images.reference import ImageReference, parse_target
+from coalmine.images.secrets import refuse_secrets
+from coalmine.images.tally import Tally
 from coalmine.images.tar import write_tar
 from coalmine.registry.address import RemoteReference
 from coalmine.registry.client import open_repository
 from coalmine.registry.options import RegistryOptions
 
-__all__ = ["LayeredBuilder", "source_date"]
+__all__ = ["NO_BASE", "LayeredBuilder", "source_date"]
 
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+NO_BASE = "none"
+"""The name of no base image."""
 
 
 def source_date(value: str) -> int | None:
@@ -53,20 +68,23 @@ class LayeredBuilder:
     Attributes:
         epoch: The time that files and image get, in seconds since 1970; else files get 1970 and
             the image gets the time at which the bento was built.
-        architecture: In OCI's words; models and Python code run on any.
+        platforms: What the image is for; several make an index.
         compression: Of layers that shrink: ``zstd`` or ``gzip``.
         cache: The layout that an image goes through on its way to a registry. What is in it is
             not built again.
         registry: How registries are reached.
+        base: The base image, or ``none``. Empty means none for an image that goes to a folder, to
+            be run by this Python, and else the one that the bento names.
+        base_python: Path of the base's Python; empty means that the base says which it has.
     """
 
     epoch: int | None = None
-    architecture: str = field(
-        default_factory=lambda: _ARCHITECTURES.get(platform.machine(), platform.machine())
-    )
+    platforms: tuple[Platform, ...] = field(default_factory=lambda: (own_platform(),))
     compression: str = "zstd"
     cache: Path = Path(".coalmine/images")
     registry: RegistryOptions = field(default_factory=RegistryOptions)
+    base: str = ""
+    base_python: str = ""
 
     def build(self, context: Path, repository: str) -> BuiltImage:
         """Build the image of a context into the place that the repository means.
@@ -77,26 +95,88 @@ class LayeredBuilder:
                 the bento's version is the tag.
 
         Raises:
-            InputError: The context is no bento, or the repository no place for images.
+            InputError: The context is no bento, or needs more than layers; the base image does
+                not fit; the repository is no place for images.
             CoalmineError: The image could not be written; no part of it is visible.
         """
         target = parse_target(repository)
         folder = target if isinstance(target, Path) else self.cache
-        facts, layers = read_facts(context), plan_layers(scan(context))
+        facts, entries = read_facts(context), scan(context)
+        refuse_secrets(entries, context)
+        base = self._base(facts, target)
         try:
-            built = self._write(facts, layers, context, folder)
+            image = _Image(self, facts, context, OciLayout(folder))
+            built = image.write(plan_layers(entries), base, whole=isinstance(target, Path))
+            return built if isinstance(target, Path) else image.push(built, target)
         except OSError as error:
             raise CoalmineError(
                 f"the image could not be written to {folder}: {error.strerror or error}",
                 fix="make room there or name another repository; no part of the image is visible",
             ) from error
-        return built if isinstance(target, Path) else self._push(built, target, facts)
 
-    def _push(self, built: BuiltImage, target: RemoteReference, facts: BentoFacts) -> BuiltImage:
-        tag = target.tag or facts.version
-        with open_repository(target.repository, self.registry) as remote:
-            blobs = OciLayout(self.cache).blobs
-            pushed = push_image(blobs, built.digest, remote, tag=tag)
+    def _base(self, facts: BentoFacts, target: Path | RemoteReference) -> str:
+        """Choose the base image; empty means none."""
+        if self.base == NO_BASE or (not self.base and isinstance(target, Path)):
+            return ""
+        if facts.needs:
+            raise InputError(
+                f"the bento needs more than layers: {'; '.join(facts.needs)}",
+                field="builder",
+                fix="build the image with --builder buildah",
+            )
+        if not self.base and not facts.base_image:
+            raise InputError(
+                f"{facts.name}:{facts.version} names no base image",
+                field="base_image",
+                fix=f"name one, for example docker.io/library/python:{facts.python or '3.11'}-slim",
+            )
+        return self.base or full_name(facts.base_image)
+
+
+class _Image:
+    """One image in the making."""
+
+    def __init__(
+        self, builder: LayeredBuilder, facts: BentoFacts, context: Path, layout: OciLayout
+    ) -> None:
+        self._builder, self._facts, self._context = builder, facts, context
+        self._layout, self._tally = layout, Tally()
+        self._bases = Bases(builder.registry, layout.blobs)
+        epoch = builder.epoch
+        self._created = facts.created if epoch is None else datetime.fromtimestamp(epoch, UTC)
+        self._beneath: dict[str, tuple[BaseImage, LayerBlob]] = {}
+
+    def write(self, plan: tuple[Layer, ...], base: str, *, whole: bool) -> BuiltImage:
+        """Write the image to the layout; the base's layers only if it shall be whole there."""
+        platforms = self._builder.platforms
+        with self._layout.writing():
+            found = self._bases.find(base, platforms) if base else (None,) * len(platforms)
+            own = [self._layer(layer) for layer in plan]
+            images = [
+                (platform.architecture, self._one(platform, one, own))
+                for platform, one in zip(platforms, found, strict=True)
+            ]
+            if whole:
+                for one, layer in self._beneath.values():
+                    self._bases.fetch(one, layer)
+            top, media_type = images[0][1], MANIFEST_TYPE
+            if len(images) > 1:
+                annotated = oci_annotations(self._facts, self._created)
+                top, media_type = self._add(index_bytes(images, annotated)), INDEX_TYPE
+            self._layout.publish(top, tag=self._facts.version, media_type=media_type)
+        url = ImageReference(self._layout.folder, top.digest).url
+        return BuiltImage(url, top.digest, self._tally.written, self._tally.reused)
+
+    def push(self, built: BuiltImage, target: RemoteReference) -> BuiltImage:
+        """Send the image to a registry."""
+        tag = target.tag or self._facts.version
+        beneath = {
+            digest: self._bases.source(base, layer, target.repository)
+            for digest, (base, layer) in self._beneath.items()
+        }
+        with open_repository(target.repository, self._builder.registry) as remote:
+            blobs = self._layout.blobs
+            pushed = push_image(blobs, built.digest, remote, tag=tag, elsewhere=beneath)
         return BuiltImage(
             str(target.repository),
             built.digest,
@@ -105,51 +185,46 @@ class LayeredBuilder:
             pushed.sent_bytes,
         )
 
-    def _write(
-        self, facts: BentoFacts, layers: Iterable[Layer], context: Path, folder: Path
-    ) -> BuiltImage:
-        layout, tally = OciLayout(folder), _Tally()
-        with layout.writing():
-            stored = [self._layer(layout, layer, context, tally) for layer in layers]
-            manifest = self._manifest(layout, facts, stored, tally)
-            layout.publish(manifest, tag=facts.version)
-        url = ImageReference(folder, manifest.digest).url
-        return BuiltImage(url, manifest.digest, tally.written, tally.reused)
-
-    def _layer(self, layout: OciLayout, layer: Layer, context: Path, tally: _Tally) -> LayerBlob:
-        write = partial(write_tar, layer, context, mtime=self.epoch or 0)
-        stored = layout.layers.add(write, self.compression)
-        tally.count(stored.blob, here=stored.here)
-        return LayerBlob(layer.title, stored.blob, stored.diff_id, stored.media_type)
-
-    def _manifest(
-        self, layout: OciLayout, facts: BentoFacts, layers: list[LayerBlob], tally: _Tally
-    ) -> Blob:
-        created = facts.created if self.epoch is None else datetime.fromtimestamp(self.epoch, UTC)
-        config = tally.count_added(
-            layout.blobs.add(
-                config_bytes(facts, layers, created=created, architecture=self.architecture)
+    def _one(self, platform: Platform, base: BaseImage | None, own: list[LayerBlob]) -> Blob:
+        """Write the manifest for one platform."""
+        below = base.below if base else Below()
+        layers = [*(self._below(platform, base) if base else ()), *own]
+        config = self._add(
+            config_bytes(
+                self._facts,
+                layers,
+                created=self._created,
+                architecture=platform.architecture,
+                below=below,
             )
         )
-        return tally.count_added(
-            layout.blobs.add(manifest_bytes(config, layers, oci_annotations(facts, created)))
+        annotated = oci_annotations(self._facts, self._created, below)
+        return self._add(manifest_bytes(config, layers, annotated))
+
+    def _below(self, platform: Platform, base: BaseImage) -> list[LayerBlob]:
+        """Give the base's layers and the packages'."""
+        self._beneath |= {layer.blob.digest: (base, layer) for layer in base.layers}
+        python = find_python(base, self._builder.base_python)
+        check_python(python, self._facts.python, base.name)
+        made = dependencies(
+            self._layout,
+            self._context,
+            python,
+            platform,
+            compression=self._builder.compression,
+            mtime=self._builder.epoch or 0,
         )
+        if made is None:
+            return list(base.layers)
+        self._tally.count(made.layer.blob, here=made.layer.here)
+        layer = made.layer
+        return [*base.layers, LayerBlob("packages", layer.blob, layer.diff_id, layer.media_type)]
 
+    def _layer(self, layer: Layer) -> LayerBlob:
+        write = partial(write_tar, layer, self._context, mtime=self._builder.epoch or 0)
+        stored = self._layout.layers.add(write, self._builder.compression)
+        self._tally.count(stored.blob, here=stored.here)
+        return LayerBlob(layer.title, stored.blob, stored.diff_id, stored.media_type)
 
-@dataclass(slots=True)
-class _Tally:
-    """How many bytes were stored anew, and how many were there."""
-
-    written: int = 0
-    reused: int = 0
-
-    def count(self, blob: Blob, *, here: bool) -> None:
-        if here:
-            self.reused += blob.size
-        else:
-            self.written += blob.size
-
-    def count_added(self, added: tuple[Blob, bool]) -> Blob:
-        blob, here = added
-        self.count(blob, here=here)
-        return blob
+    def _add(self, content: bytes) -> Blob:
+        return self._tally.count_added(self._layout.blobs.add(content))

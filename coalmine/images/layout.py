@@ -33,16 +33,18 @@ class OciLayout:
 
     Attributes:
         folder: Where it is.
+        temporary: For what is not whole yet; swept by the next writer.
+        notes: Small files about layers.
         blobs: What it holds.
         layers: The layers among that.
     """
 
     def __init__(self, folder: Path) -> None:
         own = folder / ".coalmine"  # in the layout, to be on one disk with it: renames must work
-        self._lock, self._temporary = own / "lock", own / "tmp"
+        self._lock, self.temporary, self.notes = own / "lock", own / "tmp", own / "layers"
         self.folder = folder
-        self.blobs = Blobs(folder / "blobs" / "sha256", self._temporary)
-        self.layers = CompressedLayers(self.blobs, own / "layers")
+        self.blobs = Blobs(folder / "blobs" / "sha256", self.temporary)
+        self.layers = CompressedLayers(self.blobs, self.notes)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -66,11 +68,11 @@ class OciLayout:
                 fix="wait for it to end, or stop it",
             ) from None
 
-    def publish(self, manifest: Blob, *, tag: str) -> None:
+    def publish(self, manifest: Blob, *, tag: str, media_type: str = MANIFEST_TYPE) -> None:
         """Make an image visible under a tag; an older image of that tag stays, by digest."""
         path = self.folder / "index.json"
         before = path.read_bytes() if path.exists() else b""
-        index = with_image(_images(before, path), manifest, tag)
+        index = with_image(_images(before, path), manifest, tag, media_type)
         after = canonical({"schemaVersion": 2, "manifests": index})
         if after != before:
             write_atomic(path, after)
@@ -90,8 +92,8 @@ class OciLayout:
             )
 
     def _prepare(self) -> None:
-        shutil.rmtree(self._temporary, ignore_errors=True)
-        self._temporary.mkdir(exist_ok=True)
+        shutil.rmtree(self.temporary, ignore_errors=True)
+        self.temporary.mkdir(exist_ok=True)
         for left in self.folder.glob(".index.json.*"):
             left.unlink()
         (self.folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
@@ -101,13 +103,13 @@ class OciLayout:
 
 
 def with_image(
-    images: list[dict[str, Any]], manifest: Blob, tag: str
+    images: list[dict[str, Any]], manifest: Blob, tag: str, media_type: str = MANIFEST_TYPE
 ) -> list[Mapping[str, object]]:
     """Put an image into an index under a tag. Pure.
 
     Entries of other images and other tags stay; whoever had the tag loses it and stays too.
     """
-    new = descriptor(MANIFEST_TYPE, manifest) | {"annotations": {_REF_NAME: tag}}
+    new = descriptor(media_type, manifest) | {"annotations": {_REF_NAME: tag}}
     kept: list[Mapping[str, object]] = []
     for image in images:
         tagged = image.get("annotations", {}).get(_REF_NAME, "")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.images.blobs import Blobs
-from coalmine.images.config import MANIFEST_TYPE, Blob
+from coalmine.images.config import Blob
 from coalmine.registry.client import Manifest, Pushed, RemoteRepository
 from coalmine.registry.faults import RegistryError
 from coalmine.registry.source import BlobSource, file_source
@@ -18,41 +20,61 @@ _BAD_REQUEST = 400
 
 
 def push_image(
-    blobs: Blobs, digest: str, remote: RemoteRepository, *, tag: str, elsewhere: Sequence[str] = ()
+    blobs: Blobs,
+    digest: str,
+    remote: RemoteRepository,
+    *,
+    tag: str,
+    elsewhere: Mapping[str, BlobSource] = MappingProxyType({}),
 ) -> Pushed:
     """Have an image in a repository, under a tag too.
 
-    Its blobs go first, its manifest goes then, its tag last: what is visible is whole.
+    Its blobs go first, its manifests go then, its tag last: what is visible is whole.
 
     Args:
-        blobs: The layout's blobs, with the manifest among them.
-        digest: The manifest's.
+        blobs: The layout's blobs, with the image's manifest or index among them.
+        digest: The manifest's or index'.
         remote: Where to.
         tag: Moves to the image; the image that had it stays, by its digest.
-        elsewhere: Digests of blobs that need not be in the layout: they are in the repository.
+        elsewhere: Where blobs come from that need not be in the layout, by digest.
 
     Raises:
         InputError: The registry does not allow it.
         CoalmineError: It could not be sent. A tag that was there still names what it named.
     """
-    manifest = Manifest(blobs.read(digest), MANIFEST_TYPE)
+    top = _manifest(blobs, digest)
+    images = [_manifest(blobs, item["digest"]) for item in _parts(top).get("manifests", ())]
+    wanted = {blob.digest: blob for image in images or [top] for blob in _blobs(image)}
     named = remote.pull_manifest(tag)
-    wanted = [blob for blob in _blobs(manifest.content) if blob.digest not in elsewhere]
-    if named == manifest or remote.has_manifest(digest):
-        pushed = Pushed(reused_bytes=sum(blob.size for blob in wanted))
+    if named == top or remote.has_manifest(digest):
+        pushed = Pushed(reused_bytes=sum(blob.size for blob in wanted.values()))
     else:
-        pushed = _push(blobs, wanted, remote)
-    if named != manifest:
-        remote.push_manifest(manifest, tag)
+        pushed = _push(blobs, list(wanted.values()), remote, elsewhere)
+        for image in images:
+            remote.push_manifest(image)
+    if named != top:
+        remote.push_manifest(top, tag)
     return pushed
 
 
-def _push(blobs: Blobs, wanted: list[Blob], remote: RemoteRepository) -> Pushed:
+def _manifest(blobs: Blobs, digest: str) -> Manifest:
+    content = blobs.read(digest)
+    return Manifest(content, str(json.loads(content)["mediaType"]))
+
+
+def _push(
+    blobs: Blobs,
+    wanted: list[Blob],
+    remote: RemoteRepository,
+    elsewhere: Mapping[str, BlobSource],
+) -> Pushed:
+    own = [blob for blob in wanted if blob.digest not in elsewhere]
+    others = [elsewhere[blob.digest] for blob in wanted if blob.digest in elsewhere]
     try:
-        return remote.push_blobs([_source(blobs, blob) for blob in wanted])
+        return remote.push_blobs([*others, *(_source(blobs, blob) for blob in own)])
     except RegistryError as error:
         if error.status == _BAD_REQUEST:
-            _refuse_damaged(blobs, wanted)
+            _refuse_damaged(blobs, own)
         raise
 
 
@@ -77,7 +99,12 @@ def _refuse_damaged(blobs: Blobs, wanted: list[Blob]) -> None:
         )
 
 
-def _blobs(manifest: bytes) -> Iterator[Blob]:
-    content = json.loads(manifest)
+def _blobs(manifest: Manifest) -> Iterator[Blob]:
+    content = _parts(manifest)
     for item in [content["config"], *content["layers"]]:
         yield Blob(item["digest"], item["size"])
+
+
+def _parts(manifest: Manifest) -> dict[str, Any]:
+    parts: dict[str, Any] = json.loads(manifest.content)
+    return parts

@@ -14,7 +14,7 @@ from pathlib import Path
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine._base.files import write_atomic
 from coalmine.images.blobs import Blobs
-from coalmine.images.config import LAYER_TYPES
+from coalmine.images.config import LAYER_TYPES, TITLE
 from coalmine.images.plan import BENTO_PATH
 from coalmine.images.reference import ImageReference, parse_reference
 from coalmine.images.tree import Tree
@@ -87,7 +87,7 @@ def _replace(image: ImageReference, into: Path) -> None:
 def _extract(image: ImageReference, into: Path) -> None:
     blobs = Blobs(image.folder / "blobs" / "sha256", into)
     tree = Tree(into)
-    for digest, compression in _layers(blobs.read(image.digest), image):
+    for digest, compression in _layers(_image_manifest(blobs, image), image):
         with blobs.open(digest) as file:
             tree.add_layer(file, compression)
     tree.make_links()
@@ -95,13 +95,34 @@ def _extract(image: ImageReference, into: Path) -> None:
         raise InputError(f"{image} holds no bento", fix="give an image that coalmine has built")
 
 
-def _layers(manifest: bytes, image: ImageReference) -> Iterator[tuple[str, str]]:
-    """Give each layer's digest and compression, lowest first."""
+def _image_manifest(blobs: Blobs, image: ImageReference) -> bytes:
+    """Read the manifest; of an index that of its first image: the bento is the same in all."""
+    content = blobs.read(image.digest)
     try:
-        layers = [(item["digest"], item["mediaType"]) for item in json.loads(manifest)["layers"]]
-    except (ValueError, KeyError, TypeError):
+        images = json.loads(content).get("manifests", ())
+        digest = images[0]["digest"] if images else image.digest
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{image} is no image manifest") from None
-    for digest, media_type in layers:
+    return content if digest == image.digest else blobs.read(digest)
+
+
+def _layers(manifest: bytes, image: ImageReference) -> Iterator[tuple[str, str]]:
+    """Give each layer's digest and compression, lowest first.
+
+    Where layers have titles, those of a base image have none, and they and the packages stay
+    packed: what runs here runs on this machine's Python.
+    """
+    try:
+        layers = [
+            (item["digest"], item["mediaType"], item.get("annotations", {}).get(TITLE, ""))
+            for item in json.loads(manifest)["layers"]
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{image} is no image manifest") from None
+    titled = any(title for _, _, title in layers)
+    for digest, media_type, title in layers:
+        if titled and title in {"", "packages"}:
+            continue
         if media_type not in _COMPRESSIONS or not is_digest(digest):
             raise InputError(f"{image} has a layer {digest} of unknown kind {media_type}")
         yield digest, _COMPRESSIONS[media_type]

@@ -99,7 +99,7 @@ class RemoteRepository:
         ask = Ask("HEAD", self._blob(digest), frozenset({_OK, _NOT_FOUND}), self._pull)
         return self._session.send(ask).status_code == _OK
 
-    def push_blob(self, source: BlobSource, *, mount_from: str = "") -> Pushed:
+    def push_blob(self, source: BlobSource) -> Pushed:
         """Have a blob there: found, mounted from another repository of the registry, or sent.
 
         Raises:
@@ -107,7 +107,7 @@ class RemoteRepository:
             CoalmineError: It could not be sent.
         """
         there = self.has_blob(source.digest)
-        if there or upload(self._session, self._path, source, mount_from=mount_from):
+        if there or upload(self._session, self._path, source):
             return Pushed(reused_bytes=source.size)
         return Pushed(sent_bytes=source.size)
 

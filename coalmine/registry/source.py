@@ -23,11 +23,13 @@ class BlobSource:
         digest: ``sha256:`` and 64 hexadecimal digits.
         size: In bytes.
         open: Opens it at its beginning.
+        mount_from: Another repository of the same registry that may have it, or empty.
     """
 
     digest: str
     size: int
     open: Callable[[], IO[bytes]]
+    mount_from: str = ""
 
     def pieces(self, begin: int, end: int) -> Iterator[bytes]:
         """Read the bytes from ``begin`` up to but not including ``end``, a megabyte at a time."""

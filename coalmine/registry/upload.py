@@ -33,14 +33,13 @@ class _Upload:
     shortest: int = 0
 
 
-def upload(session: Session, path: str, source: BlobSource, *, mount_from: str = "") -> bool:
+def upload(session: Session, path: str, source: BlobSource) -> bool:
     """Send a blob that the registry has not got.
 
     Args:
         session: The registry.
         path: The repository.
         source: The blob.
-        mount_from: Another repository of the registry that may have it.
 
     Returns:
         Whether it was mounted; then no byte of it was sent.
@@ -50,7 +49,7 @@ def upload(session: Session, path: str, source: BlobSource, *, mount_from: str =
         CoalmineError: It could not be sent; nothing of it is visible then.
     """
     sender = _Sender(session, path, source)
-    begun = sender.begin(mount_from)
+    begun = sender.begin(source.mount_from)
     if begun is None:
         return True
     sender.finish(begun)

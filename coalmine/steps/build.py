@@ -13,6 +13,7 @@ from coalmine._base.errors import InputError
 from coalmine.images.bento import read_facts
 from coalmine.images.compression import COMPRESSIONS
 from coalmine.images.layered import LayeredBuilder, source_date
+from coalmine.images.platforms import parse_platforms
 from coalmine.images.protocol import Builder, BuiltImage
 from coalmine.registry.options import options_from
 from coalmine.stack.layout import Layout
@@ -32,6 +33,16 @@ class BuildInputs:
     repository: str = optional(
         "Where the image goes: host/path of a registry, a folder or an oci-layout:// URL; "
         "empty means a folder a bento in the state.",
+        setting=True,
+    )
+    base_image: str = optional(
+        "What the image is built upon, or 'none'; empty means what the bento names, "
+        "and none where the image goes to a folder.",
+        setting=True,
+    )
+    platforms: str = optional(
+        "What the image is for: linux/amd64, linux/arm64 or both with a comma between; "
+        "empty means this machine's.",
         setting=True,
     )
     compression: str = optional(
@@ -74,6 +85,9 @@ def _layered(inputs: BuildInputs, cache: Path) -> Builder:
         compression=inputs.compression,
         cache=cache,
         registry=options_from(os.environ),
+        platforms=parse_platforms(inputs.platforms),
+        base=inputs.base_image,
+        base_python=os.environ.get("COALMINE_BASE_PYTHON", ""),
     )
 
 

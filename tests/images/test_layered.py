@@ -24,9 +24,10 @@ from coalmine.images.blobs import Blobs
 from coalmine.images.compression import unpacked
 from coalmine.images.layered import LayeredBuilder, source_date
 from coalmine.images.plan import Layer
+from coalmine.images.platforms import Platform
 from coalmine.images.tar import Sink, write_tar
 
-BUILDER = LayeredBuilder(architecture="amd64")
+BUILDER = LayeredBuilder(platforms=(Platform("amd64"),))
 
 
 def _manifest(image: str) -> dict[str, object]:
@@ -129,7 +130,7 @@ def test_layers_hold_what_their_titles_say(context: Path, tmp_path: Path) -> Non
 
 
 def test_source_date_epoch_dates_files_and_image(context: Path, tmp_path: Path) -> None:
-    builder = LayeredBuilder(epoch=86400, architecture="amd64")
+    builder = LayeredBuilder(epoch=86400, platforms=(Platform("amd64"),))
     built = builder.build(context, str(tmp_path / "images"))
     annotated = _manifest(built.reference)["annotations"]
     assert annotated["org.opencontainers.image.created"] == "1970-01-02T00:00:00Z"  # type: ignore[index]
@@ -304,7 +305,7 @@ def stall(layer, context, out, **rest):
     calls.append(layer)
     real(layer, context, Stalling(out) if len(calls) == int(sys.argv[3]) else out, **rest)
 layered.write_tar = stall
-layered.LayeredBuilder(architecture="amd64").build(Path(sys.argv[1]), sys.argv[2])
+layered.LayeredBuilder().build(Path(sys.argv[1]), sys.argv[2])
 """
 
 

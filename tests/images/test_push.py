@@ -16,6 +16,7 @@ from real_registry import RealRegistry, find_registry, running_registry
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.images.layered import LayeredBuilder
+from coalmine.images.platforms import Platform
 from coalmine.registry.address import Repository
 from coalmine.registry.client import open_repository
 from coalmine.registry.options import RegistryOptions
@@ -32,7 +33,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegistry]
 
 @pytest.fixture
 def builder(tmp_path: Path) -> LayeredBuilder:
-    return LayeredBuilder(architecture="amd64", cache=tmp_path / "cache")
+    return LayeredBuilder(platforms=(Platform("amd64"),), cache=tmp_path / "cache", base="none")
 
 
 def _tagged(host: str, path: str, tag: str) -> str | None:
@@ -77,7 +78,9 @@ def test_a_fresh_cache_sends_nothing_that_the_registry_has(
     registry: RealRegistry, context: Path, tmp_path: Path
 ) -> None:
     sent = [
-        LayeredBuilder(cache=tmp_path / name).build(context, f"{registry.host}/three/iris")
+        LayeredBuilder(cache=tmp_path / name, base="none").build(
+            context, f"{registry.host}/three/iris"
+        )
         for name in ("cache1", "cache2")
     ]
     assert sent[1].sent_bytes == 0
@@ -135,7 +138,10 @@ _KILLED = """
 import sys
 from pathlib import Path
 from coalmine.images.layered import LayeredBuilder
-LayeredBuilder(architecture="amd64", cache=Path(sys.argv[2])).build(Path(sys.argv[1]), sys.argv[3])
+from coalmine.images.platforms import Platform
+LayeredBuilder(platforms=(Platform("amd64"),), cache=Path(sys.argv[2]), base="none").build(
+    Path(sys.argv[1]), sys.argv[3]
+)
 """
 
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,7 @@ def test_a_blob_of_another_repository_is_mounted(registry: RealRegistry, opener:
         base.push_blob(source)
     with opener(registry.host, "me/other") as remote:
         assert not remote.has_blob(source.digest)
-        pushed = remote.push_blob(source, mount_from="base/python")
+        pushed = remote.push_blob(replace(source, mount_from="base/python"))
         assert (pushed.sent_bytes, pushed.reused_bytes) == (0, source.size)
         assert remote.has_blob(source.digest)
 
@@ -93,7 +94,7 @@ def test_a_blob_of_another_repository_is_mounted(registry: RealRegistry, opener:
 def test_what_cannot_be_mounted_is_sent(registry: RealRegistry, opener: Opener) -> None:
     source = bytes_source(b"nowhere")
     with opener(registry.host, "me/third") as remote:
-        assert remote.push_blob(source, mount_from="no/where").sent_bytes == 7
+        assert remote.push_blob(replace(source, mount_from="no/where")).sent_bytes == 7
 
 
 def test_a_broken_blob_is_refused_by_the_registry_and_is_not_there(

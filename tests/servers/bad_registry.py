@@ -106,7 +106,10 @@ class Exchange(BaseHTTPRequestHandler):
     def _upload(self, path: str) -> None:
         uploads = self.registry.uploads
         name = path.rpartition("/")[2]
-        if self.command == "POST":
+        mount = parse_qs(urlsplit(self.path).query).get("mount", [""])[0]
+        if self.command == "POST" and mount in self.registry.blobs:
+            self.answer(201)
+        elif self.command == "POST":
             uploads[str(len(uploads))] = b""
             self.answer(202, Location=f"{path}{len(uploads) - 1}?state=x")
         elif self.command == "GET":

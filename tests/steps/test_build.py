@@ -82,7 +82,9 @@ def test_a_context_that_is_gone_is_named(surroundings: Surroundings, tmp_path: P
 
 def test_an_image_goes_to_a_registry(surroundings: Surroundings, context: str) -> None:
     with bad_registry() as registry:
-        inputs = BuildInputs(context=context, repository=f"{registry.host}/me/iris")
+        inputs = BuildInputs(
+            context=context, repository=f"{registry.host}/me/iris", base_image="none"
+        )
         outputs = build(inputs, surroundings)
         assert outputs.image_url == f"{registry.host}/me/iris"
         assert set(registry.manifests) == {"v1"}

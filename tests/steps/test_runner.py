@@ -83,6 +83,8 @@ def test_the_settings_of_the_release_steps() -> None:
         "contexts",
         "repository",
         "builder",
+        "base_image",
+        "platforms",
         "compression",
         "serving",
         "prometheus_url",
