@@ -155,6 +155,11 @@ class PrometheusSource:
 
 
 def _one_series(entry: Mapping[str, Any]) -> Series:
+    if "histograms" in entry:
+        raise BadQueryError(
+            "the query gives native histograms, not numbers",
+            fix="take a number of them, for example with histogram_quantile()",
+        )
     labels = tuple(sorted((str(name), str(value)) for name, value in entry["metric"].items()))
     return Series(labels=labels, samples=tuple(_sample(*pair) for pair in entry["values"]))
 

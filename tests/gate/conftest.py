@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import shutil
 import socket
@@ -88,30 +90,61 @@ def _tool(name: str) -> str:
     return path
 
 
+@contextlib.contextmanager
+def recorded_prometheus(folder: Path, text: str) -> Iterator[str]:
+    """Run a Prometheus over OpenMetrics text; give its URL."""
+    source, data, config = folder / "in.txt", folder / "data", folder / "prometheus.yml"
+    source.write_text(text + "# EOF\n")
+    config.write_text("{}\n")
+    create = [_tool("promtool"), "tsdb", "create-blocks-from", "openmetrics"]
+    subprocess.run([*create, str(source), str(data)], check=True, capture_output=True, timeout=60)
+    with running_prometheus(config, data) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def running_prometheus(config: Path, data: Path, *flags: str) -> Iterator[str]:
+    """Run a Prometheus with a configuration; give its URL."""
+    url = f"http://127.0.0.1:{_free_port()}"
+    command = [_tool("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={data}"]
+    command += [f"--web.listen-address={url.removeprefix('http://')}", "--log.level=error"]
+    command += ["--storage.tsdb.retention.time=100y", *flags]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        _wait_ready(url)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
 @pytest.fixture
 def prometheus(tmp_path: Path) -> Iterator[Callable[[str], str]]:
     """Start a Prometheus over OpenMetrics text; give its URL."""
-    running: list[subprocess.Popen[bytes]] = []
+    with contextlib.ExitStack() as stack:
+        yield lambda text: stack.enter_context(recorded_prometheus(tmp_path, text))
 
-    def start(text: str) -> str:
-        promtool, program = _tool("promtool"), _tool("prometheus")
-        source, data, config = tmp_path / "in.txt", tmp_path / "data", tmp_path / "prometheus.yml"
-        source.write_text(text + "# EOF\n")
-        config.write_text("{}\n")
-        create = [promtool, "tsdb", "create-blocks-from", "openmetrics", str(source), str(data)]
-        subprocess.run(create, check=True, capture_output=True, timeout=60)
-        url = f"http://127.0.0.1:{_free_port()}"
-        command = [program, f"--config.file={config}", f"--storage.tsdb.path={data}"]
-        command += [f"--web.listen-address={url.removeprefix('http://')}", "--log.level=error"]
-        command += ["--storage.tsdb.retention.time=100y"]
-        running.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
-        _wait_ready(url)
-        return url
 
-    yield start
-    for process in running:
-        process.terminate()
-        process.wait(timeout=20)
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+    """Do the same for a whole module; the same text is the same Prometheus."""
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def start(text: str) -> str:
+            return stack.enter_context(recorded_prometheus(tmp_path_factory.mktemp("p"), text))
+
+        yield start
+
+
+@pytest.fixture
+def receiving(tmp_path: Path) -> Iterator[str]:
+    """Run an empty Prometheus that takes remote writes; give its URL."""
+    config = tmp_path / "prometheus.yml"
+    config.write_text("{}\n")
+    flag = "--web.enable-remote-write-receiver"
+    with running_prometheus(config, tmp_path / "data", flag) as url:
+        yield url
 
 
 def _free_port() -> int:

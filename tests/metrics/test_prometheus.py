@@ -205,7 +205,12 @@ def test_an_answer_that_drips_is_too_late_as_a_whole(
     assert 0.4 < time.monotonic() - began < 1.5
 
 
-def test_of_a_huge_body_only_so_much_is_read(ask: Any) -> None:
+def test_of_a_huge_body_only_so_much_is_read(server: Server) -> None:
+    def ask(reply: Reply) -> None:
+        server.reply = reply
+        with PrometheusSource(f"http://127.0.0.1:{server.server_port}", timeout=30) as source:
+            source.query_range("up", start=START, end=START, step=timedelta(seconds=1))
+
     def flood() -> Iterator[bytes]:
         yield b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n"
         yield b" " * (MOST_BYTES + 1)
@@ -240,6 +245,11 @@ def test_a_query_that_does_not_parse_is_wrong_input(ask: Any) -> None:
     with pytest.raises(BadQueryError, match="parse error") as caught:
         ask(failure("bad_data", 'invalid parameter "query": parse error', 400))
     assert caught.value.exit_code == 2
+
+
+def test_native_histograms_are_no_numbers(ask: Any) -> None:
+    with pytest.raises(BadQueryError, match="native histograms"):
+        ask(success([{"metric": {}, "histograms": [[1, {"count": "1", "sum": "1"}]]}]))
 
 
 def test_nobody_there_is_unavailable() -> None:
