@@ -18,6 +18,9 @@ demo: setup ## Release three versions of a model on this machine: promoted, prom
 test: setup ## Run the tests
 	@$(BIN)/pytest -n 2 --dist worksteal
 
+soak: setup ## Run the long fault tests
+	@$(BIN)/pytest -m soak
+
 check: setup lint types imports fresh ## Lint, format, types, import contracts, compiled/ fresh
 
 lint:
@@ -65,4 +68,4 @@ lock: ## Resolve requirements.lock anew from pyproject.toml
 clean: ## Remove .venv and all state
 	rm -rf .venv .coalmine dist
 
-.PHONY: help setup demo test compat check lint types imports format compile compiled fresh bench lock clean
+.PHONY: help setup demo test soak compat check lint types imports format compile compiled fresh bench lock clean

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import ipaddress
 import logging
 import os
 import secrets
 import signal
 import socket
 import sys
-import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import uvicorn
 
-from coalmine._base.errors import CoalmineError, InputError
-from coalmine._base.files import write_atomic
+from coalmine._base.errors import InputError
 from coalmine.engines.local import LocalEngine
 from coalmine.engines.local.command import HostCommand, own_command
 from coalmine.engines.local.engine import GraphReader
+from coalmine.engines.protocol import Engine
 from coalmine.launcher.access import Access, OpenAccess
 from coalmine.launcher.access_file import load_access
 from coalmine.launcher.announce import announced
@@ -31,9 +30,11 @@ from coalmine.launcher.cancel import Canceller
 from coalmine.launcher.commit import GroupCommit
 from coalmine.launcher.connection import LimitedProtocol, raise_file_limit
 from coalmine.launcher.dispatcher import Dispatcher
+from coalmine.launcher.folder import identity, own
 from coalmine.launcher.http import make_app
 from coalmine.launcher.intake import Intake
-from coalmine.launcher.ledger import Ledger, ledger_url
+from coalmine.launcher.ledger import LEASE_SECONDS, Ledger, ledger_url
+from coalmine.launcher.listen import is_loopback, listen, url_of
 from coalmine.launcher.pipelines import find_pipeline, load_checked, pipeline_folders
 from coalmine.launcher.reloaded import Reloaded
 from coalmine.launcher.telemetry import Telemetry
@@ -44,13 +45,15 @@ logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 3
 """For requests under way at SIGTERM; with what a step gets for its end, it is less than ten."""
-BACKLOG = 1024
 TOKEN = "COALMINE_TOKEN"  # noqa: S105 - the variable's name
 LAUNCHER_URL = "COALMINE_LAUNCHER_URL"
 """Where the gate asks what a person decided."""
 SWITCH_SECONDS = 0.0005
 """How long one thread may keep Python to itself; at the default of 5 ms each commit's thread would
 wait that long for a busy event loop, several times a commit."""
+
+
+OpenEngines = Callable[[str, str], AbstractContextManager[Mapping[str, Engine]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,10 @@ class Settings:
         access: The access file; None lets everybody in who reaches it.
         host_command: How a container's command runs here.
         environ: The environment of the tasks; this process's unless told.
+        engine_names: The engines there are.
+        open_engines: Makes them ready, given the launcher's own URL and token; None for the local
+            one alone.
+        lease: Seconds after which the runs of another launcher, not seen since, are taken over.
     """
 
     state: Path
@@ -80,6 +87,9 @@ class Settings:
     access: Path | None = None
     host_command: HostCommand = own_command
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    engine_names: tuple[str, ...] = (LocalEngine.name,)
+    open_engines: OpenEngines | None = None
+    lease: float = LEASE_SECONDS
 
 
 def serve(settings: Settings) -> None:
@@ -99,17 +109,21 @@ def serve(settings: Settings) -> None:
     own_token = secrets.token_urlsafe(32)
     access = _access(settings, own_token)
     with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(_listen(settings.host, settings.port))
+        listener = stack.enter_context(listen(settings.host, settings.port))
         bindings = Reloaded(
-            lambda: load_checked(settings.bindings, folders, settings.read_graph),
+            lambda: load_checked(
+                settings.bindings, folders, settings.read_graph, settings.engine_names
+            ),
             [settings.bindings] if settings.bindings else [],
             "the bindings",
         )
-        stack.enter_context(_own(settings.state))
+        stack.enter_context(own(settings.state))
         ledger = stack.enter_context(contextlib.closing(_ledger(settings)))
-        engine = stack.enter_context(_opened_engine(settings, _url(listener), own_token))
+        opened = (settings.open_engines or partial(_local_engine, settings))(
+            url_of(listener), own_token
+        )
+        engines = stack.enter_context(opened)
         telemetry = Telemetry(ledger.count_by_state, lambda: bool(bindings.problem))
-        engines = {engine.name: engine}
         dispatcher = Dispatcher(ledger, engines, find, on_trouble=telemetry.troubled)
         stack.callback(dispatcher.stop)
         dispatcher.start()
@@ -128,7 +142,7 @@ def serve(settings: Settings) -> None:
             access=access,
             bindings=bindings,
         )
-        stack.enter_context(announced(settings.state, _url(listener)))
+        stack.enter_context(announced(settings.state, url_of(listener)))
         raise_file_limit()
         _on_hangup(bindings.again)
         sys.setswitchinterval(SWITCH_SECONDS)
@@ -152,7 +166,7 @@ def serve(settings: Settings) -> None:
 def _access(settings: Settings, own_token: str) -> Access:
     if settings.access:
         return load_access(settings.access, settings.environ, own_token)
-    if not _is_loopback(settings.host):
+    if not is_loopback(settings.host):
         raise InputError(
             f"{settings.host} is beyond loopback, and nothing says who may ask for a release",
             field="--host",
@@ -162,15 +176,11 @@ def _access(settings: Settings, own_token: str) -> Access:
 
 
 def _ledger(settings: Settings) -> Ledger:
-    return Ledger(settings.database or ledger_url(settings.state), owner=_identity(settings.state))
-
-
-def _identity(state: Path) -> str:
-    """Give the id of the launcher with this state folder, the same after every restart."""
-    path = state / "launcher.id"
-    if not path.is_file():
-        write_atomic(path, uuid.uuid4().hex)
-    return path.read_text(encoding="ascii")
+    return Ledger(
+        settings.database or ledger_url(settings.state),
+        owner=identity(settings.state),
+        lease=settings.lease,
+    )
 
 
 def _on_hangup(act: Callable[[], None]) -> None:
@@ -185,57 +195,8 @@ def _run_http(config: uvicorn.Config, listener: socket.socket) -> None:
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    address = "127.0.0.1" if host == "localhost" else host
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((address, port))
-        listener.listen(BACKLOG)
-    except (OSError, OverflowError) as error:
-        listener.close()
-        raise InputError(
-            f"cannot listen on {address}, port {port}: {error}",
-            fix="give a free port with --port, or 0 for any",
-        ) from None
-    return listener
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 @contextlib.contextmanager
-def _own(state: Path) -> Iterator[None]:
-    """Hold the state folder for this process alone."""
-    try:
-        state.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(state / "launcher.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise InputError(f"the state folder {state} cannot be used: {error}") from None
-    try:
-        _lock(descriptor, state)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, state: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise CoalmineError(
-            f"another launcher runs with its state in {state}",
-            fix="stop it, or give this one another folder with --state",
-        ) from None
-
-
-@contextlib.contextmanager
-def _opened_engine(settings: Settings, url: str, own_token: str) -> Iterator[LocalEngine]:
+def _local_engine(settings: Settings, url: str, own_token: str) -> Iterator[Mapping[str, Engine]]:
     engine = LocalEngine(
         settings.state,
         settings.read_graph,
@@ -244,11 +205,6 @@ def _opened_engine(settings: Settings, url: str, own_token: str) -> Iterator[Loc
     )
     engine.open()
     try:
-        yield engine
+        yield {engine.name: engine}
     finally:
         engine.close()
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

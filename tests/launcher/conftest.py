@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ import pytest
 from coalmine.launcher.announce import read_announced
 from tests.launcher.postgres import Postgres, find_postgres, running_postgres
 
+COUNTING = Path(__file__).with_name("counting.py")
 HARNESS = Path(__file__).with_name("harness.py")
 
 
@@ -48,14 +51,15 @@ class Launched:
         words = [str(word) for option in options.items() for word in option]
         return ["-m", "coalmine", "launcher", *words]
 
-    def start(self) -> None:
+    def start(self, *, ready: bool = True) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, *self.command()],
                 stderr=log,
                 env={**os.environ, "PYTHONPATH": str(HARNESS.parents[2])},
             )
-        self.wait_for(self.answers)
+        if ready:
+            self.wait_for(self.answers)
 
     def answers(self) -> bool:
         assert self.process is not None
@@ -115,6 +119,39 @@ class Launched:
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+
+class Counted(Launched):
+    """A launcher whose engine counts its runs."""
+
+    def __init__(
+        self, folder: Path, engine: Path, *, database: str = "", seconds: float = 0.0
+    ) -> None:
+        super().__init__(folder, {})
+        self.engine = engine
+        self.words = [database, str(engine), str(seconds)]
+
+    def command(self) -> list[str]:
+        return [str(COUNTING), str(self.state), str(self.pipelines), *self.words]
+
+    def runs(self) -> list[tuple[str, str, float, float | None]]:
+        """Every run that its engine was given: id, service, when it began and ended."""
+        with contextlib.closing(sqlite3.connect(self.engine)) as connection:
+            return connection.execute("SELECT * FROM run ORDER BY begun").fetchall()
+
+
+@pytest.fixture
+def counted(tmp_path: Path) -> Iterator[Callable[..., Counted]]:
+    made: list[Counted] = []
+
+    def make(**options: Any) -> Counted:
+        made.append(Counted(tmp_path / f"counted-{len(made)}", tmp_path / "engine.db", **options))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
 
 
 @pytest.fixture
