@@ -11,6 +11,7 @@ has one setting in all cells.
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -25,6 +26,7 @@ __all__ = ["BASES", "FAULTS", "RATES", "run"]
 
 RATES, BASES = (1.0, 10.0, 100.0), (0.0, 0.001, 0.01)
 FAULTS = (*ERROR_FAULTS, *LATENCY_FAULTS)
+SHARES = (0.02, 0.1, 0.5)
 Scores = tuple[list[Score], list[Score]]
 """As documented, and tuned; one of each rule."""
 
@@ -42,6 +44,10 @@ def run(rates: Sequence[float], bases: Sequence[float], faults: Sequence[str], r
     print_head(
         f"Gates on simulated traffic, {runs} canaries a cell, {time.monotonic() - began:.0f} s"
     )
+    widths = [
+        f"{share:.0%} +-{196 * math.sqrt(share * (1 - share) / runs):.1f}" for share in SHARES
+    ]
+    print(f"95 % intervals, in percentage points: {', '.join(widths)}")
     names = [rule.name for rule in RULES]
     tuned_scores = {cell: both[1] for cell, both in scores.items()}
     print_table("As documented", names, {cell: both[0] for cell, both in scores.items()})

@@ -16,7 +16,10 @@ Scores = Mapping[Cell, Sequence[Score]]
 def print_table(title: str, names: Sequence[str], scores: Scores) -> None:
     """Print a row a cell, a column a rule."""
     print(f"\n### {title}\n")
-    print("Wrong verdicts · seconds to the verdict, median/95th percentile · requests lost\n")
+    print(
+        "Wrong verdicts · seconds to the verdict, median/95th percentile · requests lost before it"
+    )
+    print("(failed ones; where latency is judged, all that were answered)\n")
     print("| fault | requests/s | errors | " + " | ".join(names) + " |")
     print("| --- | ---: | ---: |" + " --- |" * len(names))
     for cell, row in scores.items():

@@ -47,8 +47,10 @@ def times(mean: float) -> Draw:
     return lambda random_: random_.expovariate(1 / mean)
 
 
-def world(make: Any, canary: Draw, stable: Draw, seed: int = 3) -> tuple[Any, Evidence]:
-    comparison = Comparison(0.0, 0.05, 0.05, Undecided.ESTIMATE, slower=SLOWER)
+def world(
+    make: Any, canary: Draw, stable: Draw, seed: int = 3, slower: SlowerThan = SLOWER
+) -> tuple[Any, Evidence]:
+    comparison = Comparison(0.0, 0.05, 0.05, Undecided.TEST, slower=slower)
     series = histogram(make, canary, "canary", 40, seed) + histogram(make, stable, "stable", 360)
     evidence = Evidence(make.since, (series[len(BOUNDS) - 1],), {"errors": tuple(series)})
     return make.policy(make.check(compare=comparison)), evidence
@@ -79,6 +81,24 @@ def test_the_verdict_follows_the_latency(make: Any, mean: float, verdict: Verdic
     assert decision.verdict is verdict, decision.reason
     if verdict is Verdict.ROLLBACK:
         assert "(p95 at most 20 % slower than stable is good)" in decision.reason
+
+
+def test_twice_as_slow_shows_where_no_bound_is_a_fifth_above_another(make: Any) -> None:
+    policy, evidence = world(make, times(20), times(10))
+    assert judge(policy, evidence, make.since + 10).verdict is Verdict.ROLLBACK
+    # Between 25 and 50 ms the line from 8.2 % to 0.7 % of stable's answers is at 3.2 % at 50/1.2.
+    steps = slow_by_point(evidence.checks["errors"], grid(make), SLOWER)
+    assert steps[-1].margin == pytest.approx(0.025, abs=0.003)
+
+
+def test_what_is_a_third_slower_shows_by_the_windows_end(make: Any) -> None:
+    none = SlowerThan(quantile=0.95, share=0.0)
+    assert judge(*world(make, times(13.3), times(10), slower=none), make.since + 10).verdict is (
+        Verdict.ROLLBACK
+    )
+    assert judge(*world(make, times(10), times(10), slower=none), make.since + 11).verdict is (
+        Verdict.PROMOTE
+    )
 
 
 def test_false_alarms_are_held_at_the_margin(make: Any) -> None:
