@@ -182,12 +182,12 @@ def _spaced(low: float, high: float, count: int) -> tuple[float, ...]:
     return tuple(np.geomspace(low, high, count).tolist())
 
 
-PARTS = (0.0, *_spaced(1e-4, 0.9, 90))
-MILLISECONDS = _spaced(20, 2000, 120)
+PARTS = (0.0, *_spaced(1e-4, 0.9, 500))
+MILLISECONDS = _spaced(20, 2000, 800)
 PERCENTS = tuple(number / 100 for number in (*range(40), 50, 70, 100))
 WHOLE_MILLISECONDS = tuple(sorted({float(round(number)) for number in MILLISECONDS}))
-LEVELS = (0.2, 0.15, 0.1, 0.07, *_spaced(0.05, 1e-4, 40))
-CONFIDENCES = (0.2, 0.5, 0.7, *(1 - level for level in _spaced(0.2, 1e-6, 30)))
+LEVELS = (0.2, 0.15, 0.1, 0.07, *_spaced(0.05, 1e-4, 80))
+CONFIDENCES = (0.2, 0.5, 0.7, *(1 - level for level in _spaced(0.2, 1e-6, 60)))
 
 OURS = 2
 """The first rules are ours; they are never tuned."""

@@ -70,8 +70,9 @@ def _noise(ours: Score, other: Score) -> float:
     return margin_of_error(ours.wrong, other.wrong, len(ours.lost))
 
 
-def _is_more_right(_: Cell, ours: Score, other: Score) -> bool:
-    return ours.wrong - other.wrong > _noise(ours, other)
+def _is_more_right(cell: Cell, ours: Score, other: Score) -> bool:
+    """Compare wrong verdicts, but for those that the others are tuned to have no more of."""
+    return cell != cell.without_fault and ours.wrong - other.wrong > _noise(ours, other)
 
 
 def _is_as_right(ours: Score, other: Score) -> bool:
