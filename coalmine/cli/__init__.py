@@ -30,6 +30,7 @@ COMMANDS = {
     "bindings": "Check which events start what.",
     "launcher": "Receive events and run releases.",
     "compile": "Compile a pipeline for an engine.",
+    "schedule": "Run a pipeline at fixed times.",
     "graph": "Show a pipeline's graph.",
     "push": "Put a bento into a store that others read.",
     "bentos": "List the bentos in a store.",

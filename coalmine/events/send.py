@@ -14,7 +14,15 @@ import httpx
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.events.event import Event
 
-__all__ = ["Answer", "Message", "ask_to", "encode_event", "post_message", "send_event"]
+__all__ = [
+    "Answer",
+    "Message",
+    "ask_to",
+    "deliver",
+    "encode_event",
+    "post_message",
+    "send_event",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +111,30 @@ def ask_to(
 
 
 def _post(url: str, message: Message, what: str, token: str, timeout: float) -> Answer:
+    return _answer(url, _sent(url, message, "the launcher", token, timeout), what)
+
+
+def deliver(url: str, message: Message, *, token: str = "", timeout: float = 10.0) -> int:
+    """Send an event to any sink, such as Tekton's listener; any good status will do.
+
+    Returns:
+        The status.
+
+    Raises:
+        InputError: The sink refuses the event.
+        CoalmineError: The sink does not answer, or failed.
+    """
+    answer = _sent(url, message, "the sink", token, timeout)
+    if not answer.is_success:
+        kind = InputError if answer.is_client_error else CoalmineError
+        raise kind(f"{url} answered {answer.status_code}: {answer.text[:200]}")
+    return answer.status_code
+
+
+def _sent(url: str, message: Message, who: str, token: str, timeout: float) -> httpx.Response:
     shown = {"authorization": f"Bearer {token}"} if token else {}
     try:
-        answer = httpx.post(
+        return httpx.post(
             url, headers={**message.headers, **shown}, content=message.body, timeout=timeout
         )
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
@@ -114,10 +143,9 @@ def _post(url: str, message: Message, what: str, token: str, timeout: float) -> 
         ) from None
     except httpx.HTTPError as error:
         raise CoalmineError(
-            f"the launcher at {url} does not answer: {error}",
+            f"{who} at {url} does not answer: {error}",
             fix="start one with: coalmine up, or name another with --url or --launcher",
         ) from None
-    return _answer(url, answer, what)
 
 
 def _answer(url: str, answer: httpx.Response, what: str) -> Answer:

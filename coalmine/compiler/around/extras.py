@@ -12,7 +12,7 @@ from coalmine._base.errors import InputError
 from coalmine.compiler.around.rules import Rule
 from coalmine.compiler.graph import Graph
 
-__all__ = ["Extra", "Surroundings", "surround"]
+__all__ = ["Extra", "Surroundings", "check_parameters", "surround"]
 
 LONGEST_NAME = 46
 """With the id of a run behind it, a run's name stays a legal label (63)."""
@@ -79,12 +79,17 @@ def surround(
         _check_rules(graph, rules)
         made += module.triggers(graph, rules)
     if Extra.RUN in extras:
-        _check_parameters(graph, given.parameters)
+        check_parameters(graph, given.parameters)
         made += module.run(graph, given.parameters)
     return made
 
 
-def _check_parameters(graph: Graph, values: Mapping[str, str]) -> None:
+def check_parameters(graph: Graph, values: Mapping[str, str]) -> None:
+    """See that a run gets what the pipeline takes.
+
+    Raises:
+        InputError: A parameter is unknown or missing; names all of them.
+    """
     taken = {item.name for item in graph.parameters}
     needed = {item.name for item in graph.parameters if item.default is None}
     for names, what in ((set(values) - taken, "does not take"), (needed - set(values), "needs")):
