@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.argo_value import ran, source, tag
-from coalmine.compiler.argo_when import compared_parameters, expression, quoted
+from coalmine.compiler.argo_dag import Dags
+from coalmine.compiler.argo_value import Names, ran
+from coalmine.compiler.argo_when import quoted
 from coalmine.compiler.graph import (
     Constant,
+    Gathered,
     Graph,
     InputRef,
     OneOf,
@@ -27,16 +29,14 @@ from coalmine.compiler.graph import (
     TaskOutputRef,
     Value,
 )
+from coalmine.compiler.levels import Levels
 from coalmine.compiler.manifest import Manifest, Place
-from coalmine.compiler.order import ancestors, waits_for
 from coalmine.compiler.pod import SIMPLE_NAME, longest_wait, pod_text, resources, stand_ins
 
 __all__ = ["lower"]
 
 TARGET = "argo"
 ENTRYPOINT = "pipeline"
-PASSED = ("Succeeded", "Skipped", "Omitted")
-ENDED = (*PASSED, "Failed", "Errored")
 
 
 def lower(graph: Graph) -> Manifest:
@@ -45,10 +45,11 @@ def lower(graph: Graph) -> Manifest:
     Raises:
         InputError: A value or a name cannot be said in Argo; names the task and the value.
     """
-    above = ancestors(graph.tasks)
+    levels = Levels(graph)
+    dags = Dags(levels, _arguments, _exact)
     tasks = (*graph.tasks, *([graph.exit_task] if graph.exit_task else []))
-    entrypoint = _free_name({task.name for task in tasks})
-    compared = compared_parameters(graph)
+    entrypoint = _free_name({task.name for task in tasks} | {loop.name for loop in graph.loops})
+    compared = dags.compared(())
     spec: dict[str, Any] = {"entrypoint": entrypoint}
     if graph.exit_task is not None:
         spec["onExit"] = graph.exit_task.name
@@ -61,16 +62,12 @@ def lower(graph: Graph) -> Manifest:
     if compared:
         dag["inputs"] = {"parameters": [_passed_on(name) for name in compared]}
     if graph.outputs:
-        dag["outputs"] = {"parameters": [_output(*item) for item in graph.outputs]}
-    dag["dag"] = {
-        # Without it Argo would start nothing more once any task has failed.
-        "failFast": False,
-        **_target(graph.tasks),
-        "tasks": [_dag_task(task, waits_for(task, above)) for task in graph.tasks],
-    }
-    spec["templates"] = [dag, *(_template(task) for task in graph.tasks)]
+        names = Names(levels)
+        dag["outputs"] = {"parameters": [_output(*item, names) for item in graph.outputs]}
+    dag["dag"] = dags.dag(())
+    spec["templates"] = [dag, *dags.templates(), *(_template(task) for task in graph.tasks)]
     if graph.exit_task is not None:
-        spec["templates"].append(_exit_template(graph.exit_task))
+        spec["templates"].append(_exit_template(graph.exit_task, Names(levels)))
     metadata: dict[str, Any] = {"name": graph.name}
     if graph.description:
         metadata["annotations"] = {"workflows.argoproj.io/description": graph.description}
@@ -101,12 +98,12 @@ def _parameter(item: Parameter, defaults: Mapping[str, str]) -> dict[str, str]:
     return written
 
 
-def _output(name: str, value: Value) -> dict[str, Any]:
+def _output(name: str, value: Value, names: Names) -> dict[str, Any]:
     where = Place("", f"output {name!r}", TARGET)
     # A workflow may not ask for what a skipped task has not written, unless it says what instead.
-    taken = {"parameter": _value(value, where), "default": ""}
-    if isinstance(value, OneOf):
-        taken = {"expression": source(value), "default": ""}
+    taken = {"parameter": _value(value, where, names), "default": ""}
+    if isinstance(value, OneOf | Gathered):
+        taken = {"expression": names.source(value), "default": ""}
     return {"name": _name(name, where), "valueFrom": taken}
 
 
@@ -114,66 +111,27 @@ def _passed_on(name: str) -> dict[str, str]:
     return {"name": name, "value": f"{{{{workflow.parameters.{name}}}}}"}
 
 
-def _dag_task(task: Task, after: list[str]) -> dict[str, Any]:
-    if not task.name[0].isalpha():
-        raise InputError(
-            f"{Place(task.name, 'name', TARGET)}: begins with a digit, which Argo does not take",
-            fix="rename the component",
-        )
-    written: dict[str, Any] = {"name": task.name, "template": task.name}
-    if depends := _depends(task, after):
-        written["depends"] = " && ".join(depends)
-    if when := expression(task):
-        written["when"] = when
-    if task.inputs:
-        written["arguments"] = {"parameters": _arguments(task)}
-    return written
-
-
-def _depends(task: Task, after: list[str]) -> list[str]:
-    """Say what must have become of each task before: all that is not listed forbids this one."""
-    forgiven = sorted(task.follows() - task.depends_on() - set(task.behind))
-    found = [f"{name}.Succeeded" for name in after]
-    found += [f"({' || '.join(f'{name}.{how}' for how in PASSED)})" for name in forgiven]
-    found += [f"({' || '.join(f'{name}.{how}' for how in ENDED)})" for name in sorted(task.behind)]
-    return found
-
-
-def _target(tasks: tuple[Task, ...]) -> dict[str, str]:
-    """Name the tasks that a run fails with, where Argo would forget some.
-
-    Argo takes the tasks that nobody waits for. One that goes on behind a failed task would make a
-    success of the run.
-    """
-    forgiven = {name for task in tasks for name in task.behind}
-    if not forgiven:
-        return {}
-    waited_for = {name for task in tasks for name in task.follows()}
-    names = [task.name for task in tasks if task.name in forgiven or task.name not in waited_for]
-    return {"target": " ".join(names)}
-
-
-def _arguments(task: Task) -> list[dict[str, str]]:
+def _arguments(task: Task, names: Names) -> list[dict[str, str]]:
     """Give every input its value, its default where the pipeline gives none."""
     given = dict(task.arguments)
     found = []
     for item in task.inputs:
         where = Place(task.name, f"argument {item.name!r}", TARGET)
         value = given.get(item.name, Constant(item.default or ""))
-        text = _value(value, where)
+        text = _value(value, where, names)
         if isinstance(value, TaskOutputRef) and value.task in task.behind:
             default = quoted(item.default or "", where)
-            text = f"{{{{= {ran(value.task)} ? {source(value)} : {default} }}}}"
+            text = f"{{{{= {ran(value.task)} ? {names.source(value)} : {default} }}}}"
         found.append({"name": _name(item.name, where), "value": text})
     return found
 
 
-def _value(value: Value, where: Place) -> str:
-    match value:
-        case Constant(text):
-            return pod_text(_plain(text, where))
-        case _:
-            return tag(value)
+def _value(value: Value, where: Place, names: Names) -> str:
+    return _literal(value.value, where) if isinstance(value, Constant) else names.tag(value)
+
+
+def _literal(text: str, where: Place) -> str:
+    return pod_text(_plain(text, where))
 
 
 def _template(task: Task) -> dict[str, Any]:
@@ -181,8 +139,8 @@ def _template(task: Task) -> dict[str, Any]:
     return _container_template(task, names)
 
 
-def _exit_template(task: Task) -> dict[str, Any]:
-    return _container_template(task, _arguments(task))
+def _exit_template(task: Task, names: Names) -> dict[str, Any]:
+    return _container_template(task, _arguments(task, names))
 
 
 def _container_template(task: Task, inputs: list[dict[str, str]]) -> dict[str, Any]:

@@ -7,19 +7,18 @@ value never takes a branch in silence.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.argo_value import ran, source
-from coalmine.compiler.compare import TRUE_TEXTS
+from coalmine.compiler.argo_value import TRUE_LIST, Names, ran
 from coalmine.compiler.graph import (
     Comparison,
+    Condition,
     Constant,
-    Graph,
     OneOf,
     Operator,
     ParameterRef,
     ParameterType,
-    Task,
     Value,
 )
 from coalmine.compiler.manifest import Place
@@ -29,7 +28,6 @@ __all__ = ["compared_parameters", "expression", "quoted"]
 TARGET = "argo"
 COMPARABLE = re.compile(r"[^'\"\\\x00-\x1f\x7f]*")
 """A literal that an expression can hold between single quotes as it stands."""
-TRUE_LIST = ", ".join(f"'{text}'" for text in TRUE_TEXTS)
 BOOLEAN_ORDER = {
     Operator.LESS: "!{} && {}",
     Operator.LESS_OR_EQUAL: "(!{} || {})",
@@ -39,46 +37,47 @@ BOOLEAN_ORDER = {
 """Argo's expressions do not order booleans; false is less than true."""
 
 
-def compared_parameters(graph: Graph) -> list[str]:
+def compared_parameters(conditions: Iterable[Condition]) -> list[str]:
     """Name the pipeline parameters that conditions read.
 
     They become inputs of the DAG: in an expression ``workflow.parameters`` alone is a JSON text.
     """
-    sides = {
-        side
-        for task in graph.tasks
-        for condition in task.when
-        for side in (condition.left, condition.right)
-    }
-    return sorted(side.name for side in sides if isinstance(side, ParameterRef))
+    sides = {side for condition in conditions for side in (condition.left, condition.right)}
+    return sorted({side.name for side in sides if isinstance(side, ParameterRef)})
 
 
-def expression(task: Task) -> str:
-    """Write what guards a task as one expression; empty where nothing does.
+def expression(
+    task: str, choices: Iterable[OneOf], conditions: Iterable[Condition], names: Names
+) -> str:
+    """Write what guards a task or a loop as one expression; empty where nothing does.
+
+    Args:
+        task: Its name, for errors.
+        choices: The values it takes from one of several tasks, of which one must have run.
+        conditions: What must be true.
+        names: Says values where it stands.
 
     Raises:
         InputError: A literal cannot be compared with safely.
     """
-    where = Place(task.name, "condition", TARGET)
-    choices = dict.fromkeys(value for value in task.values() if isinstance(value, OneOf))
-    # A value of one of several tasks: one of them has run, or they were skipped altogether.
+    where = Place(task, "condition", TARGET)
     found = [f"({' || '.join(ran(item.task) for item in one.choices)})" for one in choices]
-    found += [_comparison(item, where) for item in task.when]
+    found += [_comparison(item, where, names) for item in conditions]
     return f"{{{{= {' && '.join(found)} }}}}" if found else ""
 
 
-def _comparison(item: Comparison, where: Place) -> str:
-    left, right = (_operand(side, item.type, where) for side in (item.left, item.right))
+def _comparison(item: Comparison, where: Place, names: Names) -> str:
+    left, right = (_operand(side, item.type, where, names) for side in (item.left, item.right))
     if item.type is ParameterType.BOOLEAN and item.operator.orders:
         return BOOLEAN_ORDER[item.operator].format(left, right)
     written = f"{left} {item.operator.value} {right}"
     return f"!({written})" if item.negated else written
 
 
-def _operand(value: Value, kind: ParameterType, where: Place) -> str:
+def _operand(value: Value, kind: ParameterType, where: Place, names: Names) -> str:
     if isinstance(value, Constant):
         return _literal(value.value, kind, where)
-    name = source(value)
+    name = names.source(value)
     match kind:
         case ParameterType.STRING:
             return name

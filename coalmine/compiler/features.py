@@ -122,7 +122,36 @@ FEATURES = (
         "an expression asks for `status`",
     ),
     Feature("final status (`dsl.PipelineTaskFinalStatus`)"),
-    Feature("`dsl.ParallelFor`, `dsl.Collected`"),
+    Feature(
+        "`dsl.ParallelFor` over constants, nested, of dicts",
+        "one turn after the other",
+        "a task for each turn",
+        "a template with `withItems`",
+    ),
+    Feature(
+        "`dsl.ParallelFor` over parameters and outputs",
+        "turns are made when the list is known",
+        REFUSED,
+        "a template with `withParam`",
+    ),
+    Feature(
+        "`parallelism` of a loop",
+        "one turn after the other",
+        "`runAfter` the turn before",
+        "`parallelism` of a template around it",
+    ),
+    Feature(
+        "`dsl.Collected` of numbers, lists and dicts",
+        "a JSON list",
+        "`results` within a JSON list",
+        "aggregated `outputs.parameters`",
+    ),
+    Feature(
+        "`dsl.Collected` of texts",
+        "a JSON list",
+        REFUSED,
+        "aggregated `outputs.parameters`",
+    ),
     Feature(
         "`dsl.OneOf`",
         "of the branch that ran",

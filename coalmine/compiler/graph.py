@@ -13,15 +13,20 @@ others have ended, however they ended.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 __all__ = [
     "Comparison",
     "Condition",
     "Constant",
+    "Gathered",
     "Graph",
     "InputRef",
+    "Listed",
+    "Loop",
+    "LoopItem",
     "OneOf",
     "Operator",
     "OutputPath",
@@ -34,6 +39,7 @@ __all__ = [
     "Task",
     "TaskOutputRef",
     "Value",
+    "map_value",
     "needed",
     "references",
 ]
@@ -108,7 +114,45 @@ class OneOf:
     choices: tuple[TaskOutputRef, ...]
 
 
-Value = Constant | ParameterRef | TaskOutputRef | OneOf
+@dataclass(frozen=True, slots=True)
+class LoopItem:
+    """What a loop is at: an item of its list, or what stands in one under a key.
+
+    Attributes:
+        loop: The loop.
+        path: The keys that lead to it; none for the item itself.
+        type: What takes it takes it for.
+    """
+
+    loop: str
+    path: tuple[str, ...] = ()
+    type: ParameterType = ParameterType.STRING
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """A JSON list of what each turn of a loop gave, in the order of the items.
+
+    Attributes:
+        loop: The loop.
+        value: What each turn gives.
+        type: The type of that.
+    """
+
+    loop: str
+    value: Value
+    type: ParameterType = ParameterType.STRING
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A JSON list of values: ``Gathered`` once the turns of its loop are known."""
+
+    values: tuple[Value, ...]
+    type: ParameterType = ParameterType.STRING
+
+
+Value = Constant | ParameterRef | TaskOutputRef | OneOf | LoopItem | Gathered | Listed
 
 
 def references(value: Value) -> tuple[TaskOutputRef, ...]:
@@ -118,6 +162,10 @@ def references(value: Value) -> tuple[TaskOutputRef, ...]:
             return (value,)
         case OneOf(choices):
             return choices
+        case Gathered(_, inner, _):
+            return references(inner)
+        case Listed(values, _):
+            return tuple(found for inner in values for found in references(inner))
         case _:
             return ()
 
@@ -125,6 +173,20 @@ def references(value: Value) -> tuple[TaskOutputRef, ...]:
 def needed(value: Value) -> tuple[TaskOutputRef, ...]:
     """Name the outputs without which there is no value; of a choice, no single one is needed."""
     return () if isinstance(value, OneOf) else references(value)
+
+
+def map_value(value: Value, of: Callable[[Value], Value]) -> Value:
+    """Replace a value, and what it is made of from the inside out."""
+    match value:
+        case OneOf(choices):
+            found = tuple(map_value(choice, of) for choice in choices)
+            return of(OneOf(tuple(one for item in found for one in references(item))))
+        case Gathered(loop, inner, kind):
+            return of(Gathered(loop, map_value(inner, of), kind))
+        case Listed(values, kind):
+            return of(Listed(tuple(map_value(inner, of) for inner in values), kind))
+        case _:
+            return of(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +319,7 @@ class Task:
         behind: Tasks that must have ended first, however they ended. An argument that one of them
             did not write is left to the input's default.
         when: All must be true.
+        loops: The loops it stands in, from the outside in; it is run once for each turn.
         retry: None where it is tried once.
         timeout_seconds: For one try; None where there is no limit.
         env: Environment variables, name and value.
@@ -274,6 +337,7 @@ class Task:
     passed: tuple[str, ...] = ()
     behind: tuple[str, ...] = ()
     when: tuple[Condition, ...] = ()
+    loops: tuple[str, ...] = ()
     retry: Retry | None = None
     timeout_seconds: int | None = None
     env: tuple[tuple[str, str], ...] = ()
@@ -294,6 +358,35 @@ class Task:
         used = {found.task for value in self.values() for found in references(value)}
         return frozenset(used.union(self.after, self.passed, self.behind))
 
+    def with_values(self, of: Callable[[Value], Value]) -> Task:
+        """Replace each value that it uses."""
+
+        def compared(item: Condition) -> Condition:
+            return replace(item, left=map_value(item.left, of), right=map_value(item.right, of))
+
+        return replace(
+            self,
+            arguments=tuple((name, map_value(value, of)) for name, value in self.arguments),
+            when=tuple(compared(item) for item in self.when),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Tasks that run once for each item of a list, side by side.
+
+    Attributes:
+        name: Unique in the graph, also among the tasks.
+        items: The list, as JSON.
+        limit: How many turns may be under way at once; None where there is no limit.
+        loops: The loops around it, from the outside in.
+    """
+
+    name: str
+    items: Value
+    limit: int | None = None
+    loops: tuple[str, ...] = ()
+
 
 @dataclass(frozen=True, slots=True)
 class Graph:
@@ -306,6 +399,7 @@ class Graph:
         tasks: In an order in which each stands behind what it waits for.
         exit_task: Runs when all others have ended, however; None if there is none.
         outputs: What the pipeline as a whole gives, by name.
+        loops: The loops that its tasks stand in, each behind those around it.
     """
 
     name: str
@@ -314,3 +408,4 @@ class Graph:
     exit_task: Task | None = None
     description: str = ""
     outputs: tuple[tuple[str, Value], ...] = ()
+    loops: tuple[Loop, ...] = ()

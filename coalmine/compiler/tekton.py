@@ -18,14 +18,17 @@ from coalmine.compiler.graph import (
     Constant,
     Graph,
     InputRef,
+    Listed,
     OneOf,
     OutputPath,
     Parameter,
+    ParameterType,
     Piece,
     Task,
     Value,
     references,
 )
+from coalmine.compiler.loops import expand_constants
 from coalmine.compiler.manifest import Manifest, Place
 from coalmine.compiler.order import ancestors, inherited_conditions, waits_for
 from coalmine.compiler.pod import SIMPLE_NAME, pod_text, resources, stand_ins
@@ -36,6 +39,7 @@ __all__ = ["lower"]
 
 TARGET = "tekton"
 DEFAULT_RUN_TIMEOUT = 3600
+LONGEST_NAME = 63
 
 
 def lower(graph: Graph) -> Manifest:
@@ -44,7 +48,7 @@ def lower(graph: Graph) -> Manifest:
     Raises:
         InputError: A value or a name cannot be said in Tekton; names the task and the value.
     """
-    graph = split_choices(graph)
+    graph = split_choices(_without_loops(graph))
     above = ancestors(graph.tasks)
     conditions = inherited_conditions(graph.tasks)
     last = [task for task in graph.tasks if task.behind]
@@ -144,6 +148,34 @@ def _check_ends(graph: Graph) -> None:
             )
 
 
+def _without_loops(graph: Graph) -> Graph:
+    graph = expand_constants(graph)
+    for loop in graph.loops:
+        raise InputError(
+            f"{Place(loop.name, 'items', TARGET)}: the list of this loop is known only in a run, "
+            "and Tekton makes no tasks then",
+            fix="loop over a list in the pipeline's source, let one task do the work for all "
+            "items, or compile for argo or kfp",
+        )
+    for task in graph.tasks:
+        if len(task.name) > LONGEST_NAME:
+            raise InputError(
+                f"{Place(task.name, 'name', TARGET)}: with its turn the name is too long",
+                fix=f"keep the names of components and turns within {LONGEST_NAME} characters",
+            )
+    return graph
+
+
+def _listed(value: Listed, where: Place) -> str:
+    """Write a list of values: their texts are pasted into it, so they have to be JSON already."""
+    if value.type in {ParameterType.STRING, ParameterType.BOOLEAN}:
+        raise InputError(
+            f"{where}: it gathers texts, and Tekton would paste them into a list without quoting",
+            fix="let the tasks of the loop write numbers, lists or dicts; or use argo or kfp",
+        )
+    return f"[{','.join(_value(item, where) for item in value.values)}]"
+
+
 def _arguments(task: Task) -> dict[str, str]:
     """Give every input its value, its default where the pipeline gives none."""
     given = dict(task.arguments)
@@ -159,6 +191,8 @@ def _value(value: Value, where: Place) -> str:
     match value:
         case Constant(text):
             return pod_text(plain(text, where))
+        case Listed():
+            return _listed(value, where)
         case _:
             return reference(value)
 

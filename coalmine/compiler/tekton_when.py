@@ -11,12 +11,11 @@ import re
 from typing import Any
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.compare import TRUE_TEXTS
+from coalmine.compiler.compare import TRUE_TEXTS, holds
 from coalmine.compiler.graph import (
     Comparison,
     Constant,
     Graph,
-    OneOf,
     Operator,
     ParameterRef,
     ParameterType,
@@ -45,6 +44,9 @@ def when(condition: Comparison, task: str) -> dict[str, Any]:
     left, right = condition.left, condition.right
     if isinstance(left, Constant):
         left, right = right, left
+    if isinstance(left, Constant) and isinstance(right, Constant):
+        known = holds(condition, lambda value: value.value if isinstance(value, Constant) else "")
+        return {"input": str(known).lower(), "operator": "in", "values": ["true"]}
     _check(condition, right, where)
     positive = condition.operator is Operator.EQUAL
     values = [_side(right, where)]
@@ -81,15 +83,15 @@ def plain(text: str, where: Place) -> str:
     return text
 
 
-def reference(value: ParameterRef | TaskOutputRef | OneOf) -> str:
-    """Write a reference to a value; the choice of one of several has been made before."""
+def reference(value: Value) -> str:
+    """Write a reference to a value; loops and choices between values have been undone before."""
     match value:
         case ParameterRef(name):
             return f"$(params.{name})"
         case TaskOutputRef(task, output):
             return f"$(tasks.{task}.results.{result_name(output)})"
-        case OneOf():
-            raise TypeError("Tekton cannot choose between values; see split_choices")
+        case _:
+            raise TypeError(f"{value} cannot be said in Tekton")
 
 
 def _side(value: Value, where: Place) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import operator
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,8 +21,11 @@ from hypothesis import HealthCheck, settings
 from coalmine.compiler.graph import (
     Comparison,
     Constant,
+    Gathered,
     Graph,
     InputRef,
+    Listed,
+    LoopItem,
     OneOf,
     OutputPath,
     ParameterRef,
@@ -30,6 +34,7 @@ from coalmine.compiler.graph import (
     Value,
     references,
 )
+from coalmine.compiler.loops import expand, list_text
 from coalmine.compiler.manifest import Manifest
 
 # Time says nothing here: the machine may be busy with other tests.
@@ -91,13 +96,16 @@ OPERATIONS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 class Written(dict[str, str]):
-    """The outputs of one task."""
+    """The outputs of one task; those that nobody told of are written too."""
 
     def __init__(self, outputs: Outputs, task: str) -> None:
         super().__init__({name: text for (of, name), text in outputs.items() if of == task})
 
     def __missing__(self, name: str) -> str:
         return f"<{name} written>"
+
+    def __contains__(self, name: object) -> bool:
+        return True
 
 
 WORDS = {"&&": " and ", "||": " or ", "!": " not ", "true": "True", "false": "False"}
@@ -112,21 +120,39 @@ def evaluate(expression: str, names: Mapping[str, Any]) -> Any:
         return f"<{len(texts) - 1}>"
 
     python = chosen(re.sub(r"'[^']*'", kept, expression.strip()))
-    python = python.replace("«", "(").replace("»", ")")
     python = re.sub(r"&&|\|\||!(?!=)|\btrue\b|\bfalse\b", lambda match: WORDS[match[0]], python)
+    python = re.sub(r"\{([^{}]*)\}", r"lambda it: \1", python).replace("#", "it")
     python = re.sub(r"<(\d+)>", lambda match: texts[int(match[1])], python)
-    return eval(python.strip(), {"__builtins__": {}}, dict(names))
+    return eval(python.strip(), {"__builtins__": {}, **names})
 
 
 def chosen(text: str) -> str:
-    """Write ``condition ? one : other`` as Python does; each stands alone or in brackets."""
-    while match := re.search(r"\(([^()]* \? [^()]* : [^()]*)\)", text):
-        text = f"{text[: match.start()]}«{chosen(match[1])}»{text[match.end() :]}"
-    if " ? " in text:
-        condition, _, rest = text.partition(" ? ")
-        one, _, other = rest.partition(" : ")
-        text = f"«{one}» if «{condition}» else «{chosen(other)}»"
-    return text
+    """Write ``condition ? one : other`` as Python does, also where it stands in brackets."""
+    parts: list[str] = []
+    depth, start = 0, 0
+    for at, character in enumerate(text):
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == "(" and depth == 1:
+            parts.append(text[start : at + 1])
+            start = at + 1
+        if character == ")" and depth == 0:
+            parts.append(chosen(text[start:at]))
+            start = at
+    parts.append(text[start:])
+    # What stood in brackets is done; only what stands outside of them is looked at.
+    marked = "\0".join(parts[::2])
+    inner = iter(parts[1::2])
+    condition, asks, rest = marked.partition(" ? ")
+    one, _, other = rest.partition(" : ")
+    whole = (filled(part, inner) for part in (condition, one, other))
+    if not asks:
+        return next(whole)
+    asked, yes, no = whole
+    return f"(({yes}) if ({asked}) else ({chosen(no)}))"
+
+
+def filled(text: str, inner: Iterator[str]) -> str:
+    return re.sub("\0", lambda _: next(inner), text)
 
 
 def output_of(outputs: Outputs, task: str, name: str) -> str:
@@ -145,14 +171,30 @@ class GraphRun:
 
     def commands(self) -> Commands:
         ran: Commands = {}
-        for task in self.graph.tasks:
+        graph = self.unrolled(self.graph)
+        while task := self.next_of(graph):
             self.states[task.name] = "Skipped"
-            if self.runs(task):
+            if not task.loops and self.runs(task):
                 ran[task.name] = self.command(task)
                 self.states[task.name] = "Failed" if task.name in self.failing else "Succeeded"
+            graph = self.unrolled(graph)
         if self.graph.exit_task:
             ran[self.graph.exit_task.name] = self.command(self.graph.exit_task)
         return ran
+
+    def next_of(self, graph: Graph) -> Task | None:
+        """Find a task that can be judged; a loop that is left has no list and never will."""
+        left = [task for task in graph.tasks if task.name not in self.states]
+        due = [task for task in left if not task.loops and task.follows() <= self.states.keys()]
+        return next(iter([*due, *left]), None)
+
+    def unrolled(self, graph: Graph) -> Graph:
+        for loop in graph.loops:
+            known = all(self.states.get(ref.task) == "Succeeded" for ref in references(loop.items))
+            if known and not loop.loops:
+                items = json.loads(self.value(loop.items))
+                return self.unrolled(expand(graph, loop.name, items))
+        return graph
 
     def runs(self, task: Task) -> bool:
         choices = [value.choices for value in task.values() if isinstance(value, OneOf)]
@@ -178,6 +220,10 @@ class GraphRun:
                 return (defaults | dict(self.parameters))[name]
             case OneOf(choices):
                 return self.value(next(one for one in choices if self.succeeded(one.task)))
+            case Listed(values, kind):
+                return list_text([self.value(one) for one in values], kind)
+            case LoopItem() | Gathered():
+                raise AssertionError("its loop is not undone")
             case _:
                 return output_of(self.outputs, of.task, of.output)
 
@@ -285,28 +331,64 @@ class TektonRun:
         return container(task["taskSpec"]["steps"][0], fill)
 
 
+@dataclass
+class Frame:
+    """One run of a DAG template."""
+
+    inputs: Mapping[str, str]
+    turn: str = ""
+    states: dict[str, str] = field(default_factory=dict)
+    written: dict[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def jsonpath(text: str, path: str) -> Any:
+    found = json.loads(text)
+    for key in path.split(".")[1:]:
+        found = found[key]
+    return found
+
+
+def go_json(value: Any) -> str:
+    """Write JSON as Go does: every number a double, without a point where it is whole."""
+    whole = isinstance(value, list) and all(isinstance(one, float) for one in value)
+    if whole:
+        value = [int(one) if one.is_integer() else one for one in value]
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return re.sub("[<>&]", lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def go_text(value: Any) -> str:
+    assert not isinstance(value, list | dict), "Go would write it in its own way"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 @dataclass(frozen=True)
 class ArgoRun:
-    """What Argo would run: tags are filled twice, ``when`` is an expression."""
+    """What Argo would run: tags are filled twice, ``when`` is an expression.
+
+    A turn of a loop is named as the local engine names it.
+    """
 
     spec: Mapping[str, Any]
     parameters: Mapping[str, str]
     outputs: Outputs
-
     failing: frozenset[str] = frozenset()
-    states: dict[str, str] = field(default_factory=dict)
+    ran: Commands = field(default_factory=dict)
 
     def commands(self) -> Commands:
-        ran: Commands = {}
-        for task in self.template(self.spec["entrypoint"])["dag"]["tasks"]:
-            name = task["name"]
-            self.states[name] = self.becomes(task)
-            if self.states[name] in {"Succeeded", "Failed"}:
-                ran[name] = self.command(task["template"], parameters_of(task, "arguments"))
+        entry = self.template(self.spec["entrypoint"])
+        outside = Frame({})
+        given = {
+            item["name"]: self.fill(item["value"], outside)
+            for item in parameters_of(entry, "inputs")
+        }
+        state, _ = self.dag(entry, Frame(given))
+        assert (state == "Failed") is bool(self.failing & self.ran.keys())
         if "onExit" in self.spec:
-            name = self.spec["onExit"]
-            ran[name] = self.command(name, parameters_of(self.template(name), "inputs"))
-        return ran
+            template = self.template(self.spec["onExit"])
+            filled = self.arguments(parameters_of(template, "inputs"), outside)
+            self.ran[template["name"]] = self.command(template, filled)
+        return self.ran
 
     def template(self, name: str) -> Mapping[str, Any]:
         (found,) = [item for item in self.spec["templates"] if item["name"] == name]
@@ -318,58 +400,139 @@ class ArgoRun:
         }
         return given | dict(self.parameters)
 
-    def tag(self, name: str, inputs: Mapping[str, str]) -> str:
+    def dag(self, template: Mapping[str, Any], frame: Frame) -> tuple[str, dict[str, str]]:
+        """Run a DAG to its end; it ends as its targets do, and what was left out as its parents."""
+        tasks = template["dag"]["tasks"]
+        assert template["dag"]["failFast"] is False
+        ends: dict[str, str] = {}
+        waited_for: set[str] = set()
+        for task in tasks:
+            name = task["name"]
+            parents = set(re.findall(r"([a-z0-9-]+)\.[A-Z]", task.get("depends", "")))
+            waited_for |= parents
+            self.node(task, frame)
+            inherited = "Failed" if "Failed" in {ends[one] for one in parents} else "Succeeded"
+            state = frame.states[name]
+            ends[name] = state if state in {"Succeeded", "Failed"} else inherited
+        leaves = [name for name in ends if name not in waited_for]
+        targets = template["dag"].get("target", " ".join(leaves)).split()
+        state = "Failed" if "Failed" in {ends[name] for name in targets} else "Succeeded"
+        whole = template["name"] == self.spec["entrypoint"]
+        found = [] if whole or state == "Failed" else parameters_of(template, "outputs")
+        return state, {item["name"]: self.taken(item["valueFrom"], frame) for item in found}
+
+    def taken(self, source: Mapping[str, str], frame: Frame) -> str:
+        if "expression" in source:
+            return go_text(self.evaluated(source["expression"], frame))
+        _, task, *_, name = source["parameter"].strip("{}").split(".")
+        if name not in frame.written[task] and "default" in source:
+            return source["default"]
+        return self.fill(source["parameter"], frame)
+
+    def node(self, task: Mapping[str, Any], frame: Frame) -> None:
+        name = task["name"]
+        frame.written[name] = {}
+        frame.states[name] = self.held_back(task, frame)
+        if frame.states[name]:
+            return
+        template = self.template(task["template"])
+        given = parameters_of(task, "arguments")
+        if "withItems" not in task and "withParam" not in task:
+            filled = self.arguments(given, frame)
+            frame.states[name], frame.written[name] = self.call(template, filled, frame.turn)
+            return
+        items = task.get("withItems") or json.loads(self.fill(task["withParam"], frame))
+        found = []
+        for at, item in enumerate(items):
+            text = item if isinstance(item, str) else go_json(item)
+            filled = self.arguments(given, frame, item=text)
+            found.append(self.call(template, filled, f"{frame.turn}-it-{at}"))
+        states = {state for state, _ in found}
+        frame.states[name] = "Skipped" if not found else min(states)
+        names = {key for _, written in found for key in written}
+        frame.written[name] = {
+            key: aggregated([written[key] for _, written in found if key in written])
+            for key in names
+        }
+
+    def call(
+        self, template: Mapping[str, Any], inputs: Mapping[str, str], turn: str
+    ) -> tuple[str, Mapping[str, str]]:
+        assert {item["name"] for item in parameters_of(template, "inputs")} == set(inputs)
+        if "dag" in template:
+            return self.dag(template, Frame(inputs, turn))
+        name = template["name"] + turn
+        self.ran[name] = self.command(template, inputs)
+        return (
+            ("Failed", {}) if name in self.failing else ("Succeeded", Written(self.outputs, name))
+        )
+
+    def arguments(
+        self, given: list[dict[str, str]], frame: Frame, item: str = ""
+    ) -> dict[str, str]:
+        texts = {one["name"]: one["value"].replace("{{item}}", item) for one in given}
+        return {name: self.fill(text, frame) for name, text in texts.items()}
+
+    def tag(self, name: str, frame: Frame) -> str:
         kind, *rest = name.strip().split(".")
         if kind == "tasks":
-            return output_of(self.outputs, rest[0], rest[-1])
-        return (self.values() if kind == "workflow" else inputs)[rest[-1]]
+            return frame.written[rest[0]][rest[-1]]
+        return (self.values() if kind == "workflow" else frame.inputs)[rest[-1]]
 
-    def fill(self, text: str, inputs: Mapping[str, str]) -> str:
+    def fill(self, text: str, frame: Frame) -> str:
         for _ in range(2):
             if text.startswith("{{= "):
-                text = str(self.evaluated(text))
-            text = re.sub(r"\{\{(.*?)\}\}", lambda match: self.tag(match[1], inputs), text)
+                text = go_text(self.evaluated(text, frame))
+            text = re.sub(r"\{\{(.*?)\}\}", lambda match: self.tag(match[1], frame), text)
         return text
 
-    def becomes(self, task: Mapping[str, Any]) -> str:
+    def held_back(self, task: Mapping[str, Any], frame: Frame) -> str:
         def became(match: re.Match[str]) -> str:
-            return str(self.states[match[1]] == match[2])
+            return str(frame.states[match[1]] == match[2])
 
         depends = re.sub(r"([a-z0-9-]+)\.([A-Z][a-z]+)", became, task.get("depends", "True"))
         if not eval(depends.replace("&&", "and").replace("||", "or"), {"__builtins__": {}}):
             return "Omitted"
-        if "when" in task and not self.evaluated(task["when"]):
-            return "Skipped"
-        return "Failed" if task["name"] in self.failing else "Succeeded"
+        return "Skipped" if "when" in task and not self.evaluated(task["when"], frame) else ""
 
-    def evaluated(self, text: str) -> Any:
-        assert text.startswith("{{= ")
-        text = text.removeprefix("{{= ").removesuffix(" }}")
+    def evaluated(self, text: str, frame: Frame) -> Any:
         tasks = {
             name: SimpleNamespace(
-                status=state, outputs=SimpleNamespace(parameters=Written(self.outputs, name))
+                status=state, outputs=SimpleNamespace(parameters=frame.written[name])
             )
-            for name, state in self.states.items()
+            for name, state in frame.states.items()
         }
         names = {
             "tasks": tasks,
-            "inputs": SimpleNamespace(parameters=self.values()),
+            "inputs": SimpleNamespace(parameters=frame.inputs),
             "asInt": int,
             "asFloat": float,
+            "string": str,
+            "jsonpath": jsonpath,
+            "toJson": go_json,
+            "map": lambda items, of: [of(item) for item in items],
         }
-        return evaluate(text, names)
+        return evaluate(text.removeprefix("{{= ").removesuffix(" }}"), names)
 
-    def command(self, name: str, given: list[dict[str, str]]) -> Command:
-        inputs = {item["name"]: self.fill(item["value"], {}) for item in given}
-        template = self.template(name)
-        assert {item["name"] for item in parameters_of(template, "inputs")} == set(inputs)
-        texts, env = container(template["container"], lambda text: self.fill(text, inputs))
+    def command(self, template: Mapping[str, Any], inputs: Mapping[str, str]) -> Command:
+        frame = Frame(inputs)
+        texts, env = container(template["container"], lambda text: self.fill(text, frame))
         paths = {
             item["valueFrom"]["path"]: item["name"] for item in parameters_of(template, "outputs")
         }
         for path in sorted(paths, key=len, reverse=True):
             texts = [text.replace(path, f"<path {paths[path]}>") for text in texts]
         return texts, env
+
+
+def aggregated(texts: list[str]) -> str:
+    """Join what the turns of a loop gave: as texts, unless all are lists or dicts."""
+    try:
+        found = [json.loads(text) for text in texts]
+    except ValueError:
+        found = []
+    nested = bool(found) and all(isinstance(one, list | dict) for one in found)
+    return go_json(found if nested else texts)
 
 
 def parameters_of(part: Mapping[str, Any], key: str) -> list[dict[str, Any]]:

@@ -41,6 +41,21 @@ def echo(text: str = "nothing"):
 
 
 @dsl.container_component
+def count_up(count: int, total: dsl.OutputPath(int)):
+    return dsl.ContainerSpec(image="registry.example.com/say:1", command=["count", count, total])
+
+
+@dsl.container_component
+def list_up(items: dsl.OutputPath(list)):
+    return dsl.ContainerSpec(image="registry.example.com/say:1", command=["list", items])
+
+
+@dsl.container_component
+def eat(items: list):
+    return dsl.ContainerSpec(image="registry.example.com/say:1", command=["eat", items])
+
+
+@dsl.container_component
 def tick():
     return dsl.ContainerSpec(image="registry.example.com/tick:1", command=["tick"])
 
@@ -285,9 +300,74 @@ def no_python():
 
 
 @corpus
-def no_loop():
+def loop(prefix: str = "p"):
+    with dsl.ParallelFor([1, 2, 3], parallelism=2) as number:
+        counted = count_up(count=number)
+        with dsl.If(counted.outputs["total"] == 2):
+            say(text=prefix, count=number)
+    eat(items=dsl.Collected(counted.outputs["total"]))
+
+
+@corpus
+def loop_of_dicts(mode: str = "x"):
+    first = say(text="first")
+    with dsl.ParallelFor([{"a": "1", "b": "x"}, {"a": "2", "b": "its"}]) as item:
+        one = say(text=item.a)
+        say(text=item.b).after(one)
+        say(text=first.outputs["out"])
+    with dsl.If(mode == "x"), dsl.ParallelFor(["u", "v"]) as outer:
+        two = say(text=outer)
+        with dsl.If(two.outputs["out"] == "yes"), dsl.ParallelFor(["w", "x"]) as inner:
+            say(text=inner, loud=False)
+            say(text=two.outputs["out"])
+            say(text=first.outputs["out"])
+
+
+@corpus
+def loop_over_outputs(names: list = ["n"], mode: str = "x"):
+    found = list_up()
+    with dsl.ParallelFor(found.outputs["items"]) as item:
+        each = say(text=item)
+        with dsl.ParallelFor(names, parallelism=1) as name:
+            inner = say(text=name)
+            with dsl.If(mode == item):
+                say(text=each.outputs["out"])
+    eat(items=dsl.Collected(each.outputs["out"]))
+    eat(items=dsl.Collected(inner.outputs["out"]))
+    tick().after(each)
+
+
+@corpus
+def loop_over_item(groups: list):
+    with dsl.ParallelFor(groups) as group, dsl.ParallelFor(group.names) as name:
+        say(text=name)
+
+
+@corpus
+def loop_limited():
+    with dsl.ParallelFor([5, 7], parallelism=1) as number:
+        counted = count_up(count=number)
+    eat(items=dsl.Collected(counted.outputs["total"]))
+
+
+@corpus
+def loop_of_texts():
     with dsl.ParallelFor(["a", "b"]) as item:
-        say(text=item)
+        said = say(text=item)
+    eat(items=dsl.Collected(said.outputs["out"]))
+
+
+@corpus
+def loop_with_choice(mode: str = "x"):
+    with dsl.If(mode == "x"):
+        one = say(text="1")
+    with dsl.Else():
+        two = say(text="2")
+    chosen = dsl.OneOf(one.outputs["out"], two.outputs["out"])
+    with dsl.ParallelFor(["a", "b"]) as item:
+        say(text=chosen)
+        with dsl.If(item == "a"):
+            tick()
 
 
 @corpus

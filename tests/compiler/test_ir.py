@@ -130,7 +130,6 @@ def test_the_exit_handler_is_the_whole_pipeline(corpus: Path) -> None:
         ("no_infinity", "condition-1", "< inf"),
         ("no_int_as_text", "condition-1", "== '5'"),
         ("no_job_name", "say", "pipeline_job_name"),
-        ("no_loop", "for-loop-2", "dsl.ParallelFor"),
         ("no_python", "python-function", "Python function component"),
         ("no_quote", "condition-1", "'it's'"),
         ("no_secret", "tick", "a Kubernetes secret"),

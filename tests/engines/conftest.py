@@ -15,6 +15,7 @@ from coalmine.compiler.graph import (
     Comparison,
     Graph,
     InputRef,
+    Loop,
     Operator,
     OutputPath,
     Parameter,
@@ -86,13 +87,18 @@ class Bench:
         self.engine.open()
 
     def use(
-        self, *tasks: Task, exit_task: Task | None = None, parameters: Sequence[str] = ()
+        self,
+        *tasks: Task,
+        exit_task: Task | None = None,
+        parameters: Sequence[str] = (),
+        loops: Sequence[Loop] = (),
     ) -> None:
         self.graph = Graph(
             name="g",
             parameters=tuple(Parameter(name) for name in parameters),
             tasks=tasks,
             exit_task=exit_task,
+            loops=tuple(loops),
         )
 
     def submit(self, run_id: str = "r1", **parameters: str) -> None:

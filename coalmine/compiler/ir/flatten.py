@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from coalmine._base.errors import InputError
 from coalmine.compiler.graph import (
     NAME,
     Constant,
+    Loop,
+    LoopItem,
     OneOf,
     Parameter,
     Task,
@@ -19,6 +21,7 @@ from coalmine.compiler.graph import (
     references,
 )
 from coalmine.compiler.ir.containers import Executors, read_retry
+from coalmine.compiler.ir.iterators import gathered, read_loop
 from coalmine.compiler.ir.models import Component, Dag, TaskSpec
 from coalmine.compiler.ir.refuse import check, unsupported, within
 from coalmine.compiler.ir.scope import Scope
@@ -31,7 +34,7 @@ __all__ = ["COMPLETED", "Flattener"]
 SUCCEEDED = "ALL_UPSTREAM_TASKS_SUCCEEDED"
 COMPLETED = "ALL_UPSTREAM_TASKS_COMPLETED"
 
-CONTROL_FLOW = re.compile(r"(condition|condition-branches|exit-handler)-\d+")
+CONTROL_FLOW = re.compile(r"(condition|condition-branches|exit-handler|for-loop)-\d+")
 LONGEST_NAME = 63
 DEEPEST = 50
 
@@ -43,10 +46,12 @@ class Flattener:
     Attributes:
         components: Every component of the file, still unread, by its name.
         executors: How each is run.
+        loops: Those found on the way, each behind those around it.
     """
 
     components: Mapping[str, Any]
     executors: Executors
+    loops: list[Loop] = field(default_factory=list)
 
     def group(self, dag: Dag, scope: Scope, *, depth: int = 0) -> Member:
         """Flatten all entries of a group.
@@ -70,13 +75,15 @@ class Flattener:
                     scope.members[name] = self.entry(name, dag.tasks[name], scope, depth=depth)
         outputs = {
             key: _one_of(
-                scope.output(item.producer_subtask, item.output_parameter_key, task=key)
-                for item in output.selectors
+                [
+                    scope.output(item.producer_subtask, item.output_parameter_key, task=key)
+                    for item in output.selectors
+                ]
             )
             for key, output in dag.outputs.parameters.items()
         }
         flat = tuple(task for member in scope.members.values() for task in member.tasks)
-        return Member(tasks=flat, outputs=outputs, waits=scope.waits)
+        return Member(flat, outputs, scope.waits, scope.loops)
 
     def entry(self, name: str, spec: TaskSpec, scope: Scope, *, depth: int = 0) -> Member:
         """Flatten one entry: a container task or a sub-group."""
@@ -130,13 +137,14 @@ class Flattener:
             passed=tuple(sorted(waits.passed)),
             behind=tuple(sorted(behind)),
             when=waits.when,
+            loops=scope.loops,
             retry=read_retry(spec, task=name),
             timeout_seconds=running.timeout_seconds,
             env=running.env,
             resources=running.resources,
         )
         made = {item.name: TaskOutputRef(flat, item.name) for item in outputs}
-        return Member((task,), made, waits)
+        return Member((task,), made, waits, scope.loops)
 
     def _subgroup(
         self, name: str, spec: TaskSpec, component: Component, scope: Scope, depth: int
@@ -158,16 +166,27 @@ class Flattener:
             if item.default is not None and key not in given
         }
         waits, _ = _waits(spec, scope, task=name)
+        loop = read_loop(scope.prefix + name, spec, {**given, **defaults}, scope.loops, task=name)
+        inside: dict[str, Value] = {}
+        if loop and spec.parameter_iterator:
+            self.loops.append(loop)
+            inside[spec.parameter_iterator.item_input] = LoopItem(loop.name)
+            waits = waits.and_those(Waits(after=frozenset(r.task for r in references(loop.items))))
         inner = replace(
             scope,
             prefix=scope.prefix if CONTROL_FLOW.fullmatch(name) else f"{scope.prefix}{name}-",
-            inputs={**given, **defaults},
+            inputs={**given, **defaults, **inside},
             types=types,
             waits=waits.and_those(Waits(when=scope.conditions(spec, given, types, task=name))),
+            loops=(*scope.loops, loop.name) if loop else scope.loops,
             members={},
         )
         assert component.dag is not None
-        return self.group(component.dag, inner, depth=depth + 1)
+        member = self.group(component.dag, inner, depth=depth + 1)
+        if loop is None:
+            return member
+        made = {key: gathered(loop, value, member.tasks) for key, value in member.outputs.items()}
+        return replace(member, outputs=made, loops=scope.loops)
 
 
 def _waits(spec: TaskSpec, scope: Scope, *, task: str) -> tuple[Waits, frozenset[str]]:
@@ -178,9 +197,10 @@ def _waits(spec: TaskSpec, scope: Scope, *, task: str) -> tuple[Waits, frozenset
     return scope.waits, frozenset(other.name for member in ending for other in member.tasks)
 
 
-def _one_of(found: Iterable[TaskOutputRef | OneOf]) -> TaskOutputRef | OneOf:
-    choices = tuple(choice for value in found for choice in references(value))
-    return choices[0] if len(choices) == 1 else OneOf(choices)
+def _one_of(found: list[Value]) -> Value:
+    if len(found) == 1:
+        return found[0]
+    return OneOf(tuple(choice for value in found for choice in references(value)))
 
 
 def _needs(spec: TaskSpec) -> set[str]:

@@ -18,6 +18,7 @@ __all__ = [
     "Dag",
     "Executor",
     "ExecutorPlatform",
+    "ParameterIterator",
     "ParameterSpec",
     "Pipeline",
     "Platform",
@@ -87,6 +88,7 @@ class TaskInput(_Strict):
     task_output_parameter: _TaskOutput | None = None
     runtime_value: _RuntimeValue | None = None
     component_input_parameter: str | None = None
+    parameter_expression_selector: str = ""
 
 
 class _TaskInputs(_Strict):
@@ -116,6 +118,22 @@ class _Retry(_Strict):
     backoff_max_duration: str = "3600s"
 
 
+class _Items(_Strict):
+    raw: str | None = None
+    input_parameter: str | None = None
+
+
+class ParameterIterator(_Strict):
+    """What a loop goes over, and the input of its group that gets an item."""
+
+    item_input: str
+    items: _Items
+
+
+class _IteratorPolicy(_Strict):
+    parallelism_limit: int = Field(default=0, ge=0)
+
+
 class TaskSpec(_Strict):
     """One use of a component."""
 
@@ -126,6 +144,8 @@ class TaskSpec(_Strict):
     caching_options: _Caching = Field(default_factory=_Caching)
     trigger_policy: _Trigger = Field(default_factory=_Trigger)
     retry_policy: _Retry | None = None
+    parameter_iterator: ParameterIterator | None = None
+    iterator_policy: _IteratorPolicy = Field(default_factory=_IteratorPolicy)
 
 
 class Dag(_Strict):

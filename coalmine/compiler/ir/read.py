@@ -73,7 +73,8 @@ def _read(documents: list[dict[str, Any]]) -> Graph:
         parameter(name, spec, task="")
         for name, spec in pipeline.root.input_definitions.parameters.items()
     )
-    group, exit_task = _tasks(pipeline, executors, parameters)
+    flattener = Flattener(pipeline.components, executors)
+    group, exit_task = _tasks(pipeline, flattener, parameters)
     tasks = group.tasks
     _check_names(pipeline.pipeline_info.name, (*tasks, *([exit_task] if exit_task else [])))
     return Graph(
@@ -83,11 +84,12 @@ def _read(documents: list[dict[str, Any]]) -> Graph:
         tasks=sort_tasks(tasks),
         exit_task=exit_task,
         outputs=tuple(group.outputs.items()),
+        loops=tuple(flattener.loops),
     )
 
 
 def _tasks(
-    pipeline: Pipeline, executors: Executors, parameters: tuple[Parameter, ...]
+    pipeline: Pipeline, flattener: Flattener, parameters: tuple[Parameter, ...]
 ) -> tuple[Member, Task | None]:
     dag = pipeline.root.dag
     if dag is None or not dag.tasks:
@@ -98,7 +100,6 @@ def _tasks(
         types={item.name: item.type for item in parameters},
         optional=frozenset(item.name for item in parameters if item.optional),
     )
-    flattener = Flattener(pipeline.components, executors)
     name = _exit_name(dag)
     if name is None:
         return flattener.group(dag, scope), None

@@ -16,7 +16,7 @@ M = TypeVar("M", bound=BaseModel)
 
 FEATURES = {
     "accelerator": "an accelerator (GPU)",
-    "artifactIterator": "a loop (dsl.ParallelFor)",
+    "artifactIterator": "a loop over artifacts (dsl.ParallelFor)",
     "artifacts": "artifacts",
     "componentInputArtifact": "artifacts",
     "configMapAsEnv": "a Kubernetes config map",
@@ -26,12 +26,9 @@ FEATURES = {
     "fieldPathAsEnv": "a pod field as an environment variable",
     "imagePullSecret": "an image pull secret",
     "importer": "an importer (dsl.importer)",
-    "iteratorPolicy": "a loop (dsl.ParallelFor)",
     "lifecycle": "a container lifecycle hook",
     "literals": "a parameter limited to literals",
     "nodeSelector": "a Kubernetes node selector",
-    "parameterExpressionSelector": "an expression on a parameter",
-    "parameterIterator": "a loop (dsl.ParallelFor)",
     "pipelineConfig": "settings of the whole pipeline (dsl.PipelineConfig)",
     "pvcMount": "a Kubernetes volume",
     "resolver": "a resolver",
@@ -40,7 +37,6 @@ FEATURES = {
     "taskFinalStatus": "the final status of a task (dsl.PipelineTaskFinalStatus)",
     "taskOutputArtifact": "artifacts",
     "tolerations": "Kubernetes tolerations",
-    "valueFromOneof": "dsl.OneOf",
 }
 
 

@@ -9,13 +9,12 @@ from coalmine._base.errors import InputError
 from coalmine.compiler.graph import (
     Condition,
     Constant,
-    OneOf,
     Parameter,
     ParameterRef,
     ParameterType,
-    TaskOutputRef,
     Value,
 )
+from coalmine.compiler.ir.iterators import select
 from coalmine.compiler.ir.models import TaskInput, TaskSpec
 from coalmine.compiler.ir.operands import Operands
 from coalmine.compiler.ir.placeholders import has_placeholder
@@ -35,6 +34,7 @@ class Scope:
         inputs: The group's inputs that have a value.
         types: The type of each of the group's inputs.
         waits: What all of its tasks wait for, and the conditions that guard them.
+        loops: The loops it stands in, from the outside in.
         optional: Parameters of the pipeline that may be left without a value.
         members: Its entries that are flat already, by their name within the group.
     """
@@ -43,6 +43,7 @@ class Scope:
     inputs: Mapping[str, Value]
     types: Mapping[str, ParameterType]
     waits: Waits = field(default_factory=Waits)
+    loops: tuple[str, ...] = ()
     optional: frozenset[str] = frozenset()
     members: dict[str, Member] = field(default_factory=dict)
 
@@ -90,8 +91,12 @@ class Scope:
         return self.waits.and_those(waits_of(self.before(spec, task=task)))
 
     def _resolve(self, given: TaskInput, parameter: Parameter, task: str) -> Value | None:
-        sources = [key for key in type(given).model_fields if getattr(given, key) is not None]
-        if len(sources) != 1:
+        sources = (
+            given.runtime_value,
+            given.task_output_parameter,
+            given.component_input_parameter,
+        )
+        if sum(source is not None for source in sources) != 1:
             raise InputError(
                 f"task {task!r}: input {parameter.name!r} needs exactly one source of its value",
                 fix="compile the pipeline again",
@@ -100,8 +105,14 @@ class Scope:
             return _constant(given.runtime_value.constant, parameter, task)
         if given.task_output_parameter is not None:
             selector = given.task_output_parameter
-            return self.output(selector.producer_task, selector.output_parameter_key, task=task)
-        return self._own_input(given.component_input_parameter or "", task)
+            found: Value | None = self.output(
+                selector.producer_task, selector.output_parameter_key, task=task
+            )
+        else:
+            found = self._own_input(given.component_input_parameter or "", task)
+        if given.parameter_expression_selector:
+            return select(found, given.parameter_expression_selector, parameter, task=task)
+        return found
 
     def may_be_absent(self, value: Value) -> bool:
         """Tell whether nobody knows before the run starts if there is such a value."""
@@ -122,7 +133,7 @@ class Scope:
             )
         return self.inputs.get(name)
 
-    def output(self, producer: str, key: str, *, task: str) -> TaskOutputRef | OneOf:
+    def output(self, producer: str, key: str, *, task: str) -> Value:
         """Find an output of another entry of this group."""
         member = self._member(producer, task)
         if key not in member.outputs:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from coalmine.compiler.graph import Condition, OneOf, Task, TaskOutputRef
+from coalmine.compiler.graph import Condition, Task, Value
 
 __all__ = ["Member", "Waits", "waits_of"]
 
@@ -43,11 +43,13 @@ class Member:
         tasks: The container tasks in it: one, or those of a whole sub-group.
         outputs: What others may take from it.
         waits: What it waits for as a whole, its own conditions and those around it included.
+        loops: The loops around it; whatever stands in one more may have no turn at all.
     """
 
     tasks: tuple[Task, ...]
-    outputs: Mapping[str, TaskOutputRef | OneOf]
+    outputs: Mapping[str, Value]
     waits: Waits = field(default_factory=Waits)
+    loops: tuple[str, ...] = ()
 
 
 def waits_of(members: Iterable[Member]) -> Waits:
@@ -68,4 +70,5 @@ def _waits_of(member: Member) -> Waits:
 def _always_runs(task: Task, member: Member) -> bool:
     """Tell whether it runs whenever the group does, and fails or succeeds with it."""
     guarded = set(task.when) - set(member.waits.when)
-    return not (guarded or task.behind or set(task.passed) - member.waits.passed)
+    in_a_loop = task.loops != member.loops
+    return not (guarded or in_a_loop or task.behind or set(task.passed) - member.waits.passed)

@@ -7,8 +7,12 @@ from typing import Any
 
 from coalmine.compiler.graph import (
     Constant,
+    Gathered,
     Graph,
     InputRef,
+    Listed,
+    Loop,
+    LoopItem,
     OneOf,
     OutputPath,
     Parameter,
@@ -30,6 +34,7 @@ def to_json(graph: Graph) -> str:
         "parameters": [_parameter(item) for item in graph.parameters],
         "tasks": [_task(task) for task in graph.tasks],
         "outputs": {name: _value(value) for name, value in graph.outputs},
+        "loops": [_loop(loop) for loop in graph.loops],
         "exitTask": _task(graph.exit_task) if graph.exit_task else None,
         "edges": [_edge(edge) for edge in edges(graph)],
     }
@@ -60,11 +65,23 @@ def _task(task: Task) -> dict[str, Any]:
         "waitsUnlessFailed": sorted(task.follows() - task.depends_on() - set(task.behind)),
         "waitsForTheEndOf": list(task.behind),
         "when": [say(item) for item in task.when],
+        "loops": list(task.loops),
         "maxRetries": retry.max_retries if retry else None,
         "timeoutSeconds": task.timeout_seconds,
         "env": dict(task.env),
     }
     return _said(written)
+
+
+def _loop(loop: Loop) -> dict[str, Any]:
+    return _said(
+        {
+            "name": loop.name,
+            "items": _value(loop.items),
+            "limit": loop.limit,
+            "loops": list(loop.loops),
+        }
+    )
 
 
 def _part(part: str | InputRef | OutputPath) -> str | dict[str, str]:
@@ -77,7 +94,7 @@ def _part(part: str | InputRef | OutputPath) -> str | dict[str, str]:
             return part
 
 
-def _value(value: Value) -> dict[str, Any]:
+def _value(value: Value) -> dict[str, Any]:  # noqa: PLR0911 - one for each kind
     match value:
         case Constant(text):
             return {"constant": text}
@@ -87,6 +104,12 @@ def _value(value: Value) -> dict[str, Any]:
             return {"task": task, "output": output}
         case OneOf(choices):
             return {"oneOf": [_value(choice) for choice in choices]}
+        case LoopItem(loop, path):
+            return {"itemOf": loop, "path": list(path)}
+        case Gathered(loop, inner):
+            return {"eachOf": loop, "value": _value(inner)}
+        case Listed(values):
+            return {"list": [_value(inner) for inner in values]}
 
 
 def _edge(edge: Edge) -> dict[str, Any]:

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from coalmine.compiler.graph import (
     Comparison,
     Constant,
+    Gathered,
     Graph,
+    Listed,
+    LoopItem,
     OneOf,
     ParameterRef,
     ParameterType,
@@ -75,7 +78,7 @@ def _into(task: Task, before: list[str]) -> list[Edge]:
     return [Edge(source, task.name, tuple(by_source[source])) for source in sources]
 
 
-def _side(value: Value, kind: ParameterType) -> str:
+def _side(value: Value, kind: ParameterType) -> str:  # noqa: PLR0911 - one for each kind
     match value:
         case Constant(text):
             quoted = kind is ParameterType.STRING
@@ -86,3 +89,9 @@ def _side(value: Value, kind: ParameterType) -> str:
             return f"{task}.{output}"
         case OneOf(choices):
             return " or ".join(f"{choice.task}.{choice.output}" for choice in choices)
+        case LoopItem(loop, path):
+            return ".".join((f"item of {loop}", *path))
+        case Gathered(loop, inner):
+            return f"each {_side(inner, kind)} of {loop}"
+        case Listed(values):
+            return f"[{', '.join(_side(inner, kind) for inner in values)}]"

@@ -34,4 +34,5 @@ def _line(task: Task, before: list[str], width: int) -> str:
     parts += [f"after {', '.join(forgiven)} unless failed"] if forgiven else []
     parts += [f"once {', '.join(task.behind)} ended, however"] if task.behind else []
     parts += [f"if {' and '.join(say(item) for item in task.when)}"] if task.when else []
+    parts += [f"for each item of {task.loops[-1]}"] if task.loops else []
     return f"  {task.name:{width}}  {', '.join(parts)}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -34,16 +34,20 @@ class Page:
     Attributes:
         run: The run and its tasks.
         failures: Tries that failed, by task; a try that a crash cut off is none of them.
+        planned: The names of the tasks before any loop was undone.
     """
 
     run: RunStatus
     failures: Mapping[str, int] = field(default_factory=dict)
+    planned: tuple[str, ...] = ()
 
 
 def first_page(run_id: str, graph: Graph) -> Page:
     """Make the page of a run that has not begun."""
     tasks = (*graph.tasks, *((graph.exit_task,) if graph.exit_task else ()))
-    return Page(RunStatus(run_id, RunState.PENDING, tuple(TaskStatus(task.name) for task in tasks)))
+    names = tuple(task.name for task in tasks)
+    run = RunStatus(run_id, RunState.PENDING, tuple(TaskStatus(name) for name in names))
+    return Page(run, planned=names)
 
 
 class Journal:
@@ -67,6 +71,12 @@ class Journal:
     def task(self, name: str) -> TaskStatus:
         """Give one task's status."""
         return next(task for task in self._page.run.tasks if task.name == name)
+
+    def tasks_are(self, names: Sequence[str]) -> None:
+        """Note which tasks there are, now that a loop is undone; what is known of them is kept."""
+        known = {task.name: task for task in self._page.run.tasks}
+        tasks = tuple(known.get(name) or TaskStatus(name) for name in names)
+        self._turn(replace(self._page, run=replace(self._page.run, tasks=tasks)))
 
     def begin_try(self, name: str) -> int:
         """Note that a try begins; gives its number, from 1 on, never one that was used before."""
@@ -133,7 +143,7 @@ def read_page(path: Path) -> Page | None:
 def page_for(path: Path, run_id: str, graph: Graph) -> Page:
     """Read a run's page, or make a new one if none can be read or it is of another graph."""
     first, found = first_page(run_id, graph), read_page(path)
-    if found and [one.name for one in found.run.tasks] == [one.name for one in first.run.tasks]:
+    if found and found.planned == first.planned:
         return found
     return first
 
@@ -152,6 +162,7 @@ def page_to_json(page: Page) -> dict[str, Any]:
         "message": run.message,
         "outputs": dict(run.outputs),
         "failures": dict(page.failures),
+        "planned": list(page.planned),
         "tasks": [_task_to_json(task) for task in run.tasks],
     }
 
@@ -165,7 +176,7 @@ def page_from_json(content: Mapping[str, Any]) -> Page:
         message=content["message"],
         outputs=content["outputs"],
     )
-    return Page(run, content["failures"])
+    return Page(run, content["failures"], tuple(content.get("planned", ())))
 
 
 def _task_to_json(task: TaskStatus) -> dict[str, Any]:

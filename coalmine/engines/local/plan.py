@@ -11,6 +11,8 @@ from coalmine.compiler.graph import (
     Condition,
     Constant,
     Graph,
+    Listed,
+    Loop,
     OneOf,
     Parameter,
     ParameterRef,
@@ -19,9 +21,19 @@ from coalmine.compiler.graph import (
     Value,
     references,
 )
+from coalmine.compiler.loops import expand, list_text, read_items
 from coalmine.engines.protocol import RunState, TaskState
 
-__all__ = ["Ended", "Move", "arguments_of", "next_move", "outputs_of", "parameters_of", "run_state"]
+__all__ = [
+    "Ended",
+    "Move",
+    "arguments_of",
+    "next_move",
+    "outputs_of",
+    "parameters_of",
+    "run_state",
+    "unrolled",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,23 @@ class Move:
     skipped: Mapping[str, str]
 
 
+def unrolled(graph: Graph, parameters: Mapping[str, str], ended: Mapping[str, Ended]) -> Graph:
+    """Undo every loop whose list is known by now; a loop within follows once its own is.
+
+    Raises:
+        InputError: The list of a loop is none, or an item is not what its tasks take.
+    """
+    while found := next((loop for loop in graph.loops if _is_due(loop, ended)), None):
+        text = _value(found.items, parameters, ended)
+        graph = expand(graph, found.name, read_items(text, loop=found.name))
+    return graph
+
+
+def _is_due(loop: Loop, ended: Mapping[str, Ended]) -> bool:
+    found = references(loop.items)
+    return not loop.loops and all(item.output in _outputs(ended, item.task) for item in found)
+
+
 def next_move(graph: Graph, parameters: Mapping[str, str], ended: Mapping[str, Ended]) -> Move:
     """Decide which tasks can start and which never will.
 
@@ -66,7 +95,7 @@ def next_move(graph: Graph, parameters: Mapping[str, str], ended: Mapping[str, E
         reason = _reason_to_skip(task, parameters, ended, skipped)
         if reason:
             skipped[task.name] = reason
-        elif task.follows() <= ended.keys():
+        elif not task.loops and task.follows() <= ended.keys():
             ready.append(task.name)
     return Move(tuple(ready), skipped)
 
@@ -86,7 +115,7 @@ def _reason_to_skip(
     for name in task.passed:
         if name in ended and ended[name].state in {TaskState.FAILED, TaskState.CANCELLED}:
             return f"{name}, which it waits for, {_PAST[ended[name].state]}"
-    if not task.follows() <= ended.keys():
+    if task.loops or not task.follows() <= ended.keys():
         return ""
     return _reason_in_values(task, parameters, ended)
 
@@ -129,7 +158,7 @@ def _say(condition: Condition, parameters: Mapping[str, str], ended: Mapping[str
     return " and ".join(said) or "its condition never holds"
 
 
-def _named(value: TaskOutputRef | ParameterRef | OneOf) -> str:
+def _named(value: Value) -> str:
     match value:
         case TaskOutputRef(task, output):
             return f"{task}'s {output}"
@@ -137,6 +166,8 @@ def _named(value: TaskOutputRef | ParameterRef | OneOf) -> str:
             return f"the parameter {name}"
         case OneOf(choices):
             return f"the output of {' or '.join(choice.task for choice in choices)}"
+        case _:
+            return "a value of a loop"
 
 
 def _value(value: Value, parameters: Mapping[str, str], ended: Mapping[str, Ended]) -> str:
@@ -149,6 +180,11 @@ def _value(value: Value, parameters: Mapping[str, str], ended: Mapping[str, Ende
         return found
     if isinstance(value, OneOf):
         value = _chosen(value, ended) or value.choices[0]
+    if isinstance(value, Listed):
+        texts = [_value(item, parameters, ended) for item in value.values]
+        return list_text(texts, value.type)
+    if not isinstance(value, TaskOutputRef):
+        raise TypeError(f"{value} has no value while its loop is not undone")
     task = ended.get(value.task)
     if task is None or value.output not in task.outputs:
         raise InputError(f"the output {value.output} of task {value.task} was never written")
@@ -183,8 +219,8 @@ def outputs_of(
 
 
 def _is_there(value: Value, ended: Mapping[str, Ended]) -> bool:
-    found = references(value)
-    return not found or any(item.output in _outputs(ended, item.task) for item in found)
+    written = (item.output in _outputs(ended, item.task) for item in references(value))
+    return any(written) if isinstance(value, OneOf) else all(written)
 
 
 def _outputs(ended: Mapping[str, Ended], task: str) -> Mapping[str, str]:

@@ -14,7 +14,14 @@ from coalmine.compiler.compare import normal
 from coalmine.compiler.graph import Graph, Retry, Task
 from coalmine.engines.local.command import HostCommand, command_line
 from coalmine.engines.local.journal import Journal
-from coalmine.engines.local.plan import Ended, arguments_of, next_move, outputs_of, run_state
+from coalmine.engines.local.plan import (
+    Ended,
+    arguments_of,
+    next_move,
+    outputs_of,
+    run_state,
+    unrolled,
+)
 from coalmine.engines.local.process import (
     Exit,
     Interrupted,
@@ -73,9 +80,10 @@ def carry_through(run: Run, durably: Durably) -> None:
     """
     run.journal.run_is(RunState.RUNNING)
     ended: dict[str, Ended] = {}
-    broke = ""
+    broke, outputs = "", {}
     try:
-        _carry_tasks(run, durably, ended)
+        graph = _carry_tasks(run, durably, ended)
+        outputs = outputs_of(graph, run.parameters, ended)
     except Exception as error:  # the exit task must run, whatever happened
         logger.exception("the run broke")
         broke = f"the run broke: {error or type(error).__name__}"
@@ -85,21 +93,35 @@ def carry_through(run: Run, durably: Durably) -> None:
             ended[task.name] = durably(task.name, lambda: run_task(run, task, dict(ended)))
         _note(run, task.name, ended[task.name])
     state = RunState.FAILED if broke else run_state(ended.values())
-    outputs = outputs_of(run.graph, run.parameters, ended)
     run.journal.run_is(state, broke or _why(state, ended), outputs)
 
 
-def _carry_tasks(run: Run, durably: Durably, ended: dict[str, Ended]) -> None:
-    """Run every task that shall run; fills ``ended`` as it goes on."""
-    tasks = {task.name: task for task in run.graph.tasks}
-    while (move := next_move(run.graph, run.parameters, ended)) and (move.ready or move.skipped):
+def _carry_tasks(run: Run, durably: Durably, ended: dict[str, Ended]) -> Graph:
+    """Run every task that shall run; fills ``ended`` as it goes on.
+
+    Returns:
+        The graph with its loops undone, but for those that were never reached.
+    """
+    graph = _undo_loops(run, run.graph, ended)
+    while (move := next_move(graph, run.parameters, ended)) and (move.ready or move.skipped):
         for name, reason in move.skipped.items():
             ended[name] = Ended(TaskState.SKIPPED, message=reason)
             _note(run, name, ended[name])
         for name in move.ready[:1]:
-            task = tasks[name]
+            task = next(task for task in graph.tasks if task.name == name)
             ended[name] = durably(name, lambda task=task: run_task(run, task, dict(ended)))  # type: ignore[misc]
             _note(run, name, ended[name])
+        graph = _undo_loops(run, graph, ended)
+    return graph
+
+
+def _undo_loops(run: Run, graph: Graph, ended: Mapping[str, Ended]) -> Graph:
+    """Undo the loops whose lists are known by now, and note the tasks that this makes."""
+    found = unrolled(graph, run.parameters, ended)
+    if found is not graph:
+        exit_task = [run.graph.exit_task.name] if run.graph.exit_task else []
+        run.journal.tasks_are([*(task.name for task in found.tasks), *exit_task])
+    return found
 
 
 def _note(run: Run, name: str, ended: Ended) -> None:
