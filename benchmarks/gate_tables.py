@@ -35,7 +35,7 @@ def print_goals(scores: Scores) -> None:
     bad = {
         cell: row[0].wrong
         for cell, row in scores.items()
-        if not cell.is_good and cell.rate >= 10 and "x2" not in cell.fault
+        if not cell.is_good and cell.rate >= 10 and cell.fault != "errors x2"
     }
     fifth = {cell: row[0].median for cell, row in scores.items() if cell.fault == "a fifth fails"}
     for words, worst in (
