@@ -26,7 +26,8 @@ class RetrieveInputs:
     version: str = optional("Its version; empty or 'latest' means the newest.")
     store: str = optional(
         "Where bentos come from: 'local', the path or file:// URL of a BENTOML_HOME, "
-        "s3://bucket/prefix or oci://host/path; empty means the store in the state folder.",
+        "s3://bucket/prefix, oci://host/path or bentocloud; empty means the store in the state "
+        "folder.",
         setting=True,
     )
     contexts: str = optional(

@@ -20,7 +20,7 @@ def select_store(reference: str, *, own: Path) -> Store:
     Args:
         reference: Empty or ``local`` for our own store; a folder, as a path with a slash or a
             ``file://`` URL, for the store in that BENTOML_HOME; ``s3://bucket/prefix`` or
-            ``oci://host/path``.
+            ``oci://host/path``; ``bentocloud``.
         own: BENTOML_HOME of our own store.
 
     Raises:
@@ -28,6 +28,10 @@ def select_store(reference: str, *, own: Path) -> Store:
     """
     if reference in {"", "local"}:
         return LocalStore(own)
+    if reference == "bentocloud":
+        from coalmine.stores.cloud import CloudStore  # noqa: PLC0415 - only where it is used
+
+        return CloudStore()
     if _is_remote(reference):
         return select_push_store(reference)
     home = _home(reference)
@@ -80,5 +84,5 @@ def _home(reference: str) -> Path:
         f"{reference!r} is no store that can be read",
         field="store",
         fix="use local, a path that begins with / or ./ or ~ of a BENTOML_HOME, file:///path of "
-        "one, s3://bucket/prefix or oci://host/path",
+        "one, s3://bucket/prefix, oci://host/path or bentocloud",
     )

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from fake_cloud import running_cloud
 
+from coalmine._base.errors import InputError
 from coalmine.demo.bentos import DEMO_NAME, DEMO_VERSIONS, build_demo_bentos
 from coalmine.stores.archive import extract
-from coalmine.stores.context import digest_of_folder
+from coalmine.stores.cloud import CloudStore
+from coalmine.stores.context import digest_of_folder, keep_bento
 from coalmine.stores.limits import Limits
 from coalmine.stores.local import LocalStore
 from coalmine.stores.pack import tar_of
@@ -85,6 +88,27 @@ def test_bentoml_reads_what_is_pushed_and_its_archive_is_read(
     _python(_THROUGH, *files, home=tmp_path / "home")
     extract(tmp_path / "theirs.bento", tmp_path / "theirs", Limits())
     assert _contents(tmp_path / "theirs") == _contents(tmp_path / "ours")
+
+
+def test_a_bento_is_pulled_from_bentocloud_with_its_model(demo_home: Path, tmp_path: Path) -> None:
+    with running_cloud(demo_home, "secret") as endpoint:
+        environ = os.environ | {
+            "BENTO_CLOUD_API_KEY": "secret",
+            "BENTO_CLOUD_API_ENDPOINT": endpoint,
+            "NO_PROXY": "127.0.0.1",
+        }
+        store = CloudStore(environ)
+        assert store.resolve(DEMO_NAME, "latest") == "v3"
+        found, _ = keep_bento(tmp_path / "contexts", store, DEMO_NAME, "v3")
+        with pytest.raises(InputError, match="wrong token"):
+            CloudStore(environ | {"BENTO_CLOUD_API_KEY": "x"}).resolve(DEMO_NAME, "")
+    LocalStore(demo_home).find(DEMO_NAME, "v3").fetch(tmp_path / "ours")
+    assert _contents(found) == _contents(tmp_path / "ours")
+
+
+def test_without_a_key_bentocloud_is_refused() -> None:
+    with pytest.raises(InputError, match="BENTO_CLOUD_API_KEY: is not set"):
+        CloudStore({})
 
 
 def test_the_demo_is_trained_only_once(demo_home: Path) -> None:
