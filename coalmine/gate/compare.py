@@ -129,6 +129,8 @@ class CompareTally:
             not_worse_needed=_level(self.comparison.false_promotion),
             settled_at=None if self.settled_at is None else self.grid.time_of(self.settled_at),
             chance=self.chance,
+            worse_path=self.worse,
+            not_worse_path=self.not_worse,
         )
 
     def _state(self, coverage: float) -> CheckState:

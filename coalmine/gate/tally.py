@@ -47,6 +47,8 @@ class Compared:
         settled_at: Unix seconds of the sample at which not worse was established, or None.
         chance: The probability of as many bad answers in the whole window by chance; None before
             its end, and where it was not asked for.
+        worse_path: The evidence for worse at each point from the delay's end on.
+        not_worse_path: The same for better.
     """
 
     canary_bad: float
@@ -59,6 +61,8 @@ class Compared:
     not_worse_needed: float
     settled_at: float | None
     chance: float | None = None
+    worse_path: tuple[float, ...] = ()
+    not_worse_path: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,11 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from coalmine.gate.comparison import PART, Comparison, Undecided
 from coalmine.gate.judge import judge
 from coalmine.gate.plan import make_plan
 from coalmine.gate.record import gate_record, write_record
 from coalmine.gate.report.chart import Threshold, line_chart, share_chart
 from coalmine.gate.report.metrics import ReportMetrics
+from coalmine.gate.report.page import checks_of
 from coalmine.gate.report.render import render_report
 from coalmine.gate.report.write import write_report
 from coalmine.gate.runner import Tick
@@ -106,6 +109,34 @@ def test_everything_known_is_on_the_page(gate: Any, metrics: ReportMetrics) -> N
     ):
         assert text in page
     assert page.count("<svg") == 4
+
+
+def test_a_comparisons_evidence_is_drawn_with_its_bound(make: Any, metrics: ReportMetrics) -> None:
+    comparison = Comparison(0.01, 0.05, 0.05, Undecided.ESTIMATE)
+    policy = make.policy(make.check(compare=comparison))
+    rates = {"canary_bad": 2, "canary_total": 10, "stable_bad": 0, "stable_total": 90}
+    series = [make.series([r * i for i in range(5)], **{PART: p}) for p, r in rates.items()]
+    evidence = replace(make.evidence([]), checks={"errors": tuple(series)})
+    decision = judge(policy, evidence, make.since + 4)
+    assert decision.verdict == "rollback"
+    facts = {"release_id": "r2", "service": "iris", "canary": "iris-r2", "stable": "iris-r1"}
+    moment = datetime.fromtimestamp(make.since, UTC)
+    record = gate_record(
+        make_plan(policy, facts), Tick(make.since + 4, evidence, decision), moment, facts
+    )
+    stored = json.loads(json.dumps(record, allow_nan=False))
+    (row,) = checks_of(stored)
+    assert row.evidence is not None
+    assert [bound.text for bound in row.evidence.bounds] == ["established"]
+    worse, not_worse = row.evidence.lines
+    assert (worse.label, worse.role) == ("worse than the margin", "canary")
+    # The evidence for worse ends above the bound, that for not worse lies on the ground.
+    (bound,) = row.evidence.bounds
+    assert float(worse.path.rpartition(" ")[2]) < bound.at
+    assert float(not_worse.path.rpartition(" ")[2]) == row.evidence.bottom
+    page = render_report(a_release(), stored, metrics)
+    assert "established" in page
+    assert page.count("<svg") == 5
 
 
 def test_the_page_loads_nothing_and_is_small(gate: Any, metrics: ReportMetrics) -> None:

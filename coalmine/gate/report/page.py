@@ -10,6 +10,7 @@ from typing import Any
 
 from coalmine.gate.reasons import value_text
 from coalmine.gate.report.chart import Chart, Mark, Points, Threshold, line_chart, share_chart
+from coalmine.gate.report.evidence_chart import evidence_chart
 from coalmine.gate.report.metrics import ReportMetrics
 
 __all__ = ["Bar", "CheckRow", "charts_of", "checks_of", "seconds_of", "timeline_of"]
@@ -42,6 +43,7 @@ class CheckRow:
     query: str
     chart: Chart
     advisory: bool = False
+    evidence: Chart | None = None
 
 
 def seconds_of(moment: object) -> float | None:
@@ -187,6 +189,7 @@ def _check_row(check: Mapping[str, Any], gate: Mapping[str, Any]) -> CheckRow:
         coverage=f"{float(result.get('coverage') or 0):.0%}",
         query=str(check.get("query") or ""),
         advisory=bool(check.get("advisory")),
+        evidence=_evidence(check, gate),
         chart=_check_chart(check, gate, [bound for c in own for bound in _bounds(c)], unit),
     )
 
@@ -209,6 +212,15 @@ def _check_chart(
         thresholds=bounds,
         most_possible=1.0 if unit == "ratio" else math.inf,
     )
+
+
+def _evidence(check: Mapping[str, Any], gate: Mapping[str, Any]) -> Chart | None:
+    series = check.get("series") or ()
+    times = [time for time, _ in series[0]["samples"]] if series else []
+    begin = seconds_of(gate.get("since")) or 0.0
+    end = seconds_of(gate.get("updated")) or begin
+    compared = (check.get("result") or {}).get("compared")
+    return evidence_chart(compared, times, (begin, max([end, *times])))
 
 
 def _role(series: Mapping[str, Any]) -> str:
