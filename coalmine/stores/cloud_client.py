@@ -14,7 +14,8 @@ _NOT_FOUND = 404
 def _latest(name: str) -> str:
     import bentoml  # noqa: PLC0415 - BENTOML_HOME is read when it is imported
 
-    return str(bentoml.cloud.BentoCloudClient().bento.get(name, None).version)
+    client = bentoml.cloud.BentoCloudClient()  # type: ignore[call-arg]  # it injects them itself
+    return str(client.bento.get(name, None).version)
 
 
 def _pull(tag: str) -> str:
