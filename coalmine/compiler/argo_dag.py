@@ -17,7 +17,6 @@ from coalmine.compiler.graph import Constant, Loop, LoopItem, OneOf, Task, Value
 from coalmine.compiler.levels import Levels, Path
 from coalmine.compiler.loops import item_text, read_items
 from coalmine.compiler.manifest import Place
-from coalmine.compiler.order import ancestors
 
 __all__ = ["Dags"]
 
@@ -51,8 +50,7 @@ class Dags:
         """Write all that stands at a level."""
         members = self.levels.members(path)
         names = Names(self.levels, path)
-        above = ancestors(self.levels.graph.tasks)
-        waits = {item.name: self._waits(item, path, above) for item in members}
+        waits = {item.name: self._waits(item, path) for item in members}
         return {
             # Without it Argo would start nothing more once any task has failed.
             "failFast": False,
@@ -69,11 +67,9 @@ class Dags:
         """Write the templates of all loops."""
         return [made for loop in self.levels.graph.loops for made in self._templates(loop)]
 
-    def _waits(
-        self, item: Task | Loop, path: Path, above: dict[str, frozenset[str]]
-    ) -> dict[str, tuple[str, ...]]:
+    def _waits(self, item: Task | Loop, path: Path) -> dict[str, tuple[str, ...]]:
         """Say what must have become of each node before; the strictest word counts."""
-        tasks = self.levels.tasks_of(item)
+        tasks, above = self.levels.tasks_of(item), self.levels.above
         inside = {task.name for task in tasks}
         needed = set().union(*(task.depends_on() for task in tasks)) - inside
         fewest = {name for name in needed if not any(name in above[other] for other in needed)}

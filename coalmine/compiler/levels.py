@@ -22,6 +22,7 @@ from coalmine.compiler.graph import (
     TaskOutputRef,
     Value,
 )
+from coalmine.compiler.order import ancestors
 
 __all__ = ["Levels", "Path"]
 
@@ -38,12 +39,16 @@ class Levels:
         homes: The loops around each task and each loop.
         bodies: The tasks within each loop, those of loops in it included.
         guards: The conditions that guard each loop as a whole.
+        gifts: What others gather from each loop.
+        above: Every task that has to succeed before each, near and far.
     """
 
     graph: Graph
     homes: Mapping[str, Path] = field(init=False)
     bodies: Mapping[str, tuple[Task, ...]] = field(init=False)
     guards: Mapping[str, tuple[Condition, ...]] = field(init=False)
+    gifts: Mapping[str, Mapping[Value, None]] = field(init=False)
+    above: Mapping[str, frozenset[str]] = field(init=False)
 
     def __post_init__(self) -> None:
         graph = self.graph
@@ -61,6 +66,8 @@ class Levels:
             shared = self._shared(loop)
             guards[loop.name] = tuple(item for item in shared if item not in outer)
         object.__setattr__(self, "guards", guards)
+        object.__setattr__(self, "gifts", self._gifts())
+        object.__setattr__(self, "above", ancestors(graph.tasks))
 
     def members(self, path: Path) -> list[Task | Loop]:
         """List what stands at a level, in the graph's order; a loop where its first task does."""
@@ -122,17 +129,20 @@ class Levels:
 
     def given_out(self, loop: Loop) -> list[Value]:
         """List what others gather from a loop: its template's outputs."""
+        return list(self.gifts[loop.name])
+
+    def _gifts(self) -> dict[str, dict[Value, None]]:
         values: list[Value] = [value for task in self.graph.tasks for value in task.values()]
         values += [value for _, value in self.graph.outputs]
         values += [other.items for other in self.graph.loops]
-        found: dict[Value, None] = {}
-        while values:
-            value = values.pop(0)
-            if isinstance(value, Gathered):
-                values.append(value.value)
-                if value.loop == loop.name:
-                    found[value.value] = None
-        return list(found)
+        found: dict[str, dict[Value, None]] = {loop.name: {} for loop in self.graph.loops}
+        gathered = [value for value in values if isinstance(value, Gathered)]
+        while gathered:
+            value = gathered.pop(0)
+            found[value.loop][value.value] = None
+            if isinstance(value.value, Gathered):
+                gathered.append(value.value)
+        return found
 
     def _used_within(self, loop: Loop) -> Iterable[tuple[Value, bool]]:
         """Give every value that is used within a loop, and whether a condition reads it."""

@@ -157,6 +157,11 @@ def _without_loops(graph: Graph) -> Graph:
             fix="loop over a list in the pipeline's source, let one task do the work for all "
             "items, or compile for argo or kfp",
         )
+    if not graph.tasks:
+        raise InputError(
+            f"{Place('', 'tasks', TARGET)}: its loops go over no items, so no task is left",
+            fix="give the loops items, or compile for argo or kfp",
+        )
     for task in graph.tasks:
         if len(task.name) > LONGEST_NAME:
             raise InputError(

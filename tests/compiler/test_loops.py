@@ -235,6 +235,11 @@ def test_a_name_that_its_turn_makes_too_long_is_refused() -> None:
         tekton.lower(long)
 
 
+def test_a_pipeline_without_any_turn_is_refused_on_tekton() -> None:
+    with pytest.raises(InputError, match="no task is left"):
+        tekton.lower(looped("[]"))
+
+
 @pytest.mark.parametrize("text", ["", "{}", "5", '"a"', "[1", "null"])
 def test_what_is_no_list(text: str) -> None:
     with pytest.raises(InputError, match="the loop 'l' goes over"):
