@@ -15,7 +15,7 @@ from coalmine._base.errors import CoalmineError
 from coalmine._base.files import write_atomic
 from coalmine.stores.protocol import Store
 
-__all__ = ["OWN", "digest_of_folder", "keep_bento", "keep_context", "walk"]
+__all__ = ["OWN", "digest_of_folder", "keep_bento", "keep_context", "lanes", "walk"]
 
 OWN = ".coalmine"
 """The folder among the contexts that is none."""
@@ -54,7 +54,7 @@ def keep_context(
         new = own / "new" / str(lane)
         for folder in (own / "locks", own / "sources", new.parent):
             folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(own / "locks" / f"{lane}.lock", timeout=_LOCK_SECONDS):
+        with FileLock(lanes(contexts)[lane], timeout=_LOCK_SECONDS):
             shutil.rmtree(new, ignore_errors=True)
             return _keep(contexts, fetch, new, own / "sources" / key if source else None)
     except Timeout:
@@ -67,6 +67,11 @@ def keep_context(
             f"the build context could not be kept in {contexts}: {error.strerror or error}",
             fix="make room there; see that it can be written",
         ) from error
+
+
+def lanes(contexts: Path) -> list[Path]:
+    """Name every lock that a fetch may hold; the source says which."""
+    return [contexts / OWN / "locks" / f"{lane}.lock" for lane in range(_LOCKS)]
 
 
 def keep_bento(contexts: Path, store: Store, name: str, version: str) -> tuple[Path, bool]:
