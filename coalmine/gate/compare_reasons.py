@@ -13,7 +13,11 @@ def margin_text(comparison: Comparison) -> str:
     """Say what is good: ``at most 0.5 percentage points above stable``."""
     if comparison.slower is not None:
         quantile = f"p{100 * comparison.slower.quantile:g}"
+        if not comparison.slower.share:
+            return f"{quantile} no slower than stable"
         return f"{quantile} at most {100 * comparison.slower.share:g} % slower than stable"
+    if not comparison.margin:
+        return "no worse than stable"
     return f"at most {_points(comparison.margin)} percentage points above stable"
 
 

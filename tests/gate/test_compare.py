@@ -142,7 +142,7 @@ def test_what_chance_does_not_explain_is_rolled_back_when_the_window_is_over(
     assert at(make, little_worse, 9).verdict is Verdict.CONTINUE
     decision = at(make, little_worse, 10)
     assert decision.verdict is Verdict.ROLLBACK
-    assert decision.reason.endswith("(at most 0 percentage points above stable is good), after 10s")
+    assert decision.reason.endswith("(no worse than stable is good), after 10s")
     assert decision.checks[0].compared.chance < 0.025
     assert at(make, little_worse, 20).reason == decision.reason
 

@@ -93,9 +93,9 @@ def test_twice_as_slow_shows_where_no_bound_is_a_fifth_above_another(make: Any) 
 
 def test_what_is_a_third_slower_shows_by_the_windows_end(make: Any) -> None:
     none = SlowerThan(quantile=0.95, share=0.0)
-    assert judge(*world(make, times(13.3), times(10), slower=none), make.since + 10).verdict is (
-        Verdict.ROLLBACK
-    )
+    decision = judge(*world(make, times(13.3), times(10), slower=none), make.since + 10)
+    assert decision.verdict is Verdict.ROLLBACK
+    assert "(p95 no slower than stable is good)" in decision.reason
     assert judge(*world(make, times(10), times(10), slower=none), make.since + 11).verdict is (
         Verdict.PROMOTE
     )
