@@ -9,6 +9,9 @@ import struct
 import subprocess
 import sys
 import termios
+import time
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -300,3 +303,16 @@ def test_a_ledger_that_is_being_made_has_no_releases_yet(tmp_path: Path) -> None
     assert shown.returncode == 2
     assert "there are no releases" in shown.stderr
     assert "ask again" in shown.stderr
+
+
+def test_gc_keeps_what_a_release_in_progress_may_need(state: Path) -> None:
+    """The release was asked for 20 days ago; a context of 10 days may be its own."""
+    ago = {name: time.time() - days * 86400 for name, days in (("a", 10), ("b", 30))}
+    for name, moment in ago.items():
+        (state / "contexts" / (name * 64)).mkdir(parents=True)
+        os.utime(state / "contexts" / (name * 64), (moment, moment))
+    asked = (datetime.now(UTC) - timedelta(days=20)).isoformat()
+    with closing(sqlite3.connect(state / "ledger.db")) as ledger, ledger:
+        ledger.execute("UPDATE release SET requested_at = ? WHERE id = 'rccc'", [asked])
+    removed = json.loads(call("gc", "--state", state, "-o", "json").output)["removed"]
+    assert [Path(one["context"]).name for one in removed] == ["b" * 64]

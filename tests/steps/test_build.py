@@ -94,3 +94,14 @@ def test_an_image_goes_to_a_registry(surroundings: Surroundings, context: str) -
 def test_an_unknown_compression_is_refused(surroundings: Surroundings, context: str) -> None:
     with pytest.raises(InputError, match=r"^compression: 'lzma' is no compression"):
         build(BuildInputs(context=context, compression="lzma"), surroundings)
+
+
+@pytest.mark.integration
+def test_what_was_retrieved_on_one_machine_is_built_on_another(
+    surroundings: Surroundings, s3: str, tmp_path: Path, context: str
+) -> None:
+    there = retrieve(RetrieveInputs(name="iris", contexts=f"{s3}/contexts"), surroundings).context
+    assert there.startswith(f"{s3}/contexts/")
+    elsewhere = Surroundings(tmp_path / "elsewhere")
+    built = build(BuildInputs(context=there), elsewhere)
+    assert built.image_digest == build(BuildInputs(context=context), surroundings).image_digest
