@@ -8,23 +8,42 @@ evaluated again, so literals with it are refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from coalmine._base.errors import InputError
 from coalmine.compiler.argo_dag import Dags
 from coalmine.compiler.argo_value import Names, ran
 from coalmine.compiler.argo_when import quoted
+from coalmine.compiler.argo_wrap import (
+    FACTS,
+    about_parameters,
+    artifact_arguments,
+    check_levels,
+    made_artifacts,
+    made_path,
+    output_path,
+    parameter_names,
+    taken_artifacts,
+    taken_path,
+    uri_name,
+    wrapping,
+)
 from coalmine.compiler.graph import (
+    ArtifactPath,
     Constant,
     Gathered,
     Graph,
+    Imported,
     InputRef,
+    Joined,
     OneOf,
     OutputPath,
     Parameter,
+    Part,
     Piece,
     Retry,
+    RunFact,
     Task,
     TaskOutputRef,
     Value,
@@ -32,6 +51,7 @@ from coalmine.compiler.graph import (
 from coalmine.compiler.levels import Levels
 from coalmine.compiler.manifest import Manifest, Place
 from coalmine.compiler.pod import SIMPLE_NAME, longest_wait, pod_text, resources, stand_ins
+from coalmine.compiler.wrap import Wrapping, left_out, note, wrapped
 
 __all__ = ["lower"]
 
@@ -45,9 +65,19 @@ def lower(graph: Graph) -> Manifest:
     Raises:
         InputError: A value or a name cannot be said in Argo; names the task and the value.
     """
+    check_levels(graph)
     levels = Levels(graph)
-    dags = Dags(levels, _arguments, _exact)
     tasks = (*graph.tasks, *([graph.exit_task] if graph.exit_task else []))
+    described = {task.name for task in tasks if task.takes_executor_input}
+
+    def arguments(task: Task, names: Names) -> dict[str, Any]:
+        given = {
+            "parameters": _arguments(task, names, described),
+            "artifacts": artifact_arguments(task),
+        }
+        return _said(given) or {}
+
+    dags = Dags(levels, arguments, _exact)
     entrypoint = _free_name({task.name for task in tasks} | {loop.name for loop in graph.loops})
     compared = dags.compared(())
     spec: dict[str, Any] = {"entrypoint": entrypoint}
@@ -62,22 +92,32 @@ def lower(graph: Graph) -> Manifest:
     if compared:
         dag["inputs"] = {"parameters": [_passed_on(name) for name in compared]}
     if graph.outputs:
-        names = Names(levels)
-        dag["outputs"] = {"parameters": [_output(*item, names) for item in graph.outputs]}
+        dag["outputs"] = _outputs(graph, Names(levels))
     dag["dag"] = dags.dag(())
-    spec["templates"] = [dag, *dags.templates(), *(_template(task) for task in graph.tasks)]
+    spec["templates"] = [dag, *dags.templates()]
+    for task in graph.tasks:
+        inputs = [{"name": name} for name in parameter_names(task, described)]
+        wrap = wrapping(task, left_out(task, graph), described)
+        spec["templates"].append(_container_template(task, inputs, wrap))
     if graph.exit_task is not None:
-        spec["templates"].append(_exit_template(graph.exit_task, Names(levels)))
-    metadata: dict[str, Any] = {"name": graph.name}
-    if graph.description:
-        metadata["annotations"] = {"workflows.argoproj.io/description": graph.description}
+        exit_task = graph.exit_task
+        wrap = wrapping(exit_task, left_out(exit_task, graph), described)
+        given = _arguments(exit_task, Names(levels), described)
+        spec["templates"].append(_container_template(exit_task, given, wrap))
     document = {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "WorkflowTemplate",
-        "metadata": metadata,
+        "metadata": _metadata(graph),
         "spec": spec,
     }
-    return Manifest(document)
+    return Manifest(document, tuple(note(tasks)))
+
+
+def _metadata(graph: Graph) -> dict[str, Any]:
+    if not graph.description:
+        return {"name": graph.name}
+    notes = {"workflows.argoproj.io/description": graph.description}
+    return {"name": graph.name, "annotations": notes}
 
 
 def _free_name(taken: set[str]) -> str:
@@ -98,6 +138,18 @@ def _parameter(item: Parameter, defaults: Mapping[str, str]) -> dict[str, str]:
     return written
 
 
+def _outputs(graph: Graph, names: Names) -> dict[str, Any]:
+    made = {(task.name, item.name) for task in graph.tasks for item in task.made}
+    outputs: dict[str, Any] = {"parameters": [], "artifacts": []}
+    for name, value in graph.outputs:
+        if isinstance(value, TaskOutputRef) and (value.task, value.output) in made:
+            source = f"{{{{tasks.{value.task}.outputs.artifacts.{value.output}}}}}"
+            outputs["artifacts"].append({"name": name, "from": source, "optional": True})
+        else:
+            outputs["parameters"].append(_output(name, value, names))
+    return {kind: items for kind, items in outputs.items() if items}
+
+
 def _output(name: str, value: Value, names: Names) -> dict[str, Any]:
     where = Place("", f"output {name!r}", TARGET)
     # A workflow may not ask for what a skipped task has not written, unless it says what instead.
@@ -111,7 +163,7 @@ def _passed_on(name: str) -> dict[str, str]:
     return {"name": name, "value": f"{{{{workflow.parameters.{name}}}}}"}
 
 
-def _arguments(task: Task, names: Names) -> list[dict[str, str]]:
+def _arguments(task: Task, names: Names, described: Collection[str]) -> list[dict[str, str]]:
     """Give every input its value, its default where the pipeline gives none."""
     given = dict(task.arguments)
     found = []
@@ -123,38 +175,57 @@ def _arguments(task: Task, names: Names) -> list[dict[str, str]]:
             default = quoted(item.default or "", where)
             text = f"{{{{= {ran(value.task)} ? {names.source(value)} : {default} }}}}"
         found.append({"name": _name(item.name, where), "value": text})
-    return found
+    for name, value in task.arguments:
+        if isinstance(value, Imported):
+            where = Place(task.name, f"argument {name!r}", TARGET)
+            found.append({"name": uri_name(name), "value": _value(value, where, names)})
+    return [*found, *about_parameters(task, described)]
 
 
 def _value(value: Value, where: Place, names: Names) -> str:
-    return _literal(value.value, where) if isinstance(value, Constant) else names.tag(value)
+    match value:
+        case Constant(text):
+            return _literal(text, where)
+        case RunFact.TASK_ID:
+            raise InputError(
+                f"{where}: {value.value} is known only within the task",
+                fix="ask for it in the component's own command, or compile for kfp",
+            )
+        case RunFact():
+            return FACTS[value]
+        case Joined(parts):
+            # What stands for a reference begins with a brace: one before it would make a third.
+            shown = (one.value if isinstance(one, Constant) else "{x}" for one in parts)
+            _plain("".join(shown), where)
+            return "".join(_value(part, where, names) for part in parts)
+        case Imported():
+            return _value(value.uri, where, names)
+        case _:
+            return names.tag(value)
 
 
 def _literal(text: str, where: Place) -> str:
     return pod_text(_plain(text, where))
 
 
-def _template(task: Task) -> dict[str, Any]:
-    names = [{"name": item.name} for item in task.inputs]
-    return _container_template(task, names)
-
-
-def _exit_template(task: Task, names: Names) -> dict[str, Any]:
-    return _container_template(task, _arguments(task, names))
-
-
-def _container_template(task: Task, inputs: list[dict[str, str]]) -> dict[str, Any]:
-    outputs = [
+def _container_template(task: Task, inputs: list[dict[str, str]], wrap: Wrapping) -> dict[str, Any]:
+    artifacts, about = made_artifacts(task)
+    outputs: list[dict[str, Any]] = [
         {
             "name": _name(item.name, Place(task.name, f"output {item.name!r}", TARGET)),
-            "valueFrom": {"path": _output_path(item.name)},
+            "valueFrom": {"path": output_path(item.name)},
         }
         for item in task.outputs
     ]
+    if task.takes_executor_input:
+        command, args = wrapped(task, wrap)
+    else:
+        command = [_piece(piece, task) for piece in task.command]
+        args = [_piece(piece, task) for piece in task.args]
     container: dict[str, Any] = {
         "image": _exact(task.image, Place(task.name, "image", TARGET)),
-        "command": [_piece(piece, task.name) for piece in task.command],
-        "args": [_piece(piece, task.name) for piece in task.args],
+        "command": command,
+        "args": args,
         "env": [
             {"name": name, "value": pod_text(_plain(text, Place(task.name, f"env {name}", TARGET)))}
             for name, text in task.env
@@ -163,13 +234,17 @@ def _container_template(task: Task, inputs: list[dict[str, str]]) -> dict[str, A
     }
     written = {
         "name": task.name,
-        "inputs": {"parameters": inputs} if inputs else None,
-        "outputs": {"parameters": outputs} if outputs else None,
+        "inputs": _said({"parameters": inputs, "artifacts": taken_artifacts(task)}),
+        "outputs": _said({"parameters": [*outputs, *about], "artifacts": artifacts}),
         "retryStrategy": _retry(task.retry) if task.retry else None,
         "activeDeadlineSeconds": task.timeout_seconds,
         "container": {key: value for key, value in container.items() if value},
     }
     return {key: value for key, value in written.items() if value is not None}
+
+
+def _said(kinds: dict[str, list[Any]]) -> dict[str, list[Any]] | None:
+    return {kind: items for kind, items in kinds.items() if items} or None
 
 
 def _retry(retry: Retry) -> dict[str, Any]:
@@ -183,25 +258,25 @@ def _retry(retry: Retry) -> dict[str, Any]:
     return {**written, "backoff": backoff}
 
 
-def _piece(piece: Piece, task: str) -> str:
-    where = Place(task, "command line", TARGET)
+def _piece(piece: Piece, task: Task) -> str:
+    where = Place(task.name, "command line", TARGET)
     # What stands for a reference begins with a brace, so one before it would make a third.
-    _plain("".join(part if isinstance(part, str) else "{" for part in piece), where)
-    return "".join(_part(part) for part in piece)
+    _plain("".join(part if type(part) is str else "{x}" for part in piece), where)
+    return "".join(_part(part, task) for part in piece)
 
 
-def _part(part: str | InputRef | OutputPath) -> str:
+def _part(part: Part, task: Task) -> str:
     match part:
+        case RunFact():
+            return FACTS[part]
+        case ArtifactPath(name, made):
+            return made_path(name) if made else taken_path(name, task)
         case InputRef(name):
             return f"{{{{inputs.parameters.{name}}}}}"
         case OutputPath(name):
-            return _output_path(name)
+            return output_path(name)
         case _:
             return pod_text(part)
-
-
-def _output_path(name: str) -> str:
-    return f"/tmp/coalmine-output-{name}"  # noqa: S108 - in a pod of its own
 
 
 def _plain(text: str, where: Place) -> str:

@@ -28,7 +28,7 @@ PASSED = ("Succeeded", "Skipped", "Omitted")
 ENDED = (*PASSED, "Failed", "Errored")
 EACH = "each"
 
-Arguments = Callable[[Task, Names], list[dict[str, str]]]
+Arguments = Callable[[Task, Names], dict[str, Any]]
 Literal = Callable[[str, Place], str]
 
 
@@ -102,8 +102,8 @@ class Dags:
             written["when"] = when
         if isinstance(item, Loop):
             return {**written, **self._turns(item, names)}
-        if item.inputs:
-            written["arguments"] = {"parameters": self.arguments(item, names)}
+        if arguments := self.arguments(item, names):
+            written["arguments"] = arguments
         return written
 
     def _choices(self, item: Task | Loop, names: Names) -> list[OneOf]:

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from coalmine._base.errors import InputError
 from coalmine.compiler.compare import TRUE_TEXTS
 from coalmine.compiler.graph import (
-    Constant,
     Gathered,
-    Listed,
     LoopItem,
     OneOf,
     ParameterRef,
@@ -59,7 +57,7 @@ def name_of(value: Value) -> str:
             return f"{loop}-item"
         case ParameterRef(name):
             return name
-        case Constant() | Listed():
+        case _:
             raise TypeError(f"{value} has no name")
 
 
@@ -102,7 +100,7 @@ class Names:
                 return f"({chosen}{self.source(last)})"
             case Gathered():
                 return self._gathered(value)
-            case Constant() | Listed():
+            case _:
                 raise TypeError(f"{value} is not said in an expression")
 
     def chooses(self, value: Value) -> bool:

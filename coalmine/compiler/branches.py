@@ -15,7 +15,10 @@ from coalmine._base.errors import InputError
 from coalmine.compiler.graph import (
     Comparison,
     Graph,
+    Imported,
+    Joined,
     OneOf,
+    RunFact,
     Task,
     TaskOutputRef,
     Value,
@@ -115,6 +118,12 @@ def _all(names: tuple[str, ...], twins: Twins) -> tuple[str, ...]:
 def _of_twins(value: Value, twins: Twins) -> Value:
     if not any(found.task in twins for found in references(value)):
         return value
+    if isinstance(value, Joined | Imported):
+        raise InputError(
+            "an f-string or a URI is made of what a task gives that takes one of several values "
+            "(dsl.OneOf), which Tekton cannot say",
+            fix="give each value to an input of its own, or compile for argo or kfp",
+        )
     return OneOf(
         tuple(
             TaskOutputRef(name, found.output)
@@ -137,4 +146,7 @@ def _twin(task: Task, name: str, chosen: Chosen) -> Task:
 
 
 def _mapped(item: Comparison, of: Callable[[Value], Value]) -> Comparison:
-    return replace(item, left=of(item.left), right=of(item.right))
+    left, right = of(item.left), of(item.right)
+    assert not isinstance(left, RunFact | Joined | Imported)
+    assert not isinstance(right, RunFact | Joined | Imported)
+    return replace(item, left=left, right=right)

@@ -18,12 +18,17 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 __all__ = [
+    "Artifact",
+    "ArtifactPath",
     "Comparison",
     "Condition",
     "Constant",
+    "ExecutorText",
     "Gathered",
     "Graph",
+    "Imported",
     "InputRef",
+    "Joined",
     "Listed",
     "Loop",
     "LoopItem",
@@ -33,9 +38,11 @@ __all__ = [
     "Parameter",
     "ParameterRef",
     "ParameterType",
+    "Part",
     "Piece",
     "Resources",
     "Retry",
+    "RunFact",
     "Task",
     "TaskOutputRef",
     "Value",
@@ -114,6 +121,15 @@ class OneOf:
     choices: tuple[TaskOutputRef, ...]
 
 
+class RunFact(StrEnum):
+    """What a run knows of itself; the names are those of KFP's placeholders."""
+
+    JOB_NAME = "pipeline_job_name"
+    JOB_RESOURCE_NAME = "pipeline_job_resource_name"
+    JOB_ID = "pipeline_job_uuid"
+    TASK_ID = "pipeline_task_uuid"
+
+
 @dataclass(frozen=True, slots=True)
 class LoopItem:
     """What a loop is at: an item of its list, or what stands in one under a key.
@@ -152,10 +168,45 @@ class Listed:
     type: ParameterType = ParameterType.STRING
 
 
-Value = Constant | ParameterRef | TaskOutputRef | OneOf | LoopItem | Gathered | Listed
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Values written one behind the other: an f-string of the pipeline."""
+
+    parts: tuple[Value, ...]
 
 
-def references(value: Value) -> tuple[TaskOutputRef, ...]:
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """An artifact from outside: of ``dsl.importer``, which runs nothing.
+
+    Attributes:
+        uri: Where it is.
+        type: Its schema's title.
+        version: Its schema's version.
+        metadata: What is known of it, as JSON.
+    """
+
+    uri: Value
+    type: str
+    version: str
+    metadata: str = "{}"
+
+
+Value = (
+    Constant
+    | ParameterRef
+    | TaskOutputRef
+    | OneOf
+    | LoopItem
+    | Gathered
+    | Listed
+    | RunFact
+    | Joined
+    | Imported
+)
+
+
+def references(value: Value) -> tuple[TaskOutputRef, ...]:  # noqa: PLR0911 - one for each kind
     """Name every output that a value may be made of."""
     match value:
         case TaskOutputRef():
@@ -166,13 +217,25 @@ def references(value: Value) -> tuple[TaskOutputRef, ...]:
             return references(inner)
         case Listed(values, _):
             return tuple(found for inner in values for found in references(inner))
+        case Joined(parts):
+            return tuple(found for part in parts for found in references(part))
+        case Imported():
+            return references(value.uri)
         case _:
             return ()
 
 
 def needed(value: Value) -> tuple[TaskOutputRef, ...]:
     """Name the outputs without which there is no value; of a choice, no single one is needed."""
-    return () if isinstance(value, OneOf) else references(value)
+    match value:
+        case OneOf():
+            return ()
+        case Joined(parts):
+            return tuple(found for part in parts for found in needed(part))
+        case Imported():
+            return needed(value.uri)
+        case _:
+            return references(value)
 
 
 def map_value(value: Value, of: Callable[[Value], Value]) -> Value:
@@ -185,8 +248,23 @@ def map_value(value: Value, of: Callable[[Value], Value]) -> Value:
             return of(Gathered(loop, map_value(inner, of), kind))
         case Listed(values, kind):
             return of(Listed(tuple(map_value(inner, of) for inner in values), kind))
+        case Joined(parts):
+            return of(Joined(tuple(map_value(part, of) for part in parts)))
+        case Imported():
+            return of(replace(value, uri=map_value(value.uri, of)))
         case _:
             return of(value)
+
+
+def simple_values(value: Value) -> tuple[Value, ...]:
+    """Take an f-string and the URI of an artifact from outside apart."""
+    match value:
+        case Joined(parts):
+            return tuple(one for part in parts for one in simple_values(part))
+        case Imported():
+            return simple_values(value.uri)
+        case _:
+            return (value,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +281,23 @@ class OutputPath:
     name: str
 
 
-Piece = tuple[str | InputRef | OutputPath, ...]
+@dataclass(frozen=True, slots=True)
+class ArtifactPath:
+    """The place in a command line where the path of an artifact goes: to read, or to write."""
+
+    name: str
+    made: bool = False
+
+
+class ExecutorText(StrEnum):
+    """The place in a command line where KFP's executor input goes, or the path of its output."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+
+
+Part = str | InputRef | OutputPath | ArtifactPath | ExecutorText | RunFact
+Piece = tuple[Part, ...]
 """One argument: its parts are joined without a separator."""
 
 
@@ -301,6 +395,21 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
+class Artifact:
+    """An artifact that a task takes or makes.
+
+    Attributes:
+        name: As its component names it.
+        type: Its schema's title, such as ``system.Model``.
+        version: Its schema's version.
+    """
+
+    name: str
+    type: str = "system.Artifact"
+    version: str = "0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """One container to run.
 
@@ -312,8 +421,10 @@ class Task:
         args: The arguments behind it.
         inputs: What the component takes, in its order.
         arguments: What each input gets, in the inputs' order. An input without an entry has no
-            value here and takes its default.
+            value here and takes its default. Those of the artifacts stand behind them.
         outputs: The parameters it writes.
+        taken: The artifacts it reads.
+        made: The artifacts it writes.
         after: Tasks that must have succeeded first although nothing of theirs is used.
         passed: Tasks that must have ended first and must not have failed; they may be skipped.
         behind: Tasks that must have ended first, however they ended. An argument that one of them
@@ -333,6 +444,8 @@ class Task:
     inputs: tuple[Parameter, ...] = ()
     arguments: tuple[tuple[str, Value], ...] = ()
     outputs: tuple[Parameter, ...] = ()
+    taken: tuple[Artifact, ...] = ()
+    made: tuple[Artifact, ...] = ()
     after: tuple[str, ...] = ()
     passed: tuple[str, ...] = ()
     behind: tuple[str, ...] = ()
@@ -345,7 +458,7 @@ class Task:
 
     def values(self) -> list[Value]:
         """List every value it uses, those of its conditions included."""
-        used = [value for _, value in self.arguments]
+        used = [one for _, value in self.arguments for one in simple_values(value)]
         return used + [side for item in self.when for side in (item.left, item.right)]
 
     def depends_on(self) -> frozenset[str]:
@@ -357,6 +470,12 @@ class Task:
         """Name every task that has to end first, in whatever way it is waited for."""
         used = {found.task for value in self.values() for found in references(value)}
         return frozenset(used.union(self.after, self.passed, self.behind))
+
+    @property
+    def takes_executor_input(self) -> bool:
+        """Tell whether it speaks KFP's executor protocol, as Python function components do."""
+        pieces = (*self.command, *self.args)
+        return any(isinstance(part, ExecutorText) for piece in pieces for part in piece)
 
     def with_values(self, of: Callable[[Value], Value]) -> Task:
         """Replace each value that it uses."""

@@ -15,7 +15,8 @@ import yaml
 __all__ = ["Manifest", "Place"]
 
 SAFE = re.compile(r"[A-Za-z][A-Za-z0-9_./ -]*")
-LINE = re.compile(r"([ -~]*[!-~])?")
+ODD_BREAK = re.compile("[\r\x85\u2028\u2029]")
+"""Breaks that not every parser takes for the same."""
 WIDTH = 10_000
 """Lines are not broken: every parser reads an unbroken text the same."""
 WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"}
@@ -75,17 +76,14 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    bare = SAFE.fullmatch(text) and text.lower() not in WORDS and not text.endswith(" ")
-    style = None if bare else "|" if _reads_best_as_lines(text) else '"'
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=_style(text))
 
 
-def _reads_best_as_lines(text: str) -> bool:
-    """Tell whether a text is several lines that mean the same when they are written as lines."""
-    *lines, rest = text.split("\n")
-    if len(lines) < 2 or rest or not lines[-1] or text.startswith((" ", "\n")):  # noqa: PLR2004
-        return False
-    return all(LINE.fullmatch(line) for line in lines)
+def _style(text: str) -> str | None:
+    if SAFE.fullmatch(text) and text.lower() not in WORDS and not text.endswith(" "):
+        return None
+    # PyYAML quotes a block that holds anything which a block cannot.
+    return "|" if "\n" in text[:-1] and not ODD_BREAK.search(text) else '"'
 
 
 _Dumper.add_representer(str, _text)

@@ -14,17 +14,20 @@ from typing import Any
 from coalmine._base.errors import InputError
 from coalmine.compiler.branches import split_choices
 from coalmine.compiler.graph import (
+    ArtifactPath,
     Condition,
     Constant,
     Graph,
+    Imported,
     InputRef,
-    Listed,
     OneOf,
     OutputPath,
     Parameter,
-    ParameterType,
+    Part,
     Piece,
+    RunFact,
     Task,
+    TaskOutputRef,
     Value,
     references,
 )
@@ -33,7 +36,18 @@ from coalmine.compiler.manifest import Manifest, Place
 from coalmine.compiler.order import ancestors, inherited_conditions, waits_for
 from coalmine.compiler.pod import SIMPLE_NAME, pod_text, resources, stand_ins
 from coalmine.compiler.tekton_results import result_name
-from coalmine.compiler.tekton_when import plain, reference, says_whole_numbers, when
+from coalmine.compiler.tekton_when import plain, says_whole_numbers, when
+from coalmine.compiler.tekton_wrap import (
+    WORKSPACE,
+    added_params,
+    fact_text,
+    made_path,
+    taken_path,
+    uses_workspace,
+    value_text,
+    wrapping,
+)
+from coalmine.compiler.wrap import left_out, note, wrapped
 
 __all__ = ["lower"]
 
@@ -58,15 +72,22 @@ def lower(graph: Graph) -> Manifest:
         spec["description"] = graph.description
     defaults = stand_ins(graph, TARGET)
     spec["params"] = [_parameter(item, defaults) for item in graph.parameters]
+    spec["workspaces"] = _workspaces(graph)
     spec["tasks"] = [
-        _task(task, conditions[task.name], waits_for(task, above))
+        _task(task, conditions[task.name], waits_for(task, above), left_out(task, graph))
         for task in graph.tasks
         if not task.behind
     ]
-    spec["results"] = [_result(name, value) for name, value in graph.outputs]
-    spec["finally"] = [_task_at_the_end(task, conditions[task.name]) for task in last]
+    made = {(task.name, item.name) for task in graph.tasks for item in task.made}
+    spec["results"] = [
+        _result(name, value) for name, value in graph.outputs if not _is_artifact(value, made)
+    ]
+    spec["finally"] = [
+        _task_at_the_end(task, conditions[task.name], left_out(task, graph)) for task in last
+    ]
     if graph.exit_task is not None:
-        spec["finally"].append(_task(graph.exit_task, (), []))
+        absent = left_out(graph.exit_task, graph)
+        spec["finally"].append(_task(graph.exit_task, (), [], absent))
     document = {
         "apiVersion": "tekton.dev/v1",
         "kind": "Pipeline",
@@ -95,12 +116,30 @@ def _result(name: str, value: Value) -> dict[str, str]:
             "comes from one task",
             fix="let a task take the value and write it, or compile for argo or kfp",
         )
-    return {"name": _name(name, where), "type": "string", "value": _value(value, where)}
+    return {"name": _name(name, where), "type": "string", "value": value_text(value, where)}
 
 
-def _task(task: Task, conditions: tuple[Condition, ...], after: list[str]) -> dict[str, Any]:
-    arguments = _arguments(task)
-    values = [value for _, value in task.arguments]
+def _is_artifact(value: Value, made: set[tuple[str, str]]) -> bool:
+    """Tell whether an output is an artifact: it stays in the workspace, see the notes."""
+    if isinstance(value, TaskOutputRef):
+        return (value.task, value.output) in made
+    return isinstance(value, Imported)
+
+
+def _workspaces(graph: Graph) -> list[dict[str, str]]:
+    if not any(uses_workspace(task) for task in graph.tasks):
+        return []
+    return [{"name": WORKSPACE, "description": "Holds the artifacts of a run, side by side."}]
+
+
+def _task(
+    task: Task, conditions: tuple[Condition, ...], after: list[str], absent: frozenset[str]
+) -> dict[str, Any]:
+    arguments = {**_arguments(task), **added_params(task)}
+    artifacts = {item.name for item in task.taken}
+    # Only a reference to a result makes an order; an artifact is no result.
+    values = [value for name, value in task.arguments if name not in artifacts]
+    values += [value for _, value in task.arguments if isinstance(value, Imported)]
     values += [side for item in conditions for side in (item.left, item.right)]
     used = {found.task for value in values for found in references(value)}
     after = [*after, *sorted(task.follows() - task.depends_on() - set(task.behind))]
@@ -110,16 +149,20 @@ def _task(task: Task, conditions: tuple[Condition, ...], after: list[str]) -> di
     written["runAfter"] = [name for name in after if name not in used]
     written["retries"] = task.retry.max_retries if task.retry else 0
     written["timeout"] = f"{task.timeout_seconds}s" if task.timeout_seconds else ""
-    written["taskSpec"] = _task_spec(task, arguments)
+    if uses_workspace(task):
+        written["workspaces"] = [{"name": WORKSPACE, "workspace": WORKSPACE}]
+    written["taskSpec"] = _task_spec(task, arguments, absent)
     return {key: value for key, value in written.items() if value}
 
 
-def _task_at_the_end(task: Task, conditions: tuple[Condition, ...]) -> dict[str, Any]:
+def _task_at_the_end(
+    task: Task, conditions: tuple[Condition, ...], absent: frozenset[str]
+) -> dict[str, Any]:
     """Write a task that runs whatever became of those before it, as one of ``finally``.
 
     It cannot wait there, but ask: whatever had to succeed before it has, or it is skipped.
     """
-    written = _task(task, conditions, [])
+    written = _task(task, conditions, [], absent)
     asked = [
         {"input": f"$(tasks.{name}.status)", "operator": "in", "values": ["Succeeded"]}
         for name in sorted(task.depends_on())
@@ -171,16 +214,6 @@ def _without_loops(graph: Graph) -> Graph:
     return graph
 
 
-def _listed(value: Listed, where: Place) -> str:
-    """Write a list of values: their texts are pasted into it, so they have to be JSON already."""
-    if value.type in {ParameterType.STRING, ParameterType.BOOLEAN}:
-        raise InputError(
-            f"{where}: it gathers texts, and Tekton would paste them into a list without quoting",
-            fix="let the tasks of the loop write numbers, lists or dicts; or use argo or kfp",
-        )
-    return f"[{','.join(_value(item, where) for item in value.values)}]"
-
-
 def _arguments(task: Task) -> dict[str, str]:
     """Give every input its value, its default where the pipeline gives none."""
     given = dict(task.arguments)
@@ -188,21 +221,11 @@ def _arguments(task: Task) -> dict[str, str]:
     for item in task.inputs:
         where = Place(task.name, f"argument {item.name!r}", TARGET)
         value = given.get(item.name, Constant(item.default or ""))
-        found[_name(item.name, where)] = _value(value, where)
+        found[_name(item.name, where)] = value_text(value, where)
     return found
 
 
-def _value(value: Value, where: Place) -> str:
-    match value:
-        case Constant(text):
-            return pod_text(plain(text, where))
-        case Listed():
-            return _listed(value, where)
-        case _:
-            return reference(value)
-
-
-def _task_spec(task: Task, arguments: dict[str, str]) -> dict[str, Any]:
+def _task_spec(task: Task, arguments: dict[str, str], absent: frozenset[str]) -> dict[str, Any]:
     results = [
         {"name": _name(result_name(item.name), Place(task.name, f"output {item.name!r}", TARGET))}
         for item in task.outputs
@@ -211,8 +234,11 @@ def _task_spec(task: Task, arguments: dict[str, str]) -> dict[str, Any]:
         "name": "main",
         "image": _exact(task.image, Place(task.name, "image", TARGET)),
     }
-    step["command"] = [_piece(piece, task.name) for piece in task.command]
-    step["args"] = [_piece(piece, task.name) for piece in task.args]
+    if task.takes_executor_input:
+        step["command"], step["args"] = wrapped(task, wrapping(task, absent))
+    else:
+        step["command"] = [_piece(piece, task) for piece in task.command]
+        step["args"] = [_piece(piece, task) for piece in task.args]
     step["env"] = [
         {"name": name, "value": pod_text(plain(text, Place(task.name, f"env {name!r}", TARGET)))}
         for name, text in task.env
@@ -221,20 +247,25 @@ def _task_spec(task: Task, arguments: dict[str, str]) -> dict[str, Any]:
     spec = {
         "params": [{"name": name, "type": "string"} for name in arguments],
         "results": [{**result, "type": "string"} for result in results],
+        "workspaces": [{"name": WORKSPACE}] if uses_workspace(task) else [],
         "steps": [{key: value for key, value in step.items() if value}],
     }
     return {key: value for key, value in spec.items() if value}
 
 
-def _piece(piece: Piece, task: str) -> str:
-    where = Place(task, "command line", TARGET)
+def _piece(piece: Piece, task: Task) -> str:
+    where = Place(task.name, "command line", TARGET)
     # A value may end in a dollar sign; with the text behind it that must make no variable.
-    plain("".join(part if isinstance(part, str) else "$" for part in piece), where)
-    return "".join(_part(part) for part in piece)
+    plain("".join(part if type(part) is str else "$" for part in piece), where)
+    return "".join(_part(part, task) for part in piece)
 
 
-def _part(part: str | InputRef | OutputPath) -> str:
+def _part(part: Part, task: Task) -> str:
     match part:
+        case RunFact():
+            return fact_text(part)
+        case ArtifactPath(name, made):
+            return made_path(name, task) if made else taken_path(name, task)
         case InputRef(name):
             return f"$(params.{name})"
         case OutputPath(name):
@@ -279,6 +310,12 @@ def _notes(graph: Graph) -> tuple[str, ...]:
         notes.append(
             "Tekton compares whole numbers as text: 5 is equal to 5, but not to 05 or +5. Outputs "
             "and parameters that a condition reads have to be written plainly."
+        )
+    notes += note(tasks)
+    if any(uses_workspace(task) for task in tasks):
+        notes.append(
+            f"The artifacts of a run are files in the workspace {WORKSPACE!r}, each named by its "
+            "run, its task and its output: give the run a volume for it."
         )
     if sum(task.timeout_seconds or 0 for task in graph.tasks) >= DEFAULT_RUN_TIMEOUT:
         notes.append(

@@ -23,14 +23,19 @@ from coalmine.compiler.graph import (
     Constant,
     Gathered,
     Graph,
+    Imported,
     InputRef,
+    Joined,
     Listed,
     LoopItem,
     OneOf,
     OutputPath,
     ParameterRef,
     ParameterType,
+    Part,
+    RunFact,
     Task,
+    TaskOutputRef,
     Value,
     references,
 )
@@ -208,7 +213,7 @@ class GraphRun:
     def succeeded(self, name: str) -> bool:
         return self.states[name] == "Succeeded"
 
-    def value(self, of: Value) -> str:
+    def value(self, of: Value) -> str:  # noqa: C901, PLR0911 - one for each kind
         match of:
             case Constant(text):
                 return text
@@ -224,8 +229,14 @@ class GraphRun:
                 return list_text([self.value(one) for one in values], kind)
             case LoopItem() | Gathered():
                 raise AssertionError("its loop is not undone")
-            case _:
-                return output_of(self.outputs, of.task, of.output)
+            case TaskOutputRef(task, output):
+                return output_of(self.outputs, task, output)
+            case Joined(parts):
+                return "".join(self.value(part) for part in parts)
+            case RunFact():
+                return f"<{of}>"
+            case Imported():
+                return self.value(of.uri)
 
     def holds(self, item: Comparison) -> bool:
         left, right = (READ[item.type](self.value(side)) for side in (item.left, item.right))
@@ -238,14 +249,16 @@ class GraphRun:
             if all(self.succeeded(end) for end in ends):
                 given[name] = self.value(of)
 
-        def text(part: str | InputRef | OutputPath) -> str:
+        def text(part: Part) -> str:
             match part:
+                case RunFact():
+                    return f"<{part}>"
                 case InputRef(name):
                     return given[name]
                 case OutputPath(name):
                     return f"<path {name}>"
                 case _:
-                    return part
+                    return str(part)
 
         pieces = (*task.command, *task.args)
         return ["".join(text(part) for part in piece) for piece in pieces], dict(task.env)
@@ -266,6 +279,18 @@ def container(spec: Mapping[str, Any], fill: Callable[[str], str]) -> Command:
         env[item["name"]] = kubelet(fill(item["value"]), env)
     texts = [*spec.get("command", []), *spec.get("args", [])]
     return [kubelet(fill(text), env) for text in texts], env
+
+
+TEKTON_FACTS = {
+    "context.pipelineRun.name": "<pipeline_job_name>",
+    "context.pipelineRun.uid": "<pipeline_job_uuid>",
+    "context.taskRun.name": "<pipeline_task_uuid>",
+}
+ARGO_FACTS = {
+    "workflow.name": "<pipeline_job_name>",
+    "workflow.uid": "<pipeline_job_uuid>",
+    "pod.name": "<pipeline_task_uuid>",
+}
 
 
 @dataclass(frozen=True)
@@ -299,6 +324,8 @@ class TektonRun:
         text = re.sub(
             r"\$\(tasks\.([a-z0-9-]+)\.status\)", lambda match: self.states[match[1]], text
         )
+        for name, fact in TEKTON_FACTS.items():
+            text = text.replace(f"$({name})", fact)
         return re.sub(
             r"\$\(tasks\.([a-z0-9-]+)\.results\.([\w-]+)\)",
             lambda match: output_of(self.outputs, match[1], match[2]),
@@ -474,6 +501,8 @@ class ArgoRun:
         return {name: self.fill(text, frame) for name, text in texts.items()}
 
     def tag(self, name: str, frame: Frame) -> str:
+        if name in ARGO_FACTS:
+            return ARGO_FACTS[name]
         kind, *rest = name.strip().split(".")
         if kind == "tasks":
             return frame.written[rest[0]][rest[-1]]

@@ -3,14 +3,14 @@
 No ``from __future__ import annotations`` here: kfp reads the annotations as types.
 """
 
-# ruff: noqa: ANN201, B006, UP014, UP045
+# ruff: noqa: ANN201, B006, PLR0917, PTH123, UP006, UP014, UP035, UP045
 # mypy: ignore-errors
 
 import operator
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional
 
 from kfp import compiler, dsl, kubernetes
 
@@ -61,11 +61,6 @@ def tick():
 
 
 @dsl.container_component
-def model(data: dsl.Output[dsl.Artifact]):
-    return dsl.ContainerSpec(image="i", command=["train", data.path])
-
-
-@dsl.container_component
 def status_reader(status: dsl.PipelineTaskFinalStatus):
     return dsl.ContainerSpec(image="i", command=["c", status])
 
@@ -109,8 +104,66 @@ def careless(text: Optional[str] = None):
 
 
 @dsl.component(base_image="python:3.11")
-def python_function(text: str) -> str:
+def produce(
+    text: str,
+    items: list,
+    options: Dict[str, float],
+    count: int,
+    ratio: float,
+    flag: bool,
+    model: dsl.Output[dsl.Model],
+    metrics: dsl.Output[dsl.Metrics],
+    lines: dsl.OutputPath(str),
+    extra: Optional[str] = None,
+) -> NamedTuple("Outputs", [("echo", str), ("total", int), ("all", dict), ("seen", list)]):
+    with open(model.path, "w") as file:
+        file.write(text)
+    model.metadata["accuracy"] = 0.5
+    model.metadata["odd"] = "{{=1}} $(date) é"
+    metrics.log_metric("loss", 0.25)
+    with open(lines, "w") as file:
+        file.write(f"{text}\n{{}}\n")
+    outputs = NamedTuple("Outputs", [("echo", str), ("total", int), ("all", dict), ("seen", list)])
+    seen = [count, ratio, flag, extra, items]
+    return outputs(text, count + len(items), {"options": options}, seen)
+
+
+@dsl.component(base_image="python:3.11")
+def consume(
+    model: dsl.Input[dsl.Model],
+    data: dsl.InputPath("Dataset"),
+    lines: str,
+    total: int,
+    absent: Optional[dsl.Input[dsl.Dataset]] = None,
+) -> str:
+    with open(model.path) as file, open(data) as other:
+        found = [file.read(), other.read(), lines, str(total), str(absent)]
+    return "|".join([*found, type(model).__name__, str(sorted(model.metadata.items()))])
+
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def returned(text: str = "data") -> dsl.Dataset:
     return text
+
+
+@dsl.component(base_image="python:3.11")
+def imported_metadata(model: dsl.Input[dsl.Model]) -> str:
+    return f"{model.uri} {model.metadata['k']}"
+
+
+@dsl.container_component
+def native(model: dsl.Input[dsl.Model], data: dsl.Output[dsl.Dataset]):
+    return dsl.ContainerSpec(image="i", command=["c", "--uri", model.uri, data.path])
+
+
+@dsl.container_component
+def trained(data: dsl.Output[dsl.Dataset]):
+    return dsl.ContainerSpec(image="i", command=["train", data.path])
+
+
+@dsl.container_component
+def reader(data: dsl.Input[dsl.Dataset]):
+    return dsl.ContainerSpec(image="i", command=["read", data.path])
 
 
 @dsl.pipeline
@@ -274,6 +327,69 @@ def optional(count: Optional[int] = None, word: Optional[str] = None):
     counted(word=word)
 
 
+@corpus
+def functions(
+    text: str = 'it\'s "x" {y}', items: list = ["é", 1], extra: Optional[str] = None
+) -> NamedTuple("Outputs", [("said", str), ("metrics", dsl.Metrics)]):
+    made = produce(
+        text=f"<{text}>",
+        items=items,
+        options={"b": 1, "a": 0.5},
+        count=3,
+        ratio=0.25,
+        flag=True,
+        extra=extra,
+    )
+    used = consume(
+        model=made.outputs["model"],
+        data=returned().output,
+        lines=made.outputs["lines"],
+        total=made.outputs["total"],
+    )
+    outputs = NamedTuple("Outputs", [("said", str), ("metrics", dsl.Metrics)])
+    return outputs(used.output, made.outputs["metrics"])
+
+
+@corpus
+def fstrings(text: str = "x", count: int = 3):
+    first = say(text=f"pre-{text}-{count}$HOME")
+    say(text=f"{first.outputs['out']}{text}").set_display_name("second")
+    inner(text=f"in {text}")
+
+
+@corpus
+def facts():
+    say(text=dsl.PIPELINE_JOB_NAME_PLACEHOLDER)
+    say(text=f"{dsl.PIPELINE_JOB_ID_PLACEHOLDER}/{dsl.PIPELINE_TASK_NAME_PLACEHOLDER}")
+
+
+@dsl.pipeline
+def artifacts_inside(model: dsl.Input[dsl.Model]) -> dsl.Dataset:
+    return native(model=model).outputs["data"]
+
+
+@corpus
+def artifacts(bucket: str = "s3://models"):
+    outside = dsl.importer(
+        artifact_uri="gs://other/m", artifact_class=dsl.Model, metadata={"k": "{{x}} $(v) é"}
+    )
+    imported_metadata(model=outside.output)
+    dataset = artifacts_inside(
+        model=dsl.importer(artifact_uri=bucket, artifact_class=dsl.Model).output
+    )
+    consume(model=outside.output, data=dataset.output, lines="", total=1)
+    reader(data=trained().output)
+
+
+@corpus
+def artifacts_run(bucket: str = "s3://models") -> NamedTuple("Outputs", [("said", str)]):
+    outside = dsl.importer(
+        artifact_uri=bucket, artifact_class=dsl.Model, metadata={"k": "{{x}} $(v) é"}
+    )
+    outputs = NamedTuple("Outputs", [("said", str)])
+    return outputs(imported_metadata(model=outside.output).output)
+
+
 # Below: what this version refuses.
 
 
@@ -287,16 +403,6 @@ def no_int_as_text(count: int = 3):
 def no_infinity(ratio: float = 1.0):
     with dsl.If(ratio < float("inf")):
         tick()
-
-
-@corpus
-def no_artifacts():
-    model()
-
-
-@corpus
-def no_python():
-    python_function(text="x")
 
 
 @corpus
@@ -371,11 +477,6 @@ def loop_with_choice(mode: str = "x"):
 
 
 @corpus
-def no_importer():
-    dsl.importer(artifact_uri="s3://x", artifact_class=dsl.Dataset)
-
-
-@corpus
 def oneof(mode: str = "x"):
     measured = say(text="measured")
     with dsl.If(mode == "x"):
@@ -446,11 +547,6 @@ def ignored_in_the_middle():
 
 
 @corpus
-def no_fstring(text: str = "x"):
-    say(text=f"pre-{text}")
-
-
-@corpus
 def no_absent_value():
     careless()
 
@@ -482,15 +578,21 @@ def no_uncertain(text: Optional[str] = None):
 
 
 @corpus
-def no_job_name():
-    say(text=dsl.PIPELINE_JOB_NAME_PLACEHOLDER)
+def no_remote_path():
+    reader(data=dsl.importer(artifact_uri="s3://x", artifact_class=dsl.Dataset).output)
 
 
-def main(folder: Path) -> None:
-    for name, pipeline in PIPELINES.items():
+@corpus
+def no_create_time():
+    say(text=dsl.PIPELINE_JOB_CREATE_TIME_UTC_PLACEHOLDER)
+
+
+def main(folder: Path, *names: str) -> None:
+    chosen = {name: PIPELINES[name] for name in names or PIPELINES}
+    for name, pipeline in chosen.items():
         compiler.Compiler().compile(pipeline, str(folder / f"{name}.yaml"))
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import InputRef, Operator, OutputPath, ParameterType
+from coalmine.compiler.graph import InputRef, Operator, OutputPath, ParameterType, Part
 from coalmine.compiler.ir.conditions import InputName, Literal, parse_condition
 from coalmine.compiler.ir.placeholders import parse_piece
 from coalmine.compiler.ir.values import to_text
@@ -16,14 +16,14 @@ literals = st.text(st.sampled_from("{}$'[].abc \n") | st.characters(), max_size=
 parts = st.one_of(literals, st.just(InputRef("x")), st.just(OutputPath("y")))
 
 
-def written(part: str | InputRef | OutputPath) -> str:
+def written(part: Part) -> str:
     match part:
         case InputRef(name):
             return f"{{{{$.inputs.parameters['{name}']}}}}"
         case OutputPath(name):
             return f"{{{{$.outputs.parameters['{name}'].output_file}}}}"
         case _:
-            return part
+            return str(part)
 
 
 @given(piece=st.lists(parts, max_size=5))
@@ -41,12 +41,14 @@ def test_pieces_survive_the_way_through_the_ir(piece: list[str | InputRef | Outp
 @pytest.mark.parametrize(
     "text",
     [
-        "{{$}}",
         "{{$.inputs.artifacts['x'].path}}",
+        "{{$.outputs.artifacts['x'].path}}",
+        "{{$.inputs.artifacts['x'].metadata['k']}}",
         "{{$.inputs.parameters['x'].value}}",
         "{{$.inputs.parameters['ghost']}}",
         "{{$.outputs.parameters['ghost'].output_file}}",
-        "{{$.pipeline_job_name}}",
+        "{{$.pipeline_job_create_time_utc}}",
+        "{{$.pipeline_root}}",
         "{{$.inputs.parameters['x']",
     ],
 )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kfp.local import placeholder_utils
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import Constant, InputRef, OutputPath, Task
+from coalmine.compiler.graph import Constant, InputRef, OutputPath, Part, Task
 from coalmine.compiler.ir import read_graph
 from coalmine.compiler.ir.structures import Structures
 
@@ -75,14 +75,14 @@ def values_of(task: Task) -> dict[str, str]:
 def filled(task: Task) -> list[str]:
     """Write a task's arguments with its inputs' values in them."""
 
-    def text(part: str | InputRef | OutputPath) -> str:
+    def text(part: Part) -> str:
         match part:
             case InputRef(name):
                 return values_of(task)[name]
             case OutputPath(name):
                 return f"<path {name}>"
             case _:
-                return part
+                return str(part)
 
     return ["".join(text(part) for part in piece) for piece in (*task.command, *task.args)]
 

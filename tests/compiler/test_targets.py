@@ -40,6 +40,8 @@ SUPPORTED = [
     "lists",
     "pipeline_output",
     "optional",
+    "fstrings",
+    "facts",
 ]
 ODD = "say \"hi\" and 'bye' `id` \\n \n- x: 1 # é ☃ \t } ]] $HOME %s"
 FIXTURES = settings(

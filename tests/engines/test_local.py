@@ -129,7 +129,7 @@ def test_the_exit_task_runs_after_an_error_that_nobody_foresaw(
     def collect(*_: object) -> Ended:
         raise RuntimeError("no such thing")
 
-    monkeypatch.setattr("coalmine.engines.local.runner._collect", collect)
+    monkeypatch.setattr("coalmine.engines.local.runner.collect", collect)
     status = bench.run(task("a", "pass"), exit_task=task("z", "sys.exit(1)"))
     assert status.tasks[0].message == "it broke: no such thing"
     assert states(status) == {"a": "failed", "z": "failed"}

@@ -27,7 +27,7 @@ from coalmine.compiler.graph import (
     TaskOutputRef,
     Value,
 )
-from coalmine.engines.local.command import OWN_IMAGE, command_line, own_command
+from coalmine.engines.local.command import OWN_IMAGE, Places, command_line, own_command
 from coalmine.engines.local.plan import (
     Ended,
     arguments_of,
@@ -222,7 +222,7 @@ def test_defaults_and_missing_values() -> None:
 def test_pieces_become_arguments() -> None:
     task = bare("a", command=(("cmd",), ("--x=", InputRef("x"), "!")), args=((OutputPath("o"),),))
     filled: Mapping[str, Any] = {"o": "/tmp/o"}
-    assert command_line(task, {"x": "1 2"}, filled) == ["cmd", "--x=1 2!", "/tmp/o"]
+    assert command_line(task, Places({"x": "1 2"}, filled)) == ["cmd", "--x=1 2!", "/tmp/o"]
 
 
 @pytest.mark.parametrize("image", [OWN_IMAGE, f"{OWN_IMAGE}:0.1.0", f"{OWN_IMAGE}:1@sha256:00"])

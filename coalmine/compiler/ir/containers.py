@@ -8,7 +8,14 @@ from typing import Any
 
 from coalmine._base.errors import InputError
 from coalmine.compiler.graph import InputRef, Piece, Resources, Retry
-from coalmine.compiler.ir.models import Component, Container, Executor, ExecutorPlatform, TaskSpec
+from coalmine.compiler.ir.models import (
+    Component,
+    Container,
+    Executor,
+    ExecutorPlatform,
+    Importer,
+    TaskSpec,
+)
 from coalmine.compiler.ir.placeholders import has_placeholder, parse_piece
 from coalmine.compiler.ir.refuse import check, unsupported
 from coalmine.compiler.ir.structures import Structures, uncertain_input
@@ -44,6 +51,8 @@ class Executors:
         *,
         present: Collection[str],
         uncertain: Collection[str],
+        taken: Collection[str],
+        remote: Collection[str],
         task: str,
     ) -> Running:
         """Read how one task runs.
@@ -51,6 +60,8 @@ class Executors:
         Args:
             component: What it runs.
             present: The component's inputs that have a value here, their default included.
+            taken: The component's input artifacts that are given here.
+            remote: Those of them that are imported and no file here.
             uncertain: Those of which only the run's parameters tell whether they have one.
             task: Its name, for errors.
 
@@ -58,25 +69,39 @@ class Executors:
             InputError: The executor is missing, is no container, or uses what is not supported.
         """
         label = component.executor_label or ""
-        if label not in self.executors:
-            raise InputError(
-                f"task {task!r} needs the executor {label!r}, which the file does not hold",
-                fix="compile the pipeline again",
-            )
-        place = f"deploymentSpec.executors.{label}"
-        container = check(Executor, self.executors[label], place=place, task=task).container
-        texts = [container.image, *(item.value for item in container.env)]
-        if any(has_placeholder(text) for text in texts):
+        container = self._executor(label, task).container
+        if container is None:
+            raise unsupported(task, "an executor that is no container")
+        texts = [*container.command, *container.args]
+        fixed = [container.image, *(item.value for item in container.env)]
+        if any(has_placeholder(text) for text in fixed):
             raise unsupported(task, "a placeholder in its image or its environment")
         outputs = component.output_definitions.parameters
-        structures = Structures(component.input_definitions.parameters, present, task, uncertain)
+        defined = component.input_definitions
+        structures = Structures(
+            {*defined.parameters, *defined.artifacts}, {*present, *taken}, task, uncertain
+        )
 
         def pieces(texts: list[str]) -> tuple[Piece, ...]:
             return tuple(
-                parse_piece(text, inputs=present, outputs=outputs, task=task)
+                parse_piece(
+                    text,
+                    inputs=present,
+                    outputs=outputs,
+                    task=task,
+                    taken=taken,
+                    made=component.output_definitions.artifacts,
+                )
                 for text in structures.resolve(texts)
             )
 
+        for name in remote:
+            if any(f"inputs.artifacts['{name}'].path" in text for text in texts):
+                raise unsupported(
+                    task,
+                    f"the path of the artifact {name!r}, which is imported from elsewhere",
+                    fix="take its uri, and fetch it in the component",
+                )
         command, args = pieces(container.command), pieces(container.args)
         _check_certain((*command, *args), uncertain, task)
         return Running(
@@ -87,6 +112,19 @@ class Executors:
             resources=_resources(container, task),
             timeout_seconds=self._timeout(label, task),
         )
+
+    def importer(self, component: Component, *, task: str) -> Importer | None:
+        """Read what a component imports; None if it runs something."""
+        return self._executor(component.executor_label or "", task).importer
+
+    def _executor(self, label: str, task: str) -> Executor:
+        if label not in self.executors:
+            raise InputError(
+                f"task {task!r} needs the executor {label!r}, which the file does not hold",
+                fix="compile the pipeline again",
+            )
+        place = f"deploymentSpec.executors.{label}"
+        return check(Executor, self.executors[label], place=place, task=task)
 
     def _timeout(self, label: str, task: str) -> int | None:
         place = f"platforms.kubernetes.deploymentSpec.executors.{label}"

@@ -10,6 +10,7 @@ from typing import Any
 from coalmine._base.errors import InputError
 from coalmine.compiler.graph import (
     NAME,
+    Artifact,
     Constant,
     Loop,
     LoopItem,
@@ -21,8 +22,9 @@ from coalmine.compiler.graph import (
     references,
 )
 from coalmine.compiler.ir.containers import Executors, read_retry
+from coalmine.compiler.ir.imports import imported, is_remote
 from coalmine.compiler.ir.iterators import gathered, read_loop
-from coalmine.compiler.ir.models import Component, Dag, TaskSpec
+from coalmine.compiler.ir.models import ArtifactSpec, Component, Dag, TaskSpec
 from coalmine.compiler.ir.refuse import check, unsupported, within
 from coalmine.compiler.ir.scope import Scope
 from coalmine.compiler.ir.values import parameter
@@ -73,7 +75,7 @@ class Flattener:
             if name in dag.tasks:
                 with within(name):
                     scope.members[name] = self.entry(name, dag.tasks[name], scope, depth=depth)
-        outputs = {
+        outputs: dict[str, Value] = {
             key: _one_of(
                 [
                     scope.output(item.producer_subtask, item.output_parameter_key, task=key)
@@ -82,6 +84,11 @@ class Flattener:
             )
             for key, output in dag.outputs.parameters.items()
         }
+        for key, artifact in dag.outputs.artifacts.items():
+            (one,) = artifact.artifact_selectors
+            outputs[key] = scope.output(
+                one.producer_subtask, one.output_artifact_key, task=f"{scope.prefix}{key}"
+            )
         flat = tuple(task for member in scope.members.values() for task in member.tasks)
         return Member(flat, outputs, scope.waits, scope.loops)
 
@@ -95,6 +102,9 @@ class Flattener:
                 f"task {name!r}: its component is neither a container nor a group",
                 fix="compile the pipeline again",
             )
+        if component.dag is None and (importer := self.executors.importer(component, task=name)):
+            arguments = scope.arguments(spec, _parameters(component, task=name), task=name)
+            return Member((), {"artifact": imported(importer, arguments, task=name)})
         if component.dag is None:
             return self._container(name, spec, component, scope)
         return self._subgroup(name, spec, component, scope, depth)
@@ -117,13 +127,23 @@ class Flattener:
             for key, output in component.output_definitions.parameters.items()
         )
         arguments = scope.arguments(spec, inputs, task=name)
+        wanted = component.input_definitions.artifacts
+        artifacts = scope.artifacts(spec, wanted, task=name)
         types = {key: value.type for key, value in inputs.items()}
         present = _present(component, inputs, arguments, task=flat)
         uncertain = {key for key, value in arguments.items() if scope.may_be_absent(value)}
-        running = self.executors.read(component, present=present, uncertain=uncertain, task=name)
+        running = self.executors.read(
+            component,
+            present=present,
+            uncertain=uncertain,
+            taken=artifacts,
+            remote={key for key, value in artifacts.items() if is_remote(value)},
+            task=name,
+        )
         waits, behind = _waits(spec, scope, task=name)
         conditions = scope.conditions(spec, arguments, types, task=name)
         waits = waits.and_those(Waits(when=conditions))
+        made = _artifacts(component.output_definitions.artifacts)
         task = Task(
             name=flat,
             component=spec.component_ref.name.removeprefix("comp-"),
@@ -131,8 +151,10 @@ class Flattener:
             command=running.command,
             args=running.args,
             inputs=tuple(inputs[key] for key in present),
-            arguments=tuple(arguments.items()),
+            arguments=(*arguments.items(), *artifacts.items()),
             outputs=outputs,
+            taken=tuple(item for item in _artifacts(wanted) if item.name in artifacts),
+            made=made,
             after=tuple(sorted(waits.after)),
             passed=tuple(sorted(waits.passed)),
             behind=tuple(sorted(behind)),
@@ -143,8 +165,9 @@ class Flattener:
             env=running.env,
             resources=running.resources,
         )
-        made = {item.name: TaskOutputRef(flat, item.name) for item in outputs}
-        return Member((task,), made, waits, scope.loops)
+        names = [*(item.name for item in outputs), *(item.name for item in made)]
+        given = {key: TaskOutputRef(flat, key) for key in names}
+        return Member((task,), given, waits, scope.loops)
 
     def _subgroup(
         self, name: str, spec: TaskSpec, component: Component, scope: Scope, depth: int
@@ -160,6 +183,7 @@ class Flattener:
         inputs = _parameters(component, task=name)
         types = {key: value.type for key, value in inputs.items()}
         given = scope.arguments(spec, inputs, task=name)
+        artifacts = scope.artifacts(spec, component.input_definitions.artifacts, task=name)
         defaults = {
             key: Constant(item.default)
             for key, item in inputs.items()
@@ -175,7 +199,7 @@ class Flattener:
         inner = replace(
             scope,
             prefix=scope.prefix if CONTROL_FLOW.fullmatch(name) else f"{scope.prefix}{name}-",
-            inputs={**given, **defaults, **inside},
+            inputs={**given, **defaults, **artifacts, **inside},
             types=types,
             waits=waits.and_those(Waits(when=scope.conditions(spec, given, types, task=name))),
             loops=(*scope.loops, loop.name) if loop else scope.loops,
@@ -205,7 +229,17 @@ def _one_of(found: list[Value]) -> Value:
 
 def _needs(spec: TaskSpec) -> set[str]:
     outputs = (given.task_output_parameter for given in spec.inputs.parameters.values())
-    return {*spec.dependent_tasks, *(output.producer_task for output in outputs if output)}
+    artifacts = (given.task_output_artifact for given in spec.inputs.artifacts.values())
+    producers = {one.producer_task for one in outputs if one}
+    producers |= {one.producer_task for one in artifacts if one}
+    return {*spec.dependent_tasks, *producers}
+
+
+def _artifacts(specs: Mapping[str, ArtifactSpec]) -> tuple[Artifact, ...]:
+    return tuple(
+        Artifact(name, item.artifact_type.schema_title, item.artifact_type.schema_version)
+        for name, item in specs.items()
+    )
 
 
 def _parameters(component: Component, *, task: str) -> dict[str, Parameter]:

@@ -13,11 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 __all__ = [
+    "ArtifactInput",
+    "ArtifactSpec",
     "Component",
     "Container",
     "Dag",
     "Executor",
     "ExecutorPlatform",
+    "Importer",
     "ParameterIterator",
     "ParameterSpec",
     "Pipeline",
@@ -45,8 +48,22 @@ class ParameterSpec(_Strict):
         return "default_value" in self.model_fields_set
 
 
+class _Schema(_Strict):
+    schema_title: str = "system.Artifact"
+    schema_version: str = "0.0.1"
+
+
+class ArtifactSpec(_Strict):
+    """An input or output artifact of a component."""
+
+    artifact_type: _Schema
+    is_optional: bool = False
+    description: str = ""
+
+
 class _Parameters(_Strict):
     parameters: Mapping[str, ParameterSpec] = Field(default_factory=dict)
+    artifacts: Mapping[str, ArtifactSpec] = Field(default_factory=dict)
 
 
 class _OutputSelector(_Strict):
@@ -69,7 +86,17 @@ class _DagOutput(_Strict):
         return [*([one] if one else []), *(choice.parameter_selectors if choice else [])]
 
 
+class _ArtifactSelector(_Strict):
+    output_artifact_key: str
+    producer_subtask: str
+
+
+class _DagArtifact(_Strict):
+    artifact_selectors: list[_ArtifactSelector] = Field(min_length=1, max_length=1)
+
+
 class _DagOutputs(_Strict):
+    artifacts: Mapping[str, _DagArtifact] = Field(default_factory=dict)
     parameters: Mapping[str, _DagOutput] = Field(default_factory=dict)
 
 
@@ -91,7 +118,20 @@ class TaskInput(_Strict):
     parameter_expression_selector: str = ""
 
 
+class _TaskArtifact(_Strict):
+    output_artifact_key: str
+    producer_task: str
+
+
+class ArtifactInput(_Strict):
+    """Where a task's input artifact comes from: one of two."""
+
+    task_output_artifact: _TaskArtifact | None = None
+    component_input_artifact: str | None = None
+
+
 class _TaskInputs(_Strict):
+    artifacts: Mapping[str, ArtifactInput] = Field(default_factory=dict)
     parameters: Mapping[str, TaskInput] = Field(default_factory=dict)
 
 
@@ -190,10 +230,25 @@ class Container(_Strict):
     resources: _Resources = Field(default_factory=_Resources)
 
 
-class Executor(_Strict):
-    """How a component is run."""
+class _ImportUri(_Strict):
+    constant: str | None = None
+    runtime_parameter: str | None = None
 
-    container: Container
+
+class Importer(_Strict):
+    """What is taken from outside."""
+
+    artifact_uri: _ImportUri
+    type_schema: _Schema
+    metadata: Mapping[str, Any] = Field(default_factory=dict)
+    reimport: bool = False
+
+
+class Executor(_Strict):
+    """How a component is run: one of two."""
+
+    container: Container | None = None
+    importer: Importer | None = None
 
 
 class ExecutorPlatform(_Strict):

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import Comparison, Constant, ParameterType, Value
+from coalmine.compiler.graph import (
+    Comparison,
+    Constant,
+    Imported,
+    Joined,
+    ParameterType,
+    RunFact,
+    Value,
+)
 from coalmine.compiler.ir.conditions import InputName, Literal, RawComparison, parse_condition
 from coalmine.compiler.ir.refuse import unsupported
 
@@ -85,4 +93,9 @@ class Operands:
             )
 
     def _value(self, operand: InputName | Literal) -> Value:
-        return Constant(operand.text) if isinstance(operand, Literal) else self.inputs[operand.name]
+        if isinstance(operand, Literal):
+            return Constant(operand.text)
+        found = self.inputs[operand.name]
+        if isinstance(found, Joined | RunFact | Imported):
+            raise unsupported(self.task, f"the condition {self.text}, which reads an f-string")
+        return found

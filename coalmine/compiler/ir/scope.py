@@ -15,14 +15,16 @@ from coalmine.compiler.graph import (
     Value,
 )
 from coalmine.compiler.ir.iterators import select
-from coalmine.compiler.ir.models import TaskInput, TaskSpec
+from coalmine.compiler.ir.models import ArtifactInput, ArtifactSpec, TaskInput, TaskSpec
 from coalmine.compiler.ir.operands import Operands
-from coalmine.compiler.ir.placeholders import has_placeholder
+from coalmine.compiler.ir.placeholders import has_placeholder, parse_value
 from coalmine.compiler.ir.refuse import unsupported
 from coalmine.compiler.ir.values import to_text
 from coalmine.compiler.ir.waits import Member, Waits, waits_of
 
 __all__ = ["Scope"]
+
+CHANNEL = "pipelinechannel--"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +57,53 @@ class Scope:
         Raises:
             InputError: An input is unknown, lacks its value, or gets something unsupported.
         """
+        within = self._within(spec, parameters, task)
         found: dict[str, Value] = {}
         for name, parameter in parameters.items():
             given = spec.inputs.parameters.get(name)
-            value = self._resolve(given, parameter, task) if given else None
+            value = self._resolve(given, parameter, within, task) if given else None
             if isinstance(value, ParameterRef) and value.otherwise is None:
                 value = self._or_default(value, parameter)
             if value is not None:
                 found[name] = value
-        if unknown := sorted(set(spec.inputs.parameters) - set(parameters)):
-            raise InputError(
-                f"task {task!r} gives a value to {unknown[0]!r}, which its component does not take",
-                fix="compile the pipeline again",
-            )
         return found
+
+    def artifacts(
+        self, spec: TaskSpec, wanted: Mapping[str, ArtifactSpec], *, task: str
+    ) -> dict[str, Value]:
+        """Resolve where a task's input artifacts come from; only an optional one may be absent.
+
+        Raises:
+            InputError: One is unknown or missing.
+        """
+        if unknown := sorted(set(spec.inputs.artifacts) - set(wanted)):
+            raise _not_taken(unknown[0], task)
+        found = {name: self._artifact(of, task) for name, of in spec.inputs.artifacts.items()}
+        given = {name: value for name, value in found.items() if value is not None}
+        if missing := [name for name in wanted if name not in given]:
+            needed = [name for name in missing if not wanted[name].is_optional]
+            if needed:
+                raise InputError(
+                    f"task {task!r}: the input artifact {needed[0]!r} is not given",
+                    fix="give it one in the pipeline",
+                )
+        return given
+
+    def _artifact(self, given: ArtifactInput, task: str) -> Value | None:
+        if given.task_output_artifact is not None:
+            selector = given.task_output_artifact
+            return self.output(selector.producer_task, selector.output_artifact_key, task=task)
+        return self.inputs.get(given.component_input_artifact or "")
+
+    def _within(
+        self, spec: TaskSpec, parameters: Mapping[str, Parameter], task: str
+    ) -> dict[str, Value]:
+        """Resolve what the f-strings of a task are made of; the SDK adds it to its inputs."""
+        added = {name: of for name, of in spec.inputs.parameters.items() if name not in parameters}
+        if unknown := sorted(name for name in added if not name.startswith(CHANNEL)):
+            raise _not_taken(unknown[0], task)
+        found = {name: self._resolve(of, Parameter(name), {}, task) for name, of in added.items()}
+        return {name: value for name, value in found.items() if value is not None}
 
     def conditions(
         self,
@@ -90,7 +125,9 @@ class Scope:
         """Work out what a task waits for, what its group waits for included."""
         return self.waits.and_those(waits_of(self.before(spec, task=task)))
 
-    def _resolve(self, given: TaskInput, parameter: Parameter, task: str) -> Value | None:
+    def _resolve(
+        self, given: TaskInput, parameter: Parameter, within: Mapping[str, Value], task: str
+    ) -> Value | None:
         sources = (
             given.runtime_value,
             given.task_output_parameter,
@@ -102,7 +139,7 @@ class Scope:
                 fix="compile the pipeline again",
             )
         if given.runtime_value is not None:
-            return _constant(given.runtime_value.constant, parameter, task)
+            return _constant(given.runtime_value.constant, parameter, within, task)
         if given.task_output_parameter is not None:
             selector = given.task_output_parameter
             found: Value | None = self.output(
@@ -152,14 +189,18 @@ class Scope:
         return self.members[name]
 
 
-def _constant(value: object, parameter: Parameter, task: str) -> Constant:
+def _constant(value: object, parameter: Parameter, within: Mapping[str, Value], task: str) -> Value:
     what = f"the value of {parameter.name!r}"
     text = to_text(value, parameter.type, what=what, task=task)
-    if has_placeholder(text):
-        raise unsupported(
-            task,
-            f"a text with a placeholder for {parameter.name!r} ({text})",
-            fix="the KFP backend does not fill it in either: "
-            "pass each value as an input of its own",
-        )
-    return Constant(text)
+    if not has_placeholder(text):
+        return Constant(text)
+    if parameter.type is not ParameterType.STRING:
+        raise unsupported(task, f"a placeholder within the value of {parameter.name!r} ({text})")
+    return parse_value(text, within, task=task)
+
+
+def _not_taken(name: str, task: str) -> InputError:
+    return InputError(
+        f"task {task!r} gives a value to {name!r}, which its component does not take",
+        fix="compile the pipeline again",
+    )

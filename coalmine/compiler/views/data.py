@@ -6,10 +6,14 @@ import json
 from typing import Any
 
 from coalmine.compiler.graph import (
+    ArtifactPath,
     Constant,
+    ExecutorText,
     Gathered,
     Graph,
+    Imported,
     InputRef,
+    Joined,
     Listed,
     Loop,
     LoopItem,
@@ -17,6 +21,8 @@ from coalmine.compiler.graph import (
     OutputPath,
     Parameter,
     ParameterRef,
+    Part,
+    RunFact,
     Task,
     TaskOutputRef,
     Value,
@@ -61,6 +67,8 @@ def _task(task: Task) -> dict[str, Any]:
         "inputs": [_parameter(item) for item in task.inputs],
         "arguments": {name: _value(value) for name, value in task.arguments},
         "outputs": [_parameter(item) for item in task.outputs],
+        "inputArtifacts": {item.name: item.type for item in task.taken},
+        "outputArtifacts": {item.name: item.type for item in task.made},
         "waitsFor": sorted(task.depends_on()),
         "waitsUnlessFailed": sorted(task.follows() - task.depends_on() - set(task.behind)),
         "waitsForTheEndOf": list(task.behind),
@@ -84,8 +92,14 @@ def _loop(loop: Loop) -> dict[str, Any]:
     )
 
 
-def _part(part: str | InputRef | OutputPath) -> str | dict[str, str]:
+def _part(part: Part) -> str | dict[str, str]:
     match part:
+        case RunFact():
+            return {"fact": part.value}
+        case ExecutorText():
+            return {"executor": part.value}
+        case ArtifactPath(name, made):
+            return {"outputArtifact" if made else "inputArtifact": name}
         case InputRef(name):
             return {"input": name}
         case OutputPath(name):
@@ -94,8 +108,14 @@ def _part(part: str | InputRef | OutputPath) -> str | dict[str, str]:
             return part
 
 
-def _value(value: Value) -> dict[str, Any]:  # noqa: PLR0911 - one for each kind
+def _value(value: Value) -> dict[str, Any]:  # noqa: C901, PLR0911 - one for each kind
     match value:
+        case RunFact():
+            return {"fact": value.value}
+        case Joined(parts):
+            return {"joined": [_value(part) for part in parts]}
+        case Imported():
+            return {"imported": _value(value.uri), "type": value.type}
         case Constant(text):
             return {"constant": text}
         case ParameterRef(name):

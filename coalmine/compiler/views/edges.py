@@ -95,3 +95,5 @@ def _side(value: Value, kind: ParameterType) -> str:  # noqa: PLR0911 - one for 
             return f"each {_side(inner, kind)} of {loop}"
         case Listed(values):
             return f"[{', '.join(_side(inner, kind) for inner in values)}]"
+        case _:
+            raise TypeError(f"{value} is not compared")

@@ -23,7 +23,7 @@ from coalmine.engines.local.journal import (
     status_of,
 )
 from coalmine.engines.local.keeper import GRACE_SECONDS, Keeper
-from coalmine.engines.local.plan import parameters_of
+from coalmine.engines.local.plan import facts_of, parameters_of
 from coalmine.engines.local.process import Interrupted, Leash
 from coalmine.engines.local.runner import Durably, Run, carry_through
 from coalmine.engines.protocol import RunRequest, RunState, RunStatus
@@ -204,7 +204,7 @@ class LocalEngine:
         return Run(
             folder=folder,
             graph=graph,
-            parameters=parameters,
+            parameters={**parameters, **facts_of(run_id)},
             journal=Journal(path, page_for(path, run_id, graph), self._clock),
             leash=Leash(self._closing),
             host_command=self._host_command,

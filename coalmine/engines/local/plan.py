@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -11,16 +12,20 @@ from coalmine.compiler.graph import (
     Condition,
     Constant,
     Graph,
+    Imported,
+    Joined,
     Listed,
     Loop,
     OneOf,
     Parameter,
     ParameterRef,
+    RunFact,
     Task,
     TaskOutputRef,
     Value,
     references,
 )
+from coalmine.compiler.jsontext import json_text
 from coalmine.compiler.loops import expand, list_text, read_items
 from coalmine.engines.protocol import RunState, TaskState
 
@@ -28,11 +33,14 @@ __all__ = [
     "Ended",
     "Move",
     "arguments_of",
+    "fact",
+    "facts_of",
     "next_move",
     "outputs_of",
     "parameters_of",
     "run_state",
     "unrolled",
+    "with_task",
 ]
 
 
@@ -180,15 +188,30 @@ def _value(value: Value, parameters: Mapping[str, str], ended: Mapping[str, Ende
         return found
     if isinstance(value, OneOf):
         value = _chosen(value, ended) or value.choices[0]
-    if isinstance(value, Listed):
-        texts = [_value(item, parameters, ended) for item in value.values]
-        return list_text(texts, value.type)
+    if isinstance(value, Listed | RunFact | Joined | Imported):
+        return _composed(value, parameters, ended)
     if not isinstance(value, TaskOutputRef):
         raise TypeError(f"{value} has no value while its loop is not undone")
     task = ended.get(value.task)
     if task is None or value.output not in task.outputs:
         raise InputError(f"the output {value.output} of task {value.task} was never written")
     return task.outputs[value.output]
+
+
+def _composed(
+    value: Listed | RunFact | Joined | Imported,
+    parameters: Mapping[str, str],
+    ended: Mapping[str, Ended],
+) -> str:
+    match value:
+        case Listed(values, kind):
+            return list_text([_value(item, parameters, ended) for item in values], kind)
+        case RunFact():
+            return parameters[fact(value)]
+        case Joined(parts):
+            return "".join(_value(part, parameters, ended) for part in parts)
+        case Imported():
+            return _described(value, _value(value.uri, parameters, ended))
 
 
 def arguments_of(
@@ -199,12 +222,37 @@ def arguments_of(
     Raises:
         InputError: An input has neither a value nor a default.
     """
+    parameters = with_task(parameters, task)
     given = {
         name: _value(value, parameters, ended)
         for name, value in task.arguments
         if not (_is_absent(value, parameters) or _is_missing(value, task, ended))
     }
-    return _with_defaults(task.inputs, given, f"task {task.name}")
+    artifacts = {item.name: given[item.name] for item in task.taken}
+    return _with_defaults(task.inputs, given, f"task {task.name}") | artifacts
+
+
+def fact(name: RunFact) -> str:
+    """Name the place of a fact among the parameters, where no parameter can be."""
+    return f"{{{{$.{name}}}}}"
+
+
+def facts_of(run_id: str) -> dict[str, str]:
+    """Tell what KFP's placeholders know of a run."""
+    names = set(RunFact) - {RunFact.TASK_ID}
+    return {fact(name): run_id for name in names}
+
+
+def with_task(parameters: Mapping[str, str], task: Task) -> dict[str, str]:
+    """Add what is known of a task."""
+    job = parameters.get(fact(RunFact.JOB_ID), "")
+    return {**parameters, fact(RunFact.TASK_ID): f"{job}-{task.name}"}
+
+
+def _described(value: Imported, uri: str) -> str:
+    schema = {"schemaTitle": value.type, "schemaVersion": value.version}
+    metadata = json.loads(value.metadata)
+    return json_text({"name": "artifact", "type": schema, "uri": uri, "metadata": metadata})
 
 
 def outputs_of(

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coalmine._base.errors import CoalmineError, InputError
-from coalmine.compiler.compare import normal
 from coalmine.compiler.graph import Graph, Retry, Task
-from coalmine.engines.local.command import HostCommand, command_line
+from coalmine.engines.local.command import HostCommand
 from coalmine.engines.local.journal import Journal
 from coalmine.engines.local.plan import (
     Ended,
@@ -30,6 +29,7 @@ from coalmine.engines.local.process import (
     hold_lock,
     run_process,
 )
+from coalmine.engines.local.work import Work, collect, prepare
 from coalmine.engines.protocol import RunState, TaskState
 
 __all__ = ["Durably", "Run", "backoff", "carry_through", "last_words"]
@@ -180,11 +180,11 @@ def backoff(retry: Retry, failures: int) -> float:
 def _try_once(run: Run, task: Task, ended: Mapping[str, Ended], attempt: int) -> tuple[Ended, bool]:
     """Try a task once; the second value tells that trying again cannot help."""
     folder = run.folder / task.name / str(attempt)
-    outputs = {output.name: folder / output.name for output in task.outputs}
     log = run.folder / f"{task.name}.{attempt}.log"
     try:
         arguments = arguments_of(task, run.parameters, ended)
-        argv = run.host_command(task.image, command_line(task, arguments, outputs))
+        work = prepare(task, arguments, folder, run.parameters)
+        argv = run.host_command(task.image, work.argv)
         folder.mkdir(parents=True, exist_ok=True)
         with hold_lock(run.folder / "lock", run.leash) as lock:
             end = run_process(
@@ -201,12 +201,10 @@ def _try_once(run: Run, task: Task, ended: Mapping[str, Ended], attempt: int) ->
         return Ended(TaskState.FAILED, message=str(error)), error.exit_code == EXIT_INPUT_ERROR
     except (OSError, ValueError) as error:
         return Ended(TaskState.FAILED, message=f"it could not be started: {error}"), False
-    return _judge(run, task, end, outputs, log)
+    return _judge(run, task, end, work, log)
 
 
-def _judge(
-    run: Run, task: Task, end: Exit | None, outputs: Mapping[str, Path], log: Path
-) -> tuple[Ended, bool]:
+def _judge(run: Run, task: Task, end: Exit | None, work: Work, log: Path) -> tuple[Ended, bool]:
     if end is None or (end.code != 0 and run.leash.pulled):
         return _pulled(run), True
     if end.timed_out:
@@ -215,7 +213,10 @@ def _judge(
     if end.code != 0:
         message = last_words(log) or _exit_message(end.code, log)
         return Ended(TaskState.FAILED, message=message), end.code == EXIT_INPUT_ERROR
-    return _collect(task, outputs), False
+    try:
+        return Ended(TaskState.SUCCEEDED, collect(task, work)), False
+    except InputError as error:
+        return Ended(TaskState.FAILED, message=error.message), False
 
 
 def _pulled(run: Run) -> Ended:
@@ -227,23 +228,6 @@ def _pulled(run: Run) -> Ended:
 def _exit_message(code: int, log: Path) -> str:
     how = f"was ended by signal {-code}" if code < 0 else f"exited with {code}"
     return f"it {how} and said nothing; its log is {log}"
-
-
-def _collect(task: Task, outputs: Mapping[str, Path]) -> Ended:
-    values = {}
-    for output in task.outputs:
-        name, path = output.name, outputs[output.name]
-        try:
-            values[name] = normal(path.read_bytes().decode("utf-8"), output.type)
-        except InputError as error:
-            return Ended(TaskState.FAILED, message=f"its output {name}: {error.message}")
-        except FileNotFoundError:
-            message = f"it exited with 0 but did not write its output {name}"
-            return Ended(TaskState.FAILED, message=message)
-        except (OSError, UnicodeDecodeError) as error:
-            message = f"its output {name} cannot be read: {error}"
-            return Ended(TaskState.FAILED, message=message)
-    return Ended(TaskState.SUCCEEDED, values)
 
 
 def last_words(log: Path) -> str:
