@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 import httpx
 from anyio.from_thread import start_blocking_portal
@@ -79,7 +80,7 @@ class Client:
             stack.enter_context(self._portal.wrap_async_context_manager(self._client))
             self._stack = stack.pop_all()
 
-    def get(self, url: str, params: Mapping[str, str]) -> Response:
+    def get(self, url: httpx.URL, params: Mapping[str, str]) -> Response:
         """Ask, and wait for the whole answer.
 
         Raises:
@@ -93,11 +94,13 @@ class Client:
         """Give up the connections."""
         self._stack.close()
 
-    async def _get(self, url: str, params: Mapping[str, str]) -> Response:
+    async def _get(self, url: httpx.URL, params: Mapping[str, str]) -> Response:
+        # httpx looks at each character of a URL again and again, and these are long.
+        target = url.raw_path + b"?" + urlencode(params).encode()
         async with (
             self._slots,
             asyncio.timeout(self._timeout),
-            self._client.stream("GET", url, params=dict(params)) as response,
+            self._client.stream("GET", url, extensions={"target": target}) as response,
         ):
             headers = response.headers
             location = headers.get("location", "") if response.is_redirect else ""

@@ -52,6 +52,7 @@ class PrometheusSource:
         connections: int = 8,
     ) -> None:
         self._url, self._host = _checked_url(url)
+        self._api = httpx.URL(f"{self._url}/api/v1/query_range")
         self._client = Client(
             access_from_environment() if access is None else access,
             timeout=timeout,
@@ -90,7 +91,7 @@ class PrometheusSource:
 
     def _ask(self, params: Mapping[str, str]) -> Response:
         try:
-            response = self._client.get(f"{self._url}/api/v1/query_range", params)
+            response = self._client.get(self._api, params)
         except TooLargeError:
             raise self._improper(f"more than {MOST_BYTES} bytes") from None
         except httpx.DecodingError:
