@@ -10,4 +10,4 @@ if __name__ == "__main__":
     if "--full" in sys.argv[1:]:
         run(RATES, BASES, FAULTS, 400)
     else:
-        run((10.0,), (0.001,), FAULTS, 100)
+        run((10.0,), (0.001,), FAULTS, 200)
