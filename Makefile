@@ -59,7 +59,7 @@ compat: setup ## Load the components with kfp 1.8, in an environment of its own 
 	  --with 'setuptools<81' python -W ignore tests/compat/load_with_kfp_1_8.py
 
 bench: setup ## Measure; prints ratios taken side by side in one run
-	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+	@for script in benchmarks/bench_*.py; do PYTHONPATH=$(CURDIR)/tests/servers $(BIN)/python $$script || exit 1; done
 
 lock: ## Resolve requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \

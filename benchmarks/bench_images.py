@@ -1,78 +1,184 @@
-"""Image 2 after image 1: bytes and time, beside the floor of hashing and copying what changed."""
+"""Image 2 after image 1: bytes and time, beside the floor and beside buildah, to a registry."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from measure import interleaved, print_head, print_timing
+from base_images import push_base
+from measure import Timing, interleaved, print_head, print_timing
+from real_registry import RealRegistry, find_registry, running_registry
 
 from coalmine.demo.bentos import DEMO_NAME, build_demo_bentos
 from coalmine.images.layered import LayeredBuilder
+from coalmine.images.platforms import Platform
 from coalmine.images.protocol import BuiltImage
 from coalmine.stores.local import LocalStore
 
 ROUNDS = 5
 LARGE_MODEL_BYTES = 50_000_000
+HUGE_MODEL_BYTES = 1_000_000_000
+AT_ONCE = 10
+DOCKERFILE = """FROM {base}
+WORKDIR /home/bentoml/bento
+COPY env ./env
+COPY src ./src
+COPY . ./
+"""
+MEASURED = """
+import sys
+from pathlib import Path
+from coalmine.images.layered import LayeredBuilder
+LayeredBuilder(cache=Path(sys.argv[2]), base="none").build(Path(sys.argv[1]), sys.argv[3])
+print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+"""
+
+
+class Bench:
+    """Contexts, a registry and two builders in one folder."""
+
+    def __init__(self, folder: Path, context: Path, registry: RealRegistry) -> None:
+        self.folder, self.context, self.registry = folder, context, registry
+        self.base = f"{registry.host}/base/python:slim"
+        self.builder = LayeredBuilder(
+            platforms=(Platform("amd64"),), cache=folder / "cache", base=self.base
+        )
+        self.seed = 0
+        self.built: BuiltImage | None = None
+
+    def new_model(self) -> None:
+        """Put a model in that nobody has seen, incompressible as weights are."""
+        self.seed += 1
+        grow(self.context, LARGE_MODEL_BYTES, self.seed)
+
+    def ours(self) -> None:
+        self.built = self.builder.build(self.context, f"{self.registry.host}/ours/iris")
+
+    def buildah(self) -> None:
+        """Build and push with buildah; it has seen all but the model before."""
+        storage = ["--root", str(self.folder / "root"), "--runroot", str(self.folder / "run")]
+        buildah = ["buildah", *storage, "--storage-driver", "vfs"]
+        image = f"{self.registry.host}/peer/iris:v2"
+        dockerfile = self.folder / "Dockerfile"
+        dockerfile.write_text(DOCKERFILE.format(base=self.base))
+        _run(
+            *buildah, "bud", "--layers", "--isolation", "chroot", "--tls-verify=false",
+            "-f", str(dockerfile), "-t", image, str(self.context),
+        )  # fmt: skip
+        _run(*buildah, "push", "--tls-verify=false", image)
+
+    def floor(self) -> None:
+        hash_and_copy(self.context / "models", self.folder / "floor")
 
 
 def main() -> None:
+    if find_registry() is None:
+        sys.exit("docker-registry cannot be had here")
     home = Path(".coalmine/bench/bentoml").absolute()
-    v1, v2, _ = build_demo_bentos(home)
-    with tempfile.TemporaryDirectory(dir=home.parent) as folder:
-        first, second = (_fetch(home, v, Path(folder) / v) for v in (v1, v2))
-        _bench("the demo's Iris models", first, second, Path(folder))
-        for number, context in enumerate((first, second)):
-            _grow_model(context, seed=number)
-        _bench(f"models of {LARGE_MODEL_BYTES // 1_000_000} MB", first, second, Path(folder))
+    _, v2, _ = build_demo_bentos(home)
+    with (
+        tempfile.TemporaryDirectory(dir=home.parent) as name,
+        running_registry(Path(name) / "registry") as registry,
+    ):
+        folder = Path(name)
+        context = folder / v2
+        LocalStore(home).find(DEMO_NAME, v2).fetch(context)
+        push_base(registry.host)
+        bench = Bench(folder, context, registry)
+        first_build(bench)
+        model_only(bench)
+        nothing_changed(bench)
+        at_once(folder, context, registry)
+        memory(folder, context, registry)
 
 
-def _fetch(home: Path, version: str, into: Path) -> Path:
-    LocalStore(home).find(DEMO_NAME, version).fetch(into)
-    return into
-
-
-def _grow_model(context: Path, *, seed: int) -> None:
-    """Make the model large and incompressible, as weights are."""
-    model = next(path for path in (context / "models").rglob("*") if path.suffix == ".joblib")
-    block = hashlib.shake_256(bytes([seed])).digest(LARGE_MODEL_BYTES)
-    model.write_bytes(block)
-
-
-def _bench(title: str, first: Path, second: Path, folder: Path) -> None:
-    images: dict[str, BuiltImage] = {}
-
-    def image(name: str, context: Path, *, fresh: bool) -> float:
-        layout = folder / "layout"
-        if fresh:
-            shutil.rmtree(layout, ignore_errors=True)
-        began = time.perf_counter()
-        images[name] = LayeredBuilder().build(context, str(layout))
-        return time.perf_counter() - began
-
-    timings = interleaved(
-        ROUNDS,
-        floor=lambda: _hash_and_copy(second / "models", folder / "floor"),
-        image_1=lambda: image("image_1", first, fresh=True),
-        image_2=lambda: image("image_2", second, fresh=False),
-        image_2_again=lambda: image("image_2_again", second, fresh=False),
+def first_build(bench: Bench) -> None:
+    print_head("First image of the Iris bento, with all packages, to a registry")
+    began = time.perf_counter()
+    bench.ours()
+    assert bench.built is not None
+    print(
+        f"  {time.perf_counter() - began:.1f} s, {bench.built.sent_bytes:,} bytes sent "
+        "(uv's cache as it was)"
     )
-    print_head(f"Building images: {title}")
+
+
+def model_only(bench: Bench) -> None:
+    has_buildah = shutil.which("buildah") is not None
+    taken: dict[str, list[float]] = {"floor": [], "ours": [], "buildah": []}
+    for number in range(ROUNDS + 1):
+        bench.new_model()
+        for name in taken if has_buildah else ("floor", "ours"):
+            began = time.perf_counter()
+            getattr(bench, name)()
+            if number:
+                taken[name].append(time.perf_counter() - began)
+    print_head(f"Only a model of {LARGE_MODEL_BYTES // 1_000_000} MB changed, to a registry")
+    print_timing(
+        [Timing(name, tuple(seconds)) for name, seconds in taken.items() if seconds], floor="floor"
+    )
+    assert bench.built is not None
+    print(f"  ours sent {bench.built.sent_bytes:,} bytes")
+    if not has_buildah:
+        print("  buildah is not installed")
+
+
+def nothing_changed(bench: Bench) -> None:
+    timings = interleaved(ROUNDS, floor=bench.floor, nothing_changed=bench.ours)
+    print_head("Nothing changed")
     print_timing(list(timings.values()), floor="floor")
-    for name, built in images.items():
-        print(
-            f"  {name:34} {built.written_bytes:>12,} bytes written, "
-            f"{built.reused_bytes:>12,} reused"
-        )
-    assert images["image_2_again"].written_bytes == 0
-    assert images["image_2"].digest == images["image_2_again"].digest
+    assert bench.built is not None
+    assert bench.built.sent_bytes == 0
 
 
-def _hash_and_copy(changed: Path, into: Path) -> None:
+def at_once(folder: Path, context: Path, registry: RealRegistry) -> None:
+    contexts = []
+    for number in range(AT_ONCE):
+        contexts.append(folder / f"at-once-{number}")
+        shutil.copytree(context, contexts[-1], symlinks=True)
+        grow(contexts[-1], LARGE_MODEL_BYTES // 10, 1000 + number)
+    builder = LayeredBuilder(cache=folder / "shared", base="none")
+
+    def build(number: int) -> None:
+        builder.build(contexts[number], f"{registry.host}/many/iris:v{number}")
+
+    began = time.perf_counter()
+    build(0)
+    one = time.perf_counter() - began
+    began = time.perf_counter()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(build, range(AT_ONCE)))
+    print_head(f"{AT_ONCE} builds at once, models of {LARGE_MODEL_BYTES // 10_000_000} MB")
+    print(f"  one {one:.2f} s, all {time.perf_counter() - began:.2f} s")
+
+
+def memory(folder: Path, context: Path, registry: RealRegistry) -> None:
+    print_head("Peak memory of build and push")
+    for size in (LARGE_MODEL_BYTES, HUGE_MODEL_BYTES):
+        grow(context, size, 2000)
+        began = time.perf_counter()
+        arguments = [str(context), str(folder / "memory"), f"{registry.host}/memory/iris"]
+        said = _run(sys.executable, "-c", MEASURED, *arguments)
+        seconds = time.perf_counter() - began
+        print(f"  model of {size // 1_000_000:>5} MB: {int(said) / 1024:6.1f} MB, {seconds:.1f} s")
+
+
+def grow(context: Path, size: int, seed: int) -> None:
+    model = next(path for path in (context / "models").rglob("*") if path.suffix == ".joblib")
+    block = hashlib.shake_256(seed.to_bytes(4)).digest(min(size, LARGE_MODEL_BYTES))
+    with model.open("wb") as file:
+        for begin in range(0, size, len(block)):
+            file.write(block[: size - begin])
+
+
+def hash_and_copy(changed: Path, into: Path) -> None:
     """Do the least that any builder must: read, hash and durably write the changed model."""
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir()
@@ -83,6 +189,13 @@ def _hash_and_copy(changed: Path, into: Path) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{command[0]} failed: {done.stderr[-2000:]}")
+    return done.stdout
 
 
 if __name__ == "__main__":

@@ -50,9 +50,12 @@ class Blobs:
     Args:
         folder: Where they are.
         temporary: A folder on the same disk, for what is not whole yet.
+        durable: Whether a blob is on disk before its name is there. A cache need not be: what a
+            power cut takes from it is built again.
     """
 
-    def __init__(self, folder: Path, temporary: Path) -> None:
+    def __init__(self, folder: Path, temporary: Path, *, durable: bool = True) -> None:
+        self._durable = durable
         self._folder = folder
         self._temporary = temporary
 
@@ -64,7 +67,7 @@ class Blobs:
         return self.store(lambda out: _write(out, content)), False
 
     def store(self, write: Callable[[Sink], None]) -> Blob:
-        """Store what a function writes; on disk before its name is there.
+        """Store what a function writes; its name is there once it is whole.
 
         Raises:
             OSError: It cannot be written; nothing is left of it.
@@ -75,7 +78,8 @@ class Blobs:
                 through = HashingWriter(file)
                 write(through)
                 file.flush()
-                os.fsync(file.fileno())
+                if self._durable:
+                    os.fsync(file.fileno())
             Path(name).chmod(0o644)
             Path(name).replace(self.path(through.blob.digest))
         except BaseException:

@@ -28,12 +28,14 @@ class Stored:
         diff_id: Digest of its uncompressed form.
         media_type: What the stored form is.
         here: Whether it was there before.
+        kept: Whether it is there now.
     """
 
     blob: Blob
     diff_id: str
     media_type: str
     here: bool
+    kept: bool = True
 
 
 class CompressedLayers:
@@ -48,13 +50,15 @@ class CompressedLayers:
         self._blobs = blobs
         self._notes = notes
 
-    def add(self, write: Write, compression: str) -> Stored:
+    def add(self, write: Write, compression: str, *, keep_plain: bool = True) -> Stored:
         """Store a layer.
 
         Args:
             write: Writes the layer's uncompressed bytes, the same at every call. It is called once
                 to know the content, and again only if that content is new.
             compression: How to pack what shrinks: ``zstd`` or ``gzip``.
+            keep_plain: Whether to store what does not shrink; where it is sent on at once, it
+                need only be hashed.
 
         Raises:
             CoalmineError: The two calls did not write the same.
@@ -65,6 +69,8 @@ class CompressedLayers:
         write(plain)
         diff_id = plain.blob.digest
         kind = compression if sampler.worth_packing else PLAIN
+        if kind == PLAIN and not keep_plain:
+            return Stored(plain.blob, diff_id, LAYER_TYPES[kind], here=False, kept=False)
         known = self._known(diff_id, kind)
         blob = known or self._store(write, kind, plain.blob)
         return Stored(blob, diff_id, LAYER_TYPES[kind], here=known is not None)

@@ -22,6 +22,7 @@ COMPRESSIONS = ("zstd", "gzip")
 _LEVEL = 1  # level 3 of zstd makes layers 5 % smaller and takes twice as long
 _SAMPLE = 64 << 10
 _EVERY = 4 << 20
+_FIRST = 1 << 20  # behind the headers, which shrink; what is smaller than this is packed
 _WORTH = 0.95
 _WINDOW = 128 << 20  # a frame that needs more memory than this to be read is refused
 _MOST_THREADS = 4
@@ -41,12 +42,12 @@ class Packer(Protocol):
 class Sampler:
     """Tells from samples of what is written to it whether it would shrink.
 
-    64 KiB out of every 4 MiB are compressed; the rest is not looked at.
+    64 KiB out of every 4 MiB are compressed, from the second MiB on; the rest is not looked at.
     """
 
     def __init__(self) -> None:
         self._at = 0
-        self._next = 0
+        self._next = _FIRST
         self._before = 0
         self._after = 0
 

@@ -35,10 +35,11 @@ from coalmine.images.push import push_image
 from coalmine.images.reference import ImageReference, parse_target
 from coalmine.images.secrets import refuse_secrets
 from coalmine.images.tally import Tally
-from coalmine.images.tar import write_tar
+from coalmine.images.tar import tar_pieces, write_tar
 from coalmine.registry.address import RemoteReference
 from coalmine.registry.client import open_repository
 from coalmine.registry.options import RegistryOptions
+from coalmine.registry.source import BlobSource, stream_source
 
 __all__ = ["NO_BASE", "LayeredBuilder", "source_date"]
 
@@ -105,8 +106,9 @@ class LayeredBuilder:
         refuse_secrets(entries, context)
         base = self._base(facts, target)
         try:
-            image = _Image(self, facts, context, OciLayout(folder))
-            built = image.write(plan_layers(entries), base, whole=isinstance(target, Path))
+            whole = isinstance(target, Path)
+            image = _Image(self, facts, context, OciLayout(folder, durable=whole), whole=whole)
+            built = image.write(plan_layers(entries), base)
             return built if isinstance(target, Path) else image.push(built, target)
         except OSError as error:
             raise CoalmineError(
@@ -134,20 +136,32 @@ class LayeredBuilder:
 
 
 class _Image:
-    """One image in the making."""
+    """One image in the making.
+
+    It is whole in its layout, or the layout is only what is kept of it on its way to a registry:
+    then the base's layers, and those that do not shrink, are not copied to it.
+    """
 
     def __init__(
-        self, builder: LayeredBuilder, facts: BentoFacts, context: Path, layout: OciLayout
+        self,
+        builder: LayeredBuilder,
+        facts: BentoFacts,
+        context: Path,
+        layout: OciLayout,
+        *,
+        whole: bool,
     ) -> None:
+        self._whole = whole
         self._builder, self._facts, self._context = builder, facts, context
         self._layout, self._tally = layout, Tally()
         self._bases = Bases(builder.registry, layout.blobs)
         epoch = builder.epoch
         self._created = facts.created if epoch is None else datetime.fromtimestamp(epoch, UTC)
         self._beneath: dict[str, tuple[BaseImage, LayerBlob]] = {}
+        self._streamed: dict[str, BlobSource] = {}
 
-    def write(self, plan: tuple[Layer, ...], base: str, *, whole: bool) -> BuiltImage:
-        """Write the image to the layout; the base's layers only if it shall be whole there."""
+    def write(self, plan: tuple[Layer, ...], base: str) -> BuiltImage:
+        """Write the image to the layout."""
         platforms = self._builder.platforms
         with self._layout.writing():
             found = self._bases.find(base, platforms) if base else (None,) * len(platforms)
@@ -156,27 +170,27 @@ class _Image:
                 (platform.architecture, self._one(platform, one, own))
                 for platform, one in zip(platforms, found, strict=True)
             ]
-            if whole:
-                for one, layer in self._beneath.values():
-                    self._bases.fetch(one, layer)
             top, media_type = images[0][1], MANIFEST_TYPE
             if len(images) > 1:
                 annotated = oci_annotations(self._facts, self._created)
                 top, media_type = self._add(index_bytes(images, annotated)), INDEX_TYPE
-            self._layout.publish(top, tag=self._facts.version, media_type=media_type)
+            if self._whole:
+                for one, layer in self._beneath.values():
+                    self._bases.fetch(one, layer)
+                self._layout.publish(top, tag=self._facts.version, media_type=media_type)
         url = ImageReference(self._layout.folder, top.digest).url
         return BuiltImage(url, top.digest, self._tally.written, self._tally.reused)
 
     def push(self, built: BuiltImage, target: RemoteReference) -> BuiltImage:
         """Send the image to a registry."""
         tag = target.tag or self._facts.version
-        beneath = {
+        elsewhere = self._streamed | {
             digest: self._bases.source(base, layer, target.repository)
             for digest, (base, layer) in self._beneath.items()
         }
         with open_repository(target.repository, self._builder.registry) as remote:
             blobs = self._layout.blobs
-            pushed = push_image(blobs, built.digest, remote, tag=tag, elsewhere=beneath)
+            pushed = push_image(blobs, built.digest, remote, tag=tag, elsewhere=elsewhere)
         return BuiltImage(
             str(target.repository),
             built.digest,
@@ -221,9 +235,15 @@ class _Image:
         return [*base.layers, LayerBlob("packages", layer.blob, layer.diff_id, layer.media_type)]
 
     def _layer(self, layer: Layer) -> LayerBlob:
-        write = partial(write_tar, layer, self._context, mtime=self._builder.epoch or 0)
-        stored = self._layout.layers.add(write, self._builder.compression)
-        self._tally.count(stored.blob, here=stored.here)
+        mtime = self._builder.epoch or 0
+        write = partial(write_tar, layer, self._context, mtime=mtime)
+        stored = self._layout.layers.add(write, self._builder.compression, keep_plain=self._whole)
+        if stored.kept:
+            self._tally.count(stored.blob, here=stored.here)
+        else:
+            stream = partial(tar_pieces, layer, self._context, mtime=mtime)
+            digest, size = stored.blob.digest, stored.blob.size
+            self._streamed[digest] = stream_source(digest, size, stream)
         return LayerBlob(layer.title, stored.blob, stored.diff_id, stored.media_type)
 
     def _add(self, content: bytes) -> Blob:

@@ -30,6 +30,7 @@ class OciLayout:
 
     Args:
         folder: Where it is.
+        durable: Whether its blobs outlive a power cut.
 
     Attributes:
         folder: Where it is.
@@ -39,11 +40,11 @@ class OciLayout:
         layers: The layers among that.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool = True) -> None:
         own = folder / ".coalmine"  # in the layout, to be on one disk with it: renames must work
         self._lock, self.temporary, self.notes = own / "lock", own / "tmp", own / "layers"
         self.folder = folder
-        self.blobs = Blobs(folder / "blobs" / "sha256", self.temporary)
+        self.blobs = Blobs(folder / "blobs" / "sha256", self.temporary, durable=durable)
         self.layers = CompressedLayers(self.blobs, self.notes)
 
     @contextmanager

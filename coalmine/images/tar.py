@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from coalmine._base.errors import CoalmineError
 from coalmine.images.plan import BENTO_PATH, BENTOML_UID, Entry, Kind, Layer
 
-__all__ = ["Sink", "TarWriter", "write_tar"]
+__all__ = ["Sink", "TarWriter", "tar_pieces", "write_tar"]
 
 _PIECE = 1 << 20
 
@@ -61,6 +62,11 @@ class TarWriter:
             CoalmineError: It changed while it was read.
             OSError: It cannot be read.
         """
+        for _ in self.file_steps(path, source, mode=mode):
+            pass
+
+    def file_steps(self, path: str, source: Path, *, mode: int = 0o644) -> Iterator[None]:
+        """Write a file as `file` does, and pause after each megabyte."""
         info = self._info(path)
         with source.open("rb", buffering=0) as content:
             info.mode, info.size = mode, source.stat().st_size
@@ -69,6 +75,7 @@ class TarWriter:
             while left and (piece := content.read(min(left, _PIECE))):
                 self._write(piece)
                 left -= len(piece)
+                yield
         if left:
             raise CoalmineError(f"{source} changed while it was read", fix="build it again")
         self._pad(tarfile.BLOCKSIZE)
@@ -108,19 +115,50 @@ def write_tar(layer: Layer, context: Path, out: Sink, *, mtime: int = 0) -> None
         CoalmineError: A file changed while it was read.
         OSError: A file cannot be read, or ``out`` not be written.
     """
+    for _ in _steps(layer, context, out, mtime):
+        pass
+
+
+def tar_pieces(layer: Layer, context: Path, *, mtime: int = 0) -> Iterator[bytes]:
+    """Give what `write_tar` writes, a megabyte or less at a time.
+
+    Raises:
+        CoalmineError: A file changed while it was read.
+        OSError: A file cannot be read.
+    """
+    out = _Pending()
+    for _ in _steps(layer, context, out, mtime):
+        yield out.take()
+    yield out.take()
+
+
+class _Pending:
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def write(self, content: bytes, /) -> int:
+        self._pieces.append(content)
+        return len(content)
+
+    def take(self) -> bytes:
+        taken, self._pieces = self._pieces, []
+        return taken[0] if len(taken) == 1 else b"".join(taken)
+
+
+def _steps(layer: Layer, context: Path, out: Sink, mtime: int) -> Iterator[None]:
     archive = TarWriter(out, mtime=mtime)
     for parent in [*reversed(PurePosixPath(BENTO_PATH).parents[:-1]), BENTO_PATH]:
         archive.folder(str(parent), owner=0 if str(parent) == "home" else None)
     for entry in layer.entries:
-        _add(archive, entry, context / entry.path)
+        yield from _add(archive, entry, context / entry.path)
     archive.finish()
 
 
-def _add(archive: TarWriter, entry: Entry, source: Path) -> None:
+def _add(archive: TarWriter, entry: Entry, source: Path) -> Iterator[None]:
     path = f"{BENTO_PATH}/{entry.path}"
     if entry.kind is Kind.FOLDER:
         archive.folder(path)
     elif entry.kind is Kind.LINK:
         archive.link(path, entry.target)
     else:
-        archive.file(path, source, mode=0o755 if entry.executable else 0o644)
+        yield from archive.file_steps(path, source, mode=0o755 if entry.executable else 0o644)

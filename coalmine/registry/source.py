@@ -6,11 +6,11 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Self, cast
 
 from coalmine.registry.digest import digest_of
 
-__all__ = ["BlobSource", "bytes_source", "file_source"]
+__all__ = ["BlobSource", "bytes_source", "file_source", "stream_source"]
 
 _PIECE = 1 << 20
 
@@ -48,3 +48,37 @@ def bytes_source(content: bytes) -> BlobSource:
 def file_source(path: Path, digest: str) -> BlobSource:
     """Send a file whose digest is known."""
     return BlobSource(digest, path.stat().st_size, lambda: path.open("rb"))
+
+
+def stream_source(digest: str, size: int, stream: Callable[[], Iterator[bytes]]) -> BlobSource:
+    """Send what can only be read from its beginning, as often as that takes."""
+    return BlobSource(digest, size, lambda: cast("IO[bytes]", _Stream(stream())))
+
+
+class _Stream:
+    """Pieces as a file that is read front to back; to seek is to read on and forget."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._rest = memoryview(b"")
+
+    def read(self, size: int) -> bytes:
+        """Read at most so many bytes; none at the end only."""
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return b""
+            self._rest = memoryview(piece)
+        taken, self._rest = self._rest[:size], self._rest[size:]
+        return bytes(taken)
+
+    def seek(self, offset: int) -> None:
+        """Go on to a place; called once, at the beginning."""
+        while offset and (skipped := self.read(min(offset, _PIECE))):
+            offset -= len(skipped)

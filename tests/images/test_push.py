@@ -119,7 +119,7 @@ def test_a_push_that_fails_leaves_the_tag_alone(
 def test_a_cached_blob_that_rotted_unseen_is_taken_away(
     builder: LayeredBuilder, context: Path, tmp_path: Path
 ) -> None:
-    (context / "models/iris_model/v1/model.bin").write_bytes(WEIGHTS)
+    (context / "src" / "table.txt").write_text(WEIGHTS.hex())
     with bad_registry() as registry:
         builder.build(context, str(builder.cache))
         blob = max((builder.cache / "blobs" / "sha256").iterdir(), key=lambda p: p.stat().st_size)
@@ -175,3 +175,27 @@ def test_a_killed_push_leaves_no_half_image(
         assert {item["digest"] for item in [parts["config"], *parts["layers"]]} <= set(
             registry.blobs
         )
+
+
+def test_a_large_model_is_sent_and_not_copied(builder: LayeredBuilder, context: Path) -> None:
+    (context / "models/iris_model/v1/model.bin").write_bytes(WEIGHTS)
+    broken: list[str] = []
+
+    def break_once(exchange: Exchange) -> bool:
+        if exchange.command != "PUT" or exchange.length < len(WEIGHTS) or broken:
+            return False
+        broken.append(exchange.path)
+        name = exchange.path.partition("?")[0].rpartition("/")[2]
+        exchange.registry.uploads[name] += exchange.body(1_500_000)
+        return exchange.drop()
+
+    with bad_registry() as registry:
+        registry.misbehave = break_once
+        built = builder.build(context, f"{registry.host}/me/iris")
+        assert broken
+        assert built.written_bytes < 10_000
+        assert built.sent_bytes > len(WEIGHTS)
+        layer = json.loads(registry.manifests["v1"][0])["layers"][1]
+        assert layer["mediaType"] == "application/vnd.oci.image.layer.v1.tar"
+        assert WEIGHTS in registry.blobs[layer["digest"]]
+        assert builder.build(context, f"{registry.host}/me/iris").sent_bytes == 0
