@@ -48,7 +48,11 @@ class BuildInputs:
     compression: str = optional(
         "How layers that shrink are packed: 'zstd' or 'gzip'.", "zstd", setting=True
     )
-    builder: str = optional("What makes the image; only 'layered' so far.", "layered", setting=True)
+    builder: str = optional(
+        "What makes the image: 'layered', or 'buildah' for a full build of its Dockerfile.",
+        "layered",
+        setting=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,20 @@ def _layered(inputs: BuildInputs, cache: Path) -> Builder:
     )
 
 
-_BUILDERS: dict[str, Callable[[BuildInputs, Path], Builder]] = {"layered": _layered}
+def _buildah(_: BuildInputs, cache: Path) -> Builder:
+    from coalmine.images.buildah import BuildahBuilder  # noqa: PLC0415 - seldom used
+
+    return BuildahBuilder(
+        storage=cache.parent / ".buildah",
+        epoch=source_date(os.environ.get("SOURCE_DATE_EPOCH", "")),
+        registry=options_from(os.environ),
+    )
+
+
+_BUILDERS: dict[str, Callable[[BuildInputs, Path], Builder]] = {
+    "layered": _layered,
+    "buildah": _buildah,
+}
 
 
 def _builder(inputs: BuildInputs, cache: Path) -> Builder:

@@ -1,0 +1,123 @@
+"""Buildah: a full build of the bento's own Dockerfile, for bentos that need more than layers.
+
+It runs what the Dockerfile says, as root in a chroot, so it needs more rights than the layered
+builder, and the base image's whole content. Two builds of one bento need not have one digest.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from coalmine._base.errors import CoalmineError, InputError
+from coalmine.images.bento import read_facts, scan
+from coalmine.images.protocol import BuiltImage
+from coalmine.images.reference import ImageReference, parse_target
+from coalmine.images.secrets import refuse_secrets
+from coalmine.registry.address import RemoteReference
+from coalmine.registry.digest import is_digest
+from coalmine.registry.options import RegistryOptions
+
+__all__ = ["BuildahBuilder"]
+
+_DOCKERFILE = "env/docker/Dockerfile"
+_SECONDS = 3600
+_SAID_LINES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class BuildahBuilder:
+    """Builds with ``buildah bud``, its own layer cache kept in a folder.
+
+    Attributes:
+        storage: Where buildah keeps layers.
+        epoch: The time that files and image get, in seconds since 1970; else the time now.
+        registry: How registries are reached.
+    """
+
+    storage: Path
+    epoch: int | None = None
+    registry: RegistryOptions = field(default_factory=RegistryOptions)
+
+    def build(self, context: Path, repository: str) -> BuiltImage:
+        """Build the image of a context, and push it to the place that the repository means.
+
+        Raises:
+            InputError: The context is no bento or has no Dockerfile.
+            CoalmineError: buildah is not here, or failed; its last words are in the error.
+        """
+        target, facts = parse_target(repository), read_facts(context)
+        refuse_secrets(scan(context), context)
+        if not (context / _DOCKERFILE).is_file():
+            raise InputError(
+                f"{facts.name}:{facts.version} has no {_DOCKERFILE}",
+                field="context",
+                fix="build the bento again with: bentoml build",
+            )
+        tag = facts.version
+        if isinstance(target, RemoteReference):
+            tag = target.tag or tag
+        name = f"localhost/coalmine/{facts.name.lower()}:{tag}"
+        self._build(context, name)
+        return self._push(name, target, tag)
+
+    def _build(self, context: Path, name: str) -> None:
+        dated = ["--timestamp", str(self.epoch)] if self.epoch is not None else []
+        self._run(
+            *("bud", "--isolation", "chroot", "--layers", "--format", "oci", *dated),
+            *("--file", str(context / _DOCKERFILE), "--tag", name, str(context)),
+        )
+
+    def _push(self, name: str, target: Path | RemoteReference, tag: str) -> BuiltImage:
+        with tempfile.TemporaryDirectory() as folder:
+            said = Path(folder) / "digest"
+            if isinstance(target, Path):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self._run("push", "--digestfile", str(said), name, f"oci:{target}:{tag}")
+                url = ImageReference(target, "").url
+            else:
+                to = f"docker://{target.repository}:{tag}"
+                trust = self._trust(target, Path(folder))
+                self._run("push", *trust, "--digestfile", str(said), name, to)
+                url = str(target.repository)
+            digest = said.read_text().strip()
+        if not is_digest(digest):
+            raise CoalmineError(f"buildah named no digest but {digest!r}")
+        return BuiltImage(url, digest, 0, 0)
+
+    def _trust(self, target: RemoteReference, folder: Path) -> list[str]:
+        if self.registry.is_plain(target.repository.api_host):
+            return ["--tls-verify=false"]
+        if self.registry.ca_file is None:
+            return []
+        shutil.copy(self.registry.ca_file, folder / "ca.crt")
+        return ["--cert-dir", str(folder)]
+
+    def _run(self, *arguments: str) -> None:
+        buildah = shutil.which("buildah")
+        if buildah is None:
+            raise CoalmineError(
+                "buildah is not here",
+                fix="install it (apt install buildah), or use --builder layered",
+            )
+        self.storage.mkdir(parents=True, exist_ok=True)
+        places = ["--root", str(self.storage / "root"), "--runroot", str(self.storage / "run")]
+        try:
+            done = subprocess.run(
+                [buildah, *places, "--storage-driver", "vfs", *arguments],
+                env={**os.environ, "BUILDAH_ISOLATION": "chroot"},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise CoalmineError(f"buildah took over {_SECONDS} s") from None
+        if done.returncode:
+            last = "; ".join(done.stderr.strip().splitlines()[-_SAID_LINES:])
+            raise CoalmineError(f"buildah {arguments[0]} failed: {last}")
