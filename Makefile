@@ -54,9 +54,10 @@ fresh:
 	@rm -rf .coalmine/fresh && $(MAKE) --no-print-directory compiled OUT=.coalmine/fresh
 	@diff -ru compiled .coalmine/fresh || { echo "compiled/ is stale; fix: make compile"; exit 1; }
 
-compat: setup ## Load the components with kfp 1.8, in an environment of its own (downloads it)
+compat: setup ## Hold kfp 1.8 and kfp-tekton against Coalmine, in an environment of their own (downloads it)
 	@$(BIN)/uv run --isolated --no-project --quiet --python $(BIN)/python --with kfp==1.8.22 \
 	  --with 'setuptools<81' python -W ignore tests/compat/load_with_kfp_1_8.py
+	@PYTHONPATH=. $(BIN)/python tests/compat/compare.py
 
 bench: setup ## Measure; prints ratios taken side by side in one run
 	@for script in benchmarks/bench_*.py; do PYTHONPATH=$(CURDIR)/tests/servers $(BIN)/python $$script || exit 1; done

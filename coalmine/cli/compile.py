@@ -47,6 +47,12 @@ __all__ = ["command"]
     show_default=True,
     help="Where the manifests will stand; said only where Kubernetes wants it.",
 )
+@click.option(
+    "--via",
+    type=click.Choice(["kfp-tekton"]),
+    help="For a source in the DSL of kfp 1.8: a PipelineRun made by kfp-tekton, in an environment "
+    "of its own, made valid for Tekton v1.",
+)
 @click.option("--pipeline", default="", help="Which pipeline, where the source holds several.")
 def command(
     *,
@@ -57,6 +63,7 @@ def command(
     parameters: tuple[str, ...],
     bindings: Path | None,
     namespace: str,
+    via: str | None,
     pipeline: str,
 ) -> None:
     """Compile PIPELINE for an engine.
@@ -67,6 +74,11 @@ def command(
     from coalmine.cli.written import write_output  # noqa: PLC0415 - `--help` is quick
     from coalmine.compiler.targets import Target, compile_pipeline  # noqa: PLC0415
 
+    if via:
+        from coalmine.cli.via import compile_via  # noqa: PLC0415
+
+        compile_via(pipeline_file, target, parameters, pipeline, extras, output)
+        return
     beside = None
     if extras:
         from coalmine.cli.beside import beside_pipeline  # noqa: PLC0415
