@@ -118,9 +118,9 @@ def test_wrong_input_exits_2_and_touches_nothing(
 
 
 def test_a_refusal_names_task_feature_and_file(corpus: Path) -> None:
-    done = coalmine(corpus / "no_importer.yaml", "--target", "argo")
+    done = coalmine(corpus / "no_quote.yaml", "--target", "argo")
     assert done.returncode == 2
-    for part in ("no_importer.yaml", "'importer'", "artifacts"):
+    for part in ("no_quote.yaml, line ", "'condition-1'", "the condition"):
         assert part in done.stderr
     assert not done.stdout
 
