@@ -51,6 +51,7 @@ from coalmine.compiler.graph import (
 from coalmine.compiler.levels import Levels
 from coalmine.compiler.manifest import Manifest, Place
 from coalmine.compiler.pod import SIMPLE_NAME, longest_wait, pod_text, resources, stand_ins
+from coalmine.compiler.podspec import env_of, leaves, mounts_of, toleration, volumes_of
 from coalmine.compiler.wrap import Wrapping, left_out, note, wrapped
 
 __all__ = ["lower"]
@@ -83,6 +84,7 @@ def lower(graph: Graph) -> Manifest:
     spec: dict[str, Any] = {"entrypoint": entrypoint}
     if graph.exit_task is not None:
         spec["onExit"] = graph.exit_task.name
+    spec |= _pull_secrets(tasks)
     if graph.parameters:
         defaults = stand_ins(graph, TARGET)
         spec["arguments"] = {
@@ -111,6 +113,12 @@ def lower(graph: Graph) -> Manifest:
         "spec": spec,
     }
     return Manifest(document, tuple(note(tasks)))
+
+
+def _pull_secrets(tasks: tuple[Task, ...]) -> dict[str, Any]:
+    """Write what the tasks say: Argo has it for the whole workflow only."""
+    names = sorted({name for task in tasks for name in task.pod.pull_secrets})
+    return {"imagePullSecrets": [{"name": name} for name in names]} if names else {}
 
 
 def _metadata(graph: Graph) -> dict[str, Any]:
@@ -229,7 +237,11 @@ def _container_template(task: Task, inputs: list[dict[str, str]], wrap: Wrapping
         "env": [
             {"name": name, "value": pod_text(_plain(text, Place(task.name, f"env {name}", TARGET)))}
             for name, text in task.env
-        ],
+        ]
+        + env_of(task.pod),
+        "volumeMounts": mounts_of(task.pod),
+        "imagePullPolicy": task.pod.pull_policy,
+        "securityContext": dict(task.pod.security),
         "resources": resources(task.resources),
     }
     written = {
@@ -238,9 +250,24 @@ def _container_template(task: Task, inputs: list[dict[str, str]], wrap: Wrapping
         "outputs": _said({"parameters": [*outputs, *about], "artifacts": artifacts}),
         "retryStrategy": _retry(task.retry) if task.retry else None,
         "activeDeadlineSeconds": task.timeout_seconds,
+        **_pod(task),
         "container": {key: value for key, value in container.items() if value},
     }
     return {key: value for key, value in written.items() if value is not None}
+
+
+def _pod(task: Task) -> dict[str, Any]:
+    pod = task.pod
+    for text in leaves(pod):
+        _exact(text, Place(task.name, "pod", TARGET))
+    metadata = {"labels": dict(pod.labels), "annotations": dict(pod.annotations)}
+    written: dict[str, Any] = {
+        "metadata": {key: value for key, value in metadata.items() if value},
+        "nodeSelector": dict(pod.node_selector),
+        "tolerations": [toleration(item) for item in pod.tolerations],
+        "volumes": volumes_of(pod),
+    }
+    return {key: value for key, value in written.items() if value}
 
 
 def _said(kinds: dict[str, list[Any]]) -> dict[str, list[Any]] | None:

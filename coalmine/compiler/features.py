@@ -198,9 +198,33 @@ FEATURES = (
     ),
     Feature("environment", "environment", "`env`", "`env`"),
     Feature("CPU and memory", "left out", "`computeResources`", "`resources`"),
-    Feature("accelerators"),
-    Feature("secrets of kfp-kubernetes"),
-    Feature("volumes of kfp-kubernetes"),
+    Feature("accelerators", "left out", "`computeResources`", "`resources`"),
+    Feature(
+        "kfp-kubernetes: environment from secrets, config maps and pod fields",
+        "refused when submitted",
+        "`env`",
+        "`env`",
+    ),
+    Feature(
+        "kfp-kubernetes: volumes of secrets, config maps, claims; empty folders",
+        "refused when submitted",
+        "`volumes`",
+        "`volumes`",
+    ),
+    Feature(
+        "kfp-kubernetes: pod labels and annotations, pull policy, user and group",
+        "left out",
+        "`metadata`, `imagePullPolicy`, `securityContext`",
+        "`metadata`, `imagePullPolicy`, `securityContext`",
+    ),
+    Feature(
+        "kfp-kubernetes: node selectors, tolerations, image pull secrets",
+        "left out",
+        REFUSED,
+        "`nodeSelector`, `tolerations`, `imagePullSecrets`",
+    ),
+    Feature("kfp-kubernetes: names of secrets, config maps and claims from parameters"),
+    Feature("kfp-kubernetes: node affinity, ephemeral volumes, making and deleting claims"),
 )
 
 

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from coalmine.compiler.podspec import Pod
+
 __all__ = [
     "Artifact",
     "ArtifactPath",
@@ -386,12 +388,16 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a container asks for and may use at most, as Kubernetes quantities; empty: unsaid."""
+    """What a container asks for and may use at most, as Kubernetes quantities; empty: unsaid.
+
+    An accelerator is the name of its resource and how many.
+    """
 
     cpu_request: str = ""
     cpu_limit: str = ""
     memory_request: str = ""
     memory_limit: str = ""
+    accelerator: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -434,6 +440,8 @@ class Task:
         retry: None where it is tried once.
         timeout_seconds: For one try; None where there is no limit.
         env: Environment variables, name and value.
+        resources: What it asks for.
+        pod: What kfp-kubernetes says of its pod.
     """
 
     name: str
@@ -455,6 +463,7 @@ class Task:
     timeout_seconds: int | None = None
     env: tuple[tuple[str, str], ...] = ()
     resources: Resources = field(default_factory=Resources)
+    pod: Pod = field(default_factory=Pod)
 
     def values(self) -> list[Value]:
         """List every value it uses, those of its conditions included."""

@@ -59,6 +59,8 @@ def resources(wanted: Resources) -> dict[str, Any]:
         "requests": {"cpu": wanted.cpu_request, "memory": wanted.memory_request},
         "limits": {"cpu": wanted.cpu_limit, "memory": wanted.memory_limit},
     }
+    kind_of, count = wanted.accelerator
+    pairs["limits"][kind_of] = count
     said = {kind: {key: item for key, item in of.items() if item} for kind, of in pairs.items()}
     return {kind: of for kind, of in said.items() if of}
 

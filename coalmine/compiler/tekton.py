@@ -35,6 +35,7 @@ from coalmine.compiler.loops import expand_constants
 from coalmine.compiler.manifest import Manifest, Place
 from coalmine.compiler.order import ancestors, inherited_conditions, waits_for
 from coalmine.compiler.pod import SIMPLE_NAME, pod_text, resources, stand_ins
+from coalmine.compiler.podspec import env_of, leaves, mounts_of, volumes_of
 from coalmine.compiler.tekton_results import result_name
 from coalmine.compiler.tekton_when import plain, says_whole_numbers, when
 from coalmine.compiler.tekton_wrap import (
@@ -225,7 +226,25 @@ def _arguments(task: Task) -> dict[str, str]:
     return found
 
 
+def _check_pod(task: Task) -> None:
+    """See that nothing is said that only a run can say on Tekton."""
+    said = {
+        "node selector": task.pod.node_selector,
+        "tolerations": task.pod.tolerations,
+        "image pull secrets": task.pod.pull_secrets,
+    }
+    for what, value in said.items():
+        if value:
+            raise InputError(
+                f"{Place(task.name, what, TARGET)}: a Tekton pipeline cannot say it of a task",
+                fix="say it in the run's podTemplate or ServiceAccount, or compile for argo or kfp",
+            )
+    for text in leaves(task.pod):
+        _exact(text, Place(task.name, "pod", TARGET))
+
+
 def _task_spec(task: Task, arguments: dict[str, str], absent: frozenset[str]) -> dict[str, Any]:
+    _check_pod(task)
     results = [
         {"name": _name(result_name(item.name), Place(task.name, f"output {item.name!r}", TARGET))}
         for item in task.outputs
@@ -242,12 +261,18 @@ def _task_spec(task: Task, arguments: dict[str, str], absent: frozenset[str]) ->
     step["env"] = [
         {"name": name, "value": pod_text(plain(text, Place(task.name, f"env {name!r}", TARGET)))}
         for name, text in task.env
-    ]
+    ] + env_of(task.pod)
+    step["volumeMounts"] = mounts_of(task.pod)
+    step["imagePullPolicy"] = task.pod.pull_policy
+    step["securityContext"] = dict(task.pod.security)
     step["computeResources"] = resources(task.resources)
-    spec = {
+    metadata = {"labels": dict(task.pod.labels), "annotations": dict(task.pod.annotations)}
+    spec: dict[str, Any] = {
+        "metadata": {key: value for key, value in metadata.items() if value},
         "params": [{"name": name, "type": "string"} for name in arguments],
         "results": [{**result, "type": "string"} for result in results],
         "workspaces": [{"name": WORKSPACE}] if uses_workspace(task) else [],
+        "volumes": volumes_of(task.pod),
         "steps": [{key: value for key, value in step.items() if value}],
     }
     return {key: value for key, value in spec.items() if value}

@@ -390,6 +390,33 @@ def artifacts_run(bucket: str = "s3://models") -> NamedTuple("Outputs", [("said"
     return outputs(imported_metadata(model=outside.output).output)
 
 
+@corpus
+def pods():
+    task = tick().set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(2)
+    kubernetes.use_secret_as_env(task, "db", {"password": "PASSWORD"}, optional=True)
+    kubernetes.use_config_map_as_env(task, "settings", {"level": "LEVEL"})
+    kubernetes.use_field_path_as_env(task, "POD", "metadata.name")
+    kubernetes.use_secret_as_volume(task, "db", "/secrets", optional=True)
+    kubernetes.use_config_map_as_volume(task, "settings", "/settings")
+    kubernetes.mount_pvc(task, "claim", "/data", sub_path="a")
+    kubernetes.mount_pvc(task, "claim", "/more")
+    kubernetes.empty_dir_mount(task, "scratch", "/scratch", medium="Memory", size_limit="1Gi")
+    kubernetes.add_pod_label(task, "team", "ml")
+    kubernetes.add_pod_annotation(task, "note", 'it\'s "odd"')
+    kubernetes.set_image_pull_policy(task, "Always")
+    kubernetes.set_security_context(task, run_as_user=1000, run_as_group=3, run_as_non_root=True)
+
+
+@corpus
+def placed():
+    task = tick()
+    kubernetes.add_node_selector(task, "disk", "ssd")
+    kubernetes.add_toleration(
+        task, key="gpu", operator="Equal", value="yes", effect="NoExecute", toleration_seconds=10
+    )
+    kubernetes.set_image_pull_secrets(task, ["registry"])
+
+
 # Below: what this version refuses.
 
 
@@ -552,18 +579,14 @@ def no_absent_value():
 
 
 @corpus
-def no_secret():
-    kubernetes.use_secret_as_env(tick(), "s", {"k": "V"})
+def no_late_secret(name: str = "s"):
+    kubernetes.use_secret_as_env(tick(), name, {"k": "V"})
 
 
 @corpus
-def no_volume():
-    kubernetes.mount_pvc(tick(), "claim", "/data")
-
-
-@corpus
-def no_accelerator():
-    tick().set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(1)
+def no_affinity():
+    term = {"key": "a", "operator": "In", "values": ["x"]}
+    kubernetes.add_node_affinity(tick(), match_expressions=[term])
 
 
 @corpus

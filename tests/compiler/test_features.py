@@ -56,9 +56,13 @@ EXAMPLES = {
     "`kubernetes.set_timeout`": "settings",
     "environment": "settings",
     "CPU and memory": "settings",
-    "accelerators": "no_accelerator",
-    "secrets": "no_secret",
-    "volumes": "no_volume",
+    "accelerators": "pods",
+    "kfp-kubernetes: environment": "pods",
+    "kfp-kubernetes: volumes": "pods",
+    "kfp-kubernetes: pod labels": "pods",
+    "kfp-kubernetes: node selectors": "placed",
+    "kfp-kubernetes: names": "no_late_secret",
+    "kfp-kubernetes: node affinity": "no_affinity",
 }
 """A pipeline of the corpus for each feature, by the beginning of its name."""
 COMPILE: dict[str, Callable[[Path], Any]] = {

@@ -121,7 +121,8 @@ def test_the_exit_handler_is_the_whole_pipeline(corpus: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "task", "feature"),
     [
-        ("no_accelerator", "tick", "an accelerator"),
+        ("no_affinity", "tick", "nodeAffinity"),
+        ("no_late_secret", "tick", "a secret whose name is known only in a run"),
         ("no_backslash", "condition-1", "the condition"),
         ("no_final_status", "status-reader", "final status"),
         ("no_remote_path", "reader", "the path of the artifact 'data'"),
@@ -129,8 +130,6 @@ def test_the_exit_handler_is_the_whole_pipeline(corpus: Path) -> None:
         ("no_int_as_text", "condition-1", "== '5'"),
         ("no_create_time", "say", "pipeline_job_create_time_utc"),
         ("no_quote", "condition-1", "'it's'"),
-        ("no_secret", "tick", "a Kubernetes secret"),
-        ("no_volume", "tick", "a Kubernetes volume"),
     ],
 )
 def test_what_cannot_run_is_refused_by_task_and_feature(

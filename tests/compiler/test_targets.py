@@ -294,3 +294,76 @@ def test_a_task_may_have_the_entrypoints_name() -> None:
     names = [template["name"] for template in spec["templates"]]
     assert len(set(names)) == 2
     assert spec["entrypoint"] == names[0] != "pipeline"
+
+
+def test_a_pod_is_what_kfp_kubernetes_says(
+    check_manifest: Callable[[str], None], corpus: Path
+) -> None:
+    graph = read_graph(corpus / "pods.yaml")
+    one = argo.lower(graph)
+    other = tekton.lower(graph)
+    template = one.document["spec"]["templates"][1]
+    spec = other.document["spec"]["tasks"][0]["taskSpec"]
+    container, step = template["container"], spec["steps"][0]
+    assert container["env"] == [
+        {
+            "name": "PASSWORD",
+            "valueFrom": {"secretKeyRef": {"name": "db", "key": "password", "optional": True}},
+        },
+        {"name": "LEVEL", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "level"}}},
+        {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+    ]
+    assert container["volumeMounts"] == [
+        {"name": "volume-1", "mountPath": "/secrets"},
+        {"name": "volume-2", "mountPath": "/settings"},
+        {"name": "volume-3", "mountPath": "/data", "subPath": "a"},
+        {"name": "volume-3", "mountPath": "/more"},
+        {"name": "scratch", "mountPath": "/scratch"},
+    ]
+    assert template["volumes"] == [
+        {"name": "volume-1", "secret": {"secretName": "db", "optional": True}},
+        {"name": "volume-2", "configMap": {"name": "settings"}},
+        {"name": "volume-3", "persistentVolumeClaim": {"claimName": "claim"}},
+        {"name": "scratch", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}},
+    ]
+    assert template["metadata"] == {
+        "labels": {"team": "ml"},
+        "annotations": {"note": 'it\'s "odd"'},
+    }
+    assert container["resources"] == {"limits": {"nvidia.com/gpu": "2"}}
+    assert container["securityContext"] == {
+        "runAsUser": 1000,
+        "runAsGroup": 3,
+        "runAsNonRoot": True,
+    }
+    same = ("env", "volumeMounts", "imagePullPolicy", "securityContext")
+    assert [step[key] for key in same] == [container[key] for key in same]
+    assert step["computeResources"] == container["resources"]
+    assert [spec[key] for key in ("volumes", "metadata")] == [
+        template[key] for key in ("volumes", "metadata")
+    ]
+    for manifest in (one, other):
+        check_manifest(manifest.to_yaml())
+
+
+def test_where_a_pod_runs_is_said_by_argo_alone(
+    check_manifest: Callable[[str], None], corpus: Path
+) -> None:
+    graph = read_graph(corpus / "placed.yaml")
+    manifest = argo.lower(graph)
+    spec = manifest.document["spec"]
+    assert spec["imagePullSecrets"] == [{"name": "registry"}]
+    assert spec["templates"][1]["nodeSelector"] == {"disk": "ssd"}
+    assert spec["templates"][1]["tolerations"] == [
+        {
+            "key": "gpu",
+            "operator": "Equal",
+            "value": "yes",
+            "effect": "NoExecute",
+            "tolerationSeconds": 10,
+        }
+    ]
+    check_manifest(manifest.to_yaml())
+    with pytest.raises(InputError, match="task 'tick', node selector, target tekton") as caught:
+        tekton.lower(graph)
+    assert "argo or kfp" in caught.value.fix

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from coalmine._base.errors import InputError
 from coalmine.compiler.ir import read_graph
 from coalmine.engines.local import LocalEngine
 from coalmine.engines.local.functions import function_command, is_function, packages_of
@@ -26,7 +27,9 @@ def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")
     source = ROOT / "tests" / "compiler" / "corpus.py"
     subprocess.run(
-        [sys.executable, source, folder, "functions", "artifacts_run"], check=True, timeout=120
+        [sys.executable, source, folder, "functions", "artifacts_run", "pods"],
+        check=True,
+        timeout=120,
     )
     return folder
 
@@ -66,6 +69,12 @@ def test_what_is_imported_is_told(pipelines: Path, tmp_path: Path) -> None:
     status = run(pipelines / "artifacts_run.yaml", tmp_path / "state", bucket="s3://mine")
     assert status.state is RunState.SUCCEEDED, status.message
     assert status.outputs == {"said": "s3://mine {{x}} $(v) é"}
+
+
+def test_what_only_a_cluster_has_is_refused_when_submitted(pipelines: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="PASSWORD from 'db'") as caught:
+        run(pipelines / "pods.yaml", tmp_path / "state")
+    assert caught.value.field == "task tick"
 
 
 def wheel(folder: Path) -> Path:

@@ -12,14 +12,16 @@ from coalmine.compiler.ir.models import (
     Component,
     Container,
     Executor,
-    ExecutorPlatform,
+    GivenResources,
     Importer,
     TaskSpec,
 )
 from coalmine.compiler.ir.placeholders import has_placeholder, parse_piece
+from coalmine.compiler.ir.platform import ExecutorPlatform, read_platform
 from coalmine.compiler.ir.refuse import check, unsupported
 from coalmine.compiler.ir.structures import Structures, uncertain_input
 from coalmine.compiler.ir.values import seconds
+from coalmine.compiler.podspec import Pod
 
 __all__ = ["Executors", "Running", "read_retry"]
 
@@ -36,6 +38,7 @@ class Running:
     env: tuple[tuple[str, str], ...]
     resources: Resources
     timeout_seconds: int | None
+    pod: Pod
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ class Executors:
                     f"the path of the artifact {name!r}, which is imported from elsewhere",
                     fix="take its uri, and fetch it in the component",
                 )
+        platform = read_platform(self.platforms.get(label, {}), label=label, task=task)
         command, args = pieces(container.command), pieces(container.args)
         _check_certain((*command, *args), uncertain, task)
         return Running(
@@ -110,7 +114,8 @@ class Executors:
             args=args,
             env=tuple((item.name, item.value) for item in container.env),
             resources=_resources(container, task),
-            timeout_seconds=self._timeout(label, task),
+            timeout_seconds=_timeout(platform, task),
+            pod=platform.pod(task),
         )
 
     def importer(self, component: Component, *, task: str) -> Importer | None:
@@ -126,16 +131,15 @@ class Executors:
         place = f"deploymentSpec.executors.{label}"
         return check(Executor, self.executors[label], place=place, task=task)
 
-    def _timeout(self, label: str, task: str) -> int | None:
-        place = f"platforms.kubernetes.deploymentSpec.executors.{label}"
-        platform = check(ExecutorPlatform, self.platforms.get(label, {}), place=place, task=task)
-        text = str(platform.active_deadline_seconds)
-        if not text.isdecimal():
-            raise InputError(
-                f"{place}.activeDeadlineSeconds is {text!r} (task {task!r})",
-                fix="give a whole number of seconds",
-            )
-        return int(text) or None
+
+def _timeout(platform: ExecutorPlatform, task: str) -> int | None:
+    text = str(platform.active_deadline_seconds)
+    if not text.isdecimal():
+        raise InputError(
+            f"activeDeadlineSeconds is {text!r} (task {task!r})",
+            fix="give a whole number of seconds",
+        )
+    return int(text) or None
 
 
 def _check_certain(pieces: tuple[Piece, ...], uncertain: Collection[str], task: str) -> None:
@@ -166,10 +170,18 @@ def _resources(container: Container, task: str) -> Resources:
         cpu_limit=given.resource_cpu_limit or _cores(given.cpu_limit),
         memory_request=given.resource_memory_request or _bytes(given.memory_request),
         memory_limit=given.resource_memory_limit or _bytes(given.memory_limit),
+        accelerator=_accelerator(given),
     )
     if any(has_placeholder(str(value)) for value in given.model_dump().values()):
         raise unsupported(task, "resources that depend on a parameter")
     return resources
+
+
+def _accelerator(given: GivenResources) -> tuple[str, str]:
+    if given.accelerator is None:
+        return "", ""
+    kind = given.accelerator.resource_type or given.accelerator.type
+    return kind, given.accelerator.resource_count or str(given.accelerator.count or 1)
 
 
 def _cores(count: float | None) -> str:

@@ -164,6 +164,7 @@ class Flattener:
             timeout_seconds=running.timeout_seconds,
             env=running.env,
             resources=running.resources,
+            pod=running.pod,
         )
         names = [*(item.name for item in outputs), *(item.name for item in made)]
         given = {key: TaskOutputRef(flat, key) for key in names}

@@ -19,22 +19,25 @@ __all__ = [
     "Container",
     "Dag",
     "Executor",
-    "ExecutorPlatform",
+    "GivenResources",
     "Importer",
     "ParameterIterator",
     "ParameterSpec",
     "Pipeline",
     "Platform",
+    "Strict",
     "TaskInput",
     "TaskSpec",
 ]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Takes what it knows and nothing else, by its name in the file."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel)
 
 
-class ParameterSpec(_Strict):
+class ParameterSpec(Strict):
     """An input or output parameter of a component."""
 
     parameter_type: str
@@ -48,12 +51,12 @@ class ParameterSpec(_Strict):
         return "default_value" in self.model_fields_set
 
 
-class _Schema(_Strict):
+class _Schema(Strict):
     schema_title: str = "system.Artifact"
     schema_version: str = "0.0.1"
 
 
-class ArtifactSpec(_Strict):
+class ArtifactSpec(Strict):
     """An input or output artifact of a component."""
 
     artifact_type: _Schema
@@ -61,21 +64,21 @@ class ArtifactSpec(_Strict):
     description: str = ""
 
 
-class _Parameters(_Strict):
+class _Parameters(Strict):
     parameters: Mapping[str, ParameterSpec] = Field(default_factory=dict)
     artifacts: Mapping[str, ArtifactSpec] = Field(default_factory=dict)
 
 
-class _OutputSelector(_Strict):
+class _OutputSelector(Strict):
     output_parameter_key: str
     producer_subtask: str
 
 
-class _Choice(_Strict):
+class _Choice(Strict):
     parameter_selectors: list[_OutputSelector]
 
 
-class _DagOutput(_Strict):
+class _DagOutput(Strict):
     value_from_parameter: _OutputSelector | None = None
     value_from_oneof: _Choice | None = None
 
@@ -86,30 +89,30 @@ class _DagOutput(_Strict):
         return [*([one] if one else []), *(choice.parameter_selectors if choice else [])]
 
 
-class _ArtifactSelector(_Strict):
+class _ArtifactSelector(Strict):
     output_artifact_key: str
     producer_subtask: str
 
 
-class _DagArtifact(_Strict):
+class _DagArtifact(Strict):
     artifact_selectors: list[_ArtifactSelector] = Field(min_length=1, max_length=1)
 
 
-class _DagOutputs(_Strict):
+class _DagOutputs(Strict):
     artifacts: Mapping[str, _DagArtifact] = Field(default_factory=dict)
     parameters: Mapping[str, _DagOutput] = Field(default_factory=dict)
 
 
-class _TaskOutput(_Strict):
+class _TaskOutput(Strict):
     output_parameter_key: str
     producer_task: str
 
 
-class _RuntimeValue(_Strict):
+class _RuntimeValue(Strict):
     constant: Any
 
 
-class TaskInput(_Strict):
+class TaskInput(Strict):
     """Where the value of a task's input comes from: one of three."""
 
     task_output_parameter: _TaskOutput | None = None
@@ -118,63 +121,63 @@ class TaskInput(_Strict):
     parameter_expression_selector: str = ""
 
 
-class _TaskArtifact(_Strict):
+class _TaskArtifact(Strict):
     output_artifact_key: str
     producer_task: str
 
 
-class ArtifactInput(_Strict):
+class ArtifactInput(Strict):
     """Where a task's input artifact comes from: one of two."""
 
     task_output_artifact: _TaskArtifact | None = None
     component_input_artifact: str | None = None
 
 
-class _TaskInputs(_Strict):
+class _TaskInputs(Strict):
     artifacts: Mapping[str, ArtifactInput] = Field(default_factory=dict)
     parameters: Mapping[str, TaskInput] = Field(default_factory=dict)
 
 
-class _Name(_Strict):
+class _Name(Strict):
     name: str
 
 
-class _Caching(_Strict):
+class _Caching(Strict):
     """Read and left alone: Tekton and Argo have no cache, so nothing is ever taken from one."""
 
     enable_cache: bool = False
     cache_key: str = ""
 
 
-class _Trigger(_Strict):
+class _Trigger(Strict):
     condition: str = ""
     strategy: str = ""
 
 
-class _Retry(_Strict):
+class _Retry(Strict):
     max_retry_count: int = Field(default=0, ge=0)
     backoff_duration: str = "0s"
     backoff_factor: float = Field(default=2.0, gt=0)
     backoff_max_duration: str = "3600s"
 
 
-class _Items(_Strict):
+class _Items(Strict):
     raw: str | None = None
     input_parameter: str | None = None
 
 
-class ParameterIterator(_Strict):
+class ParameterIterator(Strict):
     """What a loop goes over, and the input of its group that gets an item."""
 
     item_input: str
     items: _Items
 
 
-class _IteratorPolicy(_Strict):
+class _IteratorPolicy(Strict):
     parallelism_limit: int = Field(default=0, ge=0)
 
 
-class TaskSpec(_Strict):
+class TaskSpec(Strict):
     """One use of a component."""
 
     task_info: _Name | None = None
@@ -188,14 +191,14 @@ class TaskSpec(_Strict):
     iterator_policy: _IteratorPolicy = Field(default_factory=_IteratorPolicy)
 
 
-class Dag(_Strict):
+class Dag(Strict):
     """Tasks side by side."""
 
     tasks: Mapping[str, TaskSpec]
     outputs: _DagOutputs = Field(default_factory=_DagOutputs)
 
 
-class Component(_Strict):
+class Component(Strict):
     """A container, or a group of tasks."""
 
     input_definitions: _Parameters = Field(default_factory=_Parameters)
@@ -204,12 +207,22 @@ class Component(_Strict):
     dag: Dag | None = None
 
 
-class _EnvVar(_Strict):
+class _EnvVar(Strict):
     name: str
     value: str = ""
 
 
-class _Resources(_Strict):
+class _Accelerator(Strict):
+    type: str = ""
+    count: int | str = 0
+    resource_type: str = ""
+    resource_count: str = ""
+
+
+class GivenResources(Strict):
+    """What a container asks for, in both of the SDK's ways."""
+
+    accelerator: _Accelerator | None = None
     cpu_limit: float | None = None
     cpu_request: float | None = None
     memory_limit: float | None = None
@@ -220,22 +233,22 @@ class _Resources(_Strict):
     resource_memory_request: str = ""
 
 
-class Container(_Strict):
+class Container(Strict):
     """What to run."""
 
     image: str
     command: list[str] = Field(default_factory=list)
     args: list[str] = Field(default_factory=list)
     env: list[_EnvVar] = Field(default_factory=list)
-    resources: _Resources = Field(default_factory=_Resources)
+    resources: GivenResources = Field(default_factory=GivenResources)
 
 
-class _ImportUri(_Strict):
+class _ImportUri(Strict):
     constant: str | None = None
     runtime_parameter: str | None = None
 
 
-class Importer(_Strict):
+class Importer(Strict):
     """What is taken from outside."""
 
     artifact_uri: _ImportUri
@@ -244,30 +257,24 @@ class Importer(_Strict):
     reimport: bool = False
 
 
-class Executor(_Strict):
+class Executor(Strict):
     """How a component is run: one of two."""
 
     container: Container | None = None
     importer: Importer | None = None
 
 
-class ExecutorPlatform(_Strict):
-    """What the second document says of one executor; the rest of kfp-kubernetes is refused."""
-
-    active_deadline_seconds: int | str = 0
-
-
-class _Executors(_Strict):
+class _Executors(Strict):
     executors: Mapping[str, Any] = Field(default_factory=dict)
 
 
-class _PipelineInfo(_Strict):
+class _PipelineInfo(Strict):
     name: str
     description: str = ""
     display_name: str = ""
 
 
-class Pipeline(_Strict):
+class Pipeline(Strict):
     """The first document. Components and executors are read when a task uses them."""
 
     schema_version: str
@@ -278,15 +285,15 @@ class Pipeline(_Strict):
     deployment_spec: _Executors = Field(default_factory=_Executors)
 
 
-class _Kubernetes(_Strict):
+class _Kubernetes(Strict):
     deployment_spec: _Executors = Field(default_factory=_Executors)
 
 
-class _Platforms(_Strict):
+class _Platforms(Strict):
     kubernetes: _Kubernetes = Field(default_factory=_Kubernetes)
 
 
-class Platform(_Strict):
+class Platform(Strict):
     """The second document, which kfp-kubernetes writes."""
 
     platforms: _Platforms

@@ -100,6 +100,12 @@ def check_images(graph: Graph, host_command: HostCommand) -> None:
         InputError: One cannot; the message names it.
     """
     for task in (*graph.tasks, *((graph.exit_task,) if graph.exit_task else ())):
+        if problem := task.pod.needs_cluster:
+            raise InputError(
+                f"the local engine has no {problem}",
+                field=f"task {task.name}",
+                fix="run this pipeline on kfp, tekton or argo",
+            )
         blank = defaultdict[str, str](str)
         places = Places(blank, blank, blank, blank, blank)
         try:
