@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from coalmine._base.errors import CoalmineError, InputError
+from coalmine.images.attest import Statement, bill_of_materials, provenance
 from coalmine.images.base import BaseImage, check_python, find_python
 from coalmine.images.bases import Bases, full_name
 from coalmine.images.bento import BentoFacts, read_facts, scan
@@ -27,11 +28,12 @@ from coalmine.images.config import (
     oci_annotations,
 )
 from coalmine.images.dependencies import dependencies
+from coalmine.images.install import Package
 from coalmine.images.layout import OciLayout
 from coalmine.images.plan import Layer, plan_layers
 from coalmine.images.platforms import Platform, own_platform
 from coalmine.images.protocol import BuiltImage
-from coalmine.images.push import push_image
+from coalmine.images.push import push_image, push_statements
 from coalmine.images.reference import ImageReference, parse_target
 from coalmine.images.secrets import refuse_secrets
 from coalmine.images.tally import Tally
@@ -41,25 +43,11 @@ from coalmine.registry.client import open_repository
 from coalmine.registry.options import RegistryOptions
 from coalmine.registry.source import BlobSource, stream_source
 
-__all__ = ["NO_BASE", "LayeredBuilder", "source_date"]
+__all__ = ["NO_BASE", "LayeredBuilder"]
 
+_MODEL = "model "
 NO_BASE = "none"
 """The name of no base image."""
-
-
-def source_date(value: str) -> int | None:
-    """Read SOURCE_DATE_EPOCH: whole seconds since 1970, or None if it is not set.
-
-    Raises:
-        InputError: It is set to something else.
-    """
-    if not value:
-        return None
-    if not value.isascii() or not value.isdigit():
-        raise InputError(
-            f"{value!r} is no whole number of seconds since 1970", field="SOURCE_DATE_EPOCH"
-        )
-    return int(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +147,9 @@ class _Image:
         self._created = facts.created if epoch is None else datetime.fromtimestamp(epoch, UTC)
         self._beneath: dict[str, tuple[BaseImage, LayerBlob]] = {}
         self._streamed: dict[str, BlobSource] = {}
+        self._packages: set[Package] = set()
+        self._models: list[str] = []
+        self._base_facts = Below()
 
     def write(self, plan: tuple[Layer, ...], base: str) -> BuiltImage:
         """Write the image to the layout."""
@@ -166,6 +157,8 @@ class _Image:
         with self._layout.writing():
             found = self._bases.find(base, platforms) if base else (None,) * len(platforms)
             own = [self._layer(layer) for layer in plan]
+            titles = [layer.title for layer in plan if layer.title.startswith(_MODEL)]
+            self._models = [title.removeprefix(_MODEL) for title in titles]
             images = [
                 (platform.architecture, self._one(platform, one, own))
                 for platform, one in zip(platforms, found, strict=True)
@@ -191,6 +184,8 @@ class _Image:
         with open_repository(target.repository, self._builder.registry) as remote:
             blobs = self._layout.blobs
             pushed = push_image(blobs, built.digest, remote, tag=tag, elsewhere=elsewhere)
+            statements = self._statements(str(target.repository), built.digest)
+            push_statements(blobs, built.digest, remote, statements)
         return BuiltImage(
             str(target.repository),
             built.digest,
@@ -199,9 +194,17 @@ class _Image:
             pushed.sent_bytes,
         )
 
+    def _statements(self, name: str, digest: str) -> list[Statement]:
+        platforms = [str(platform) for platform in self._builder.platforms]
+        return [
+            bill_of_materials(self._facts, self._packages, self._models, self._base_facts),
+            provenance(self._facts, name, digest, self._base_facts, platforms),
+        ]
+
     def _one(self, platform: Platform, base: BaseImage | None, own: list[LayerBlob]) -> Blob:
         """Write the manifest for one platform."""
         below = base.below if base else Below()
+        self._base_facts = below
         layers = [*(self._below(platform, base) if base else ()), *own]
         config = self._add(
             config_bytes(
@@ -230,6 +233,7 @@ class _Image:
         )
         if made is None:
             return list(base.layers)
+        self._packages |= set(made.packages)
         self._tally.count(made.layer.blob, here=made.layer.here)
         layer = made.layer
         return [*base.layers, LayerBlob("packages", layer.blob, layer.diff_id, layer.media_type)]

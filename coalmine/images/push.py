@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from coalmine._base.errors import CoalmineError, InputError
+from coalmine.images.attest import EMPTY, Statement, referrer_bytes
 from coalmine.images.blobs import Blobs
-from coalmine.images.config import Blob
+from coalmine.images.config import MANIFEST_TYPE, Blob
 from coalmine.registry.client import Manifest, Pushed, RemoteRepository
 from coalmine.registry.faults import RegistryError
-from coalmine.registry.source import BlobSource, file_source
+from coalmine.registry.referrers import push_referrer
+from coalmine.registry.source import BlobSource, bytes_source, file_source
 
-__all__ = ["push_image"]
+__all__ = ["push_image", "push_statements"]
 
 _BAD_REQUEST = 400
 
@@ -55,6 +57,23 @@ def push_image(
     if named != top:
         remote.push_manifest(top, tag)
     return pushed
+
+
+def push_statements(
+    blobs: Blobs, digest: str, remote: RemoteRepository, statements: Sequence[Statement]
+) -> None:
+    """Have what is said of an image beside it, as OCI referrers; what is there is not sent.
+
+    Raises:
+        CoalmineError: It could not be sent; the image is there all the same.
+    """
+    top = _manifest(blobs, digest)
+    subject = Blob(digest, len(top.content))
+    for statement in statements:
+        carrier = Manifest(referrer_bytes(statement, subject, top.media_type), MANIFEST_TYPE)
+        if not remote.has_manifest(carrier.digest):
+            remote.push_blobs([bytes_source(EMPTY), bytes_source(statement.content)])
+            push_referrer(remote, carrier, digest)
 
 
 def _manifest(blobs: Blobs, digest: str) -> Manifest:

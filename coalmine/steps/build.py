@@ -12,7 +12,8 @@ from pathlib import Path
 from coalmine._base.errors import InputError
 from coalmine.images.bento import read_facts
 from coalmine.images.compression import COMPRESSIONS
-from coalmine.images.layered import LayeredBuilder, source_date
+from coalmine.images.epoch import source_date
+from coalmine.images.layered import LayeredBuilder
 from coalmine.images.platforms import parse_platforms
 from coalmine.images.protocol import Builder, BuiltImage
 from coalmine.registry.options import options_from

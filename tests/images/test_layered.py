@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.images.blobs import Blobs
 from coalmine.images.compression import unpacked
-from coalmine.images.layered import LayeredBuilder, source_date
+from coalmine.images.epoch import source_date
+from coalmine.images.layered import LayeredBuilder
 from coalmine.images.plan import Layer
 from coalmine.images.platforms import Platform
 from coalmine.images.tar import Sink, write_tar

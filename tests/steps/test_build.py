@@ -87,7 +87,7 @@ def test_an_image_goes_to_a_registry(surroundings: Surroundings, context: str) -
         )
         outputs = build(inputs, surroundings)
         assert outputs.image_url == f"{registry.host}/me/iris"
-        assert set(registry.manifests) == {"v1"}
+        assert "v1" in registry.manifests
         assert build(inputs, surroundings) == outputs
 
 
