@@ -14,10 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from coalmine.compiler import argo, bootstrap, tekton
-from coalmine.compiler.graph import Graph
+from coalmine.compiler.graph import ExecutorText, Graph, Task
 from coalmine.compiler.ir import read_graph
+from coalmine.compiler.manifest import Manifest
+from coalmine.compiler.tekton_when import VARIABLE
 from coalmine.compiler.wrap import script
 
 TEXT = 'it\'s "x" {{{y}}} é\n\\ $HOME `id`'
@@ -44,6 +49,7 @@ def no_pip(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
 
 
 def kubelet(text: str) -> str:
+    """Expand a text as the kubelet does, where none of its variables is named."""
     return re.sub(r"\$\$", "$", text)
 
 
@@ -239,6 +245,38 @@ def test_values_are_typed_and_absent_ones_left_out() -> None:
     done = boot(said, code, inputs=kinds, **ASK)
     values = json.loads(done.stdout)["inputs"]["parameterValues"]
     assert values == {"s": "a=b:c", "b": True, "l": ["{{x}}"], "n": 1000.0}
+
+
+texts = st.text(
+    st.sampled_from("$(){}'\"\\ \n\tabparms.=é☃:#-%") | st.characters(exclude_categories=["Cs"]),
+    max_size=20,
+)
+SCRIPT = "kfp.dsl.executor_main"
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60, deadline=None)
+@given(source=texts, literal=texts)
+@pytest.mark.parametrize("lower", [tekton.lower, argo.lower])
+def test_every_literal_of_a_function_arrives(
+    lower: Callable[[Graph], Manifest], source: str, literal: str
+) -> None:
+    """Even those that an engine would take for its own language."""
+    task = Task(
+        name="t",
+        component="t",
+        image="python",
+        command=(("sh",), (SCRIPT,), (source,)),
+        args=((literal, ExecutorText.INPUT),),
+    )
+    spec = yaml.safe_load(lower(Graph("g", (), (task,))).to_yaml())["spec"]
+    place = spec["tasks"][0]["taskSpec"]["steps"][0] if "tasks" in spec else None
+    args = (place or spec["templates"][1]["container"])["args"]
+    assert not any("{{" in text for text in args) or place
+    assert not any(VARIABLE.search(text) for text in args) or not place
+    fill = json.loads(kubelet(args[0]))["fill"]
+    assert fill["3"] == [literal, ["executor", "input"]]
+    shown = kubelet(args[args.index("--") + 3])
+    assert "".join(fill.get("2", [shown])) == source
 
 
 def test_the_bootstrap_holds_nothing_that_an_engine_reads() -> None:
