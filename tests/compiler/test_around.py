@@ -5,7 +5,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from coalmine.cli import cli
 from coalmine.cli.beside import beside_pipeline
 from coalmine.compiler.around import Extra, Rule, Surroundings, parse_text, surround
 from coalmine.compiler.around.lua import script
+from coalmine.compiler.graph import Graph
 from coalmine.compiler.ir import read_graph
 
 ROOT = Path(__file__).parent.parent.parent
@@ -52,8 +53,13 @@ def rule(**changes: Any) -> Rule:
     return Rule(**(given | changes))
 
 
+@cache
+def release() -> Graph:
+    return read_graph(RELEASE)
+
+
 def made(target: str, *extras: Extra, **given: Any) -> dict[str, dict[str, Any]]:
-    objects = surround(read_graph(RELEASE), target, extras, Surroundings(**given))
+    objects = surround(release(), target, extras, Surroundings(**given))
     return {item["kind"]: item for item in objects}
 
 
@@ -217,7 +223,7 @@ def test_bindings_that_do_not_fit_the_pipeline() -> None:
 
 def test_the_least_rights() -> None:
     def rights(target: str) -> set[tuple[str, str]]:
-        roles = surround(read_graph(RELEASE), target, [Extra.RBAC, Extra.TRIGGERS], given)
+        roles = surround(release(), target, [Extra.RBAC, Extra.TRIGGERS], given)
         return {
             (resource, verb)
             for item in roles

@@ -200,7 +200,7 @@ NEW = st.sampled_from([GONE, *JUNK]) | st.sampled_from(PLACES).map(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(changes=st.lists(st.tuples(st.sampled_from(PLACES), NEW), min_size=1, max_size=3))
 def test_a_changed_file_is_a_pipeline_or_a_clean_error(
     changes: list[tuple[tuple[Any, ...], object]],
@@ -211,7 +211,7 @@ def test_a_changed_file_is_a_pipeline_or_a_clean_error(
     reads_or_refuses(yaml.safe_dump_all(documents, sort_keys=False))
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     begin=st.integers(0, len(TEXT)),
     cut=st.integers(0, 200) | st.just(len(TEXT)),
