@@ -13,6 +13,7 @@ from typing import Any
 
 from coalmine._base.errors import InputError
 from coalmine.compiler.argo_dag import Dags
+from coalmine.compiler.argo_status import final_status
 from coalmine.compiler.argo_value import Names, ran
 from coalmine.compiler.argo_when import quoted
 from coalmine.compiler.argo_wrap import (
@@ -32,6 +33,7 @@ from coalmine.compiler.argo_wrap import (
 from coalmine.compiler.graph import (
     ArtifactPath,
     Constant,
+    FinalStatus,
     Gathered,
     Graph,
     Imported,
@@ -178,6 +180,9 @@ def _arguments(task: Task, names: Names, described: Collection[str]) -> list[dic
     for item in task.inputs:
         where = Place(task.name, f"argument {item.name!r}", TARGET)
         value = given.get(item.name, Constant(item.default or ""))
+        if isinstance(value, FinalStatus):
+            found.append({"name": item.name, "value": final_status(value, task, names)})
+            continue
         text = _value(value, where, names)
         if isinstance(value, TaskOutputRef) and value.task in task.behind:
             default = quoted(item.default or "", where)

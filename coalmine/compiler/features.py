@@ -144,7 +144,12 @@ FEATURES = (
         REFUSED,
         "an expression asks for `status`",
     ),
-    Feature("final status (`dsl.PipelineTaskFinalStatus`)"),
+    Feature(
+        "final status (`dsl.PipelineTaskFinalStatus`)",
+        "JSON, with what failed first",
+        REFUSED,
+        "an expression asks for `status`",
+    ),
     Feature(
         "`dsl.ParallelFor` over constants, nested, of dicts",
         "one turn after the other",

@@ -26,6 +26,7 @@ __all__ = [
     "Condition",
     "Constant",
     "ExecutorText",
+    "FinalStatus",
     "Gathered",
     "Graph",
     "Imported",
@@ -194,6 +195,19 @@ class Imported:
     metadata: str = "{}"
 
 
+@dataclass(frozen=True, slots=True)
+class FinalStatus:
+    """How what a task runs behind has ended, as JSON: ``dsl.PipelineTaskFinalStatus``.
+
+    It tells of the tasks in ``behind``; for the exit task of a graph, of all.
+
+    Attributes:
+        name: What the pipeline calls the task or group that it tells of.
+    """
+
+    name: str
+
+
 Value = (
     Constant
     | ParameterRef
@@ -205,6 +219,7 @@ Value = (
     | RunFact
     | Joined
     | Imported
+    | FinalStatus
 )
 
 

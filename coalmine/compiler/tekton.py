@@ -17,6 +17,7 @@ from coalmine.compiler.graph import (
     ArtifactPath,
     Condition,
     Constant,
+    FinalStatus,
     Graph,
     Imported,
     InputRef,
@@ -176,6 +177,13 @@ def _task_at_the_end(
 
 def _check_ends(graph: Graph) -> None:
     """See that what runs behind a failure is waited for by nobody, and takes nothing from it."""
+    for task in (*graph.tasks, *([graph.exit_task] if graph.exit_task else [])):
+        if any(isinstance(value, FinalStatus) for _, value in task.arguments):
+            raise InputError(
+                f"{Place(task.name, 'dsl.PipelineTaskFinalStatus', TARGET)}: Tekton tells the "
+                "state of all tasks in words of its own, and nothing of a part",
+                fix="do without it, or compile for argo or kfp",
+            )
     last = {task.name for task in graph.tasks if task.behind}
     for task in graph.tasks:
         used = {found.task for value in task.values() for found in references(value)}

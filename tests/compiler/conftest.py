@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, settings
 from coalmine.compiler.graph import (
     Comparison,
     Constant,
+    FinalStatus,
     Gathered,
     Graph,
     Imported,
@@ -237,6 +238,8 @@ class GraphRun:
                 return f"<{of}>"
             case Imported():
                 return self.value(of.uri)
+            case FinalStatus(name):
+                return f"<status of {name}>"
 
     def holds(self, item: Comparison) -> bool:
         left, right = (READ[item.type](self.value(side)) for side in (item.left, item.right))
@@ -533,6 +536,7 @@ class ArgoRun:
         }
         names = {
             "tasks": tasks,
+            "workflow": SimpleNamespace(name="w", status="Succeeded"),
             "inputs": SimpleNamespace(parameters=frame.inputs),
             "asInt": int,
             "asFloat": float,

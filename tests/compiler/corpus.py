@@ -533,9 +533,19 @@ def no_backslash(mode: str = "x"):
 
 
 @corpus
-def no_final_status():
+def final_status():
     with dsl.ExitHandler(status_reader()):
         tick()
+
+
+@corpus
+def final_status_of_a_part():
+    with dsl.ExitHandler(status_reader()):
+        tick()
+        with dsl.ParallelFor(["a"]) as item:
+            say(text=item)
+    alone = tick()
+    status_reader().after(alone).ignore_upstream_failure()
 
 
 @corpus

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -25,11 +26,12 @@ from coalmine.compiler.graph import (
 )
 from coalmine.compiler.ir import read_graph
 from coalmine.compiler.views import to_json, to_mermaid, to_text
-from coalmine.engines.local.plan import Ended, arguments_of, next_move, outputs_of
+from coalmine.engines.local.plan import Ended, arguments_of, next_move, outputs_of, unrolled
 from coalmine.engines.protocol import TaskState
 
 Outputs = Mapping[tuple[str, str], str]
 Run = Callable[..., dict[str, Any]]
+READERS = ("status-reader", "status-reader-2")
 
 
 def run_locally(
@@ -38,6 +40,7 @@ def run_locally(
     """Take the local engine's decisions to the end; gives the arguments of what ran."""
     ended: dict[str, Ended] = {}
     ran: dict[str, dict[str, str]] = {}
+    graph = unrolled(graph, parameters, ended)
     tasks = {task.name: task for task in graph.tasks}
     while (move := next_move(graph, parameters, ended)) and (move.ready or move.skipped):
         ended |= {name: Ended(TaskState.SKIPPED) for name in move.skipped}
@@ -280,3 +283,40 @@ def test_ends_and_choices_hold_against_the_schemas(
     check_manifest(argo.lower(graph).to_yaml())
     if name != "oneof_output":
         check_manifest(tekton.lower(graph).to_yaml())
+
+
+@pytest.mark.parametrize(
+    ("failing", "states"),
+    [
+        ([], {"exit-handler-1": "SUCCEEDED", "tick-2": "SUCCEEDED"}),
+        (["tick"], {"exit-handler-1": "FAILED", "tick-2": "SUCCEEDED"}),
+        (["say-it-0"], {"exit-handler-1": "FAILED", "tick-2": "SUCCEEDED"}),
+        (["tick-2"], {"exit-handler-1": "SUCCEEDED", "tick-2": "FAILED"}),
+    ],
+)
+def test_the_final_status_tells_of_the_part(
+    corpus: Path, run_argo: Run, failing: list[str], states: dict[str, str]
+) -> None:
+    graph = read_graph(corpus / "final_status_of_a_part.yaml")
+    on_argo = run_argo(argo.lower(graph), {}, {}, failing)
+    here = run_locally(graph, {}, {}, failing)
+    for said in (
+        [json.loads(on_argo[name][0][1]) for name in READERS],
+        [json.loads(here[name]["status"]) for name in READERS],
+    ):
+        assert {one["pipelineTaskName"]: one["state"] for one in said} == states
+        assert all(bool(one["error"]) is (one["state"] == "FAILED") for one in said)
+
+
+def test_the_final_status_of_the_whole(corpus: Path, check_manifest: Callable[[str], None]) -> None:
+    graph = read_graph(corpus / "final_status.yaml")
+    assert graph.exit_task is not None
+    ended = {"tick": Ended(TaskState.FAILED, message="no")}
+    status = json.loads(arguments_of(graph.exit_task, {}, ended)["status"])
+    assert status["error"] == {"code": 1, "message": "tick: no"}
+    assert (status["state"], status["pipelineTaskName"]) == ("FAILED", "exit-handler-1")
+    text = argo.lower(graph).to_yaml()
+    assert "workflow.status in ['Failed', 'Error']" in text
+    check_manifest(text)
+    with pytest.raises(InputError, match=r"'status-reader'.*in words of its own"):
+        tekton.lower(graph)

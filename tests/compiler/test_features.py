@@ -44,7 +44,7 @@ EXAMPLES = {
     "`dsl.ExitHandler` around a part": "partial_exit",
     "`ignore_upstream_failure` on": "ignored_failure",
     "`ignore_upstream_failure` with": "ignored_in_the_middle",
-    "final status": "no_final_status",
+    "final status": "final_status",
     "`dsl.ParallelFor` over constants": "loop_of_dicts",
     "`dsl.ParallelFor` over parameters": "loop_over_outputs",
     "`parallelism`": "loop",

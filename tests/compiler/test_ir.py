@@ -124,7 +124,6 @@ def test_the_exit_handler_is_the_whole_pipeline(corpus: Path) -> None:
         ("no_affinity", "tick", "nodeAffinity"),
         ("no_late_secret", "tick", "a secret whose name is known only in a run"),
         ("no_backslash", "condition-1", "the condition"),
-        ("no_final_status", "status-reader", "final status"),
         ("no_remote_path", "reader", "the path of the artifact 'data'"),
         ("no_infinity", "condition-1", "< inf"),
         ("no_int_as_text", "condition-1", "== '5'"),

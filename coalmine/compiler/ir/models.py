@@ -112,12 +112,17 @@ class _RuntimeValue(Strict):
     constant: Any
 
 
+class _FinalStatus(Strict):
+    producer_task: str
+
+
 class TaskInput(Strict):
-    """Where the value of a task's input comes from: one of three."""
+    """Where the value of a task's input comes from: one of four."""
 
     task_output_parameter: _TaskOutput | None = None
     runtime_value: _RuntimeValue | None = None
     component_input_parameter: str | None = None
+    task_final_status: _FinalStatus | None = None
     parameter_expression_selector: str = ""
 
 

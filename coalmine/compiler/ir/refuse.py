@@ -34,7 +34,6 @@ FEATURES = {
     "resolver": "a resolver",
     "secretAsEnv": "a Kubernetes secret",
     "secretAsVolume": "a Kubernetes secret",
-    "taskFinalStatus": "the final status of a task (dsl.PipelineTaskFinalStatus)",
     "taskOutputArtifact": "artifacts",
     "tolerations": "Kubernetes tolerations",
 }

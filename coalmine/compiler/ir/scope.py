@@ -9,6 +9,7 @@ from coalmine._base.errors import InputError
 from coalmine.compiler.graph import (
     Condition,
     Constant,
+    FinalStatus,
     Parameter,
     ParameterRef,
     ParameterType,
@@ -132,6 +133,7 @@ class Scope:
             given.runtime_value,
             given.task_output_parameter,
             given.component_input_parameter,
+            given.task_final_status,
         )
         if sum(source is not None for source in sources) != 1:
             raise InputError(
@@ -140,6 +142,8 @@ class Scope:
             )
         if given.runtime_value is not None:
             return _constant(given.runtime_value.constant, parameter, within, task)
+        if given.task_final_status is not None:
+            return FinalStatus(given.task_final_status.producer_task)
         if given.task_output_parameter is not None:
             selector = given.task_output_parameter
             found: Value | None = self.output(

@@ -12,6 +12,7 @@ from coalmine.compiler.jsontext import is_json, json_text, number_text
 
 __all__ = ["parameter", "parameter_type", "seconds", "to_text"]
 
+FINAL_STATUS = "TASK_FINAL_STATUS"
 DURATION = re.compile(r"(\d+(?:\.\d+)?)s")
 
 
@@ -28,6 +29,8 @@ def parameter(name: str, spec: ParameterSpec, *, task: str) -> Parameter:
 
 def parameter_type(name: str, spec: ParameterSpec, *, task: str) -> ParameterType:
     """Read a parameter's type."""
+    if spec.parameter_type == FINAL_STATUS:
+        return ParameterType.STRUCT
     try:
         return ParameterType(spec.parameter_type)
     except ValueError:

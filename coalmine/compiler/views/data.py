@@ -9,6 +9,7 @@ from coalmine.compiler.graph import (
     ArtifactPath,
     Constant,
     ExecutorText,
+    FinalStatus,
     Gathered,
     Graph,
     Imported,
@@ -116,6 +117,8 @@ def _value(value: Value) -> dict[str, Any]:  # noqa: C901, PLR0911 - one for eac
             return {"joined": [_value(part) for part in parts]}
         case Imported():
             return {"imported": _value(value.uri), "type": value.type}
+        case FinalStatus(name):
+            return {"finalStatusOf": name}
         case Constant(text):
             return {"constant": text}
         case ParameterRef(name):

@@ -11,6 +11,7 @@ from coalmine.compiler.compare import holds, normal
 from coalmine.compiler.graph import (
     Condition,
     Constant,
+    FinalStatus,
     Graph,
     Imported,
     Joined,
@@ -142,6 +143,8 @@ def _chosen(value: OneOf, ended: Mapping[str, Ended]) -> TaskOutputRef | None:
     return next(ran, None)
 
 
+FAILED_CODE = 1
+_BAD = {TaskState.FAILED, TaskState.CANCELLED}
 _PAST = {
     TaskState.FAILED: "failed",
     TaskState.SKIPPED: "was skipped",
@@ -214,6 +217,28 @@ def _composed(
             return _described(value, _value(value.uri, parameters, ended))
 
 
+def _final_status(
+    value: FinalStatus, task: Task, parameters: Mapping[str, str], ended: Mapping[str, Ended]
+) -> str:
+    """Tell how what a task runs behind has ended, as KFP's ``PipelineTaskFinalStatus`` has it.
+
+    A branch that was not taken is no failure.
+    """
+    before = {name: ended[name] for name in task.behind or ended if name in ended}
+    states = {one.state for one in before.values()}
+    failed = [f"{name}: {one.message}" for name, one in before.items() if one.state in _BAD]
+    state = "CANCELLED" if TaskState.CANCELLED in states else "SUCCEEDED"
+    state = "FAILED" if TaskState.FAILED in states else state
+    return json_text(
+        {
+            "state": state,
+            "pipelineJobResourceName": parameters.get(fact(RunFact.JOB_NAME), ""),
+            "pipelineTaskName": value.name,
+            "error": {"code": FAILED_CODE, "message": failed[0]} if failed else {},
+        }
+    )
+
+
 def arguments_of(
     task: Task, parameters: Mapping[str, str], ended: Mapping[str, Ended]
 ) -> dict[str, str]:
@@ -224,7 +249,9 @@ def arguments_of(
     """
     parameters = with_task(parameters, task)
     given = {
-        name: _value(value, parameters, ended)
+        name: _final_status(value, task, parameters, ended)
+        if isinstance(value, FinalStatus)
+        else _value(value, parameters, ended)
         for name, value in task.arguments
         if not (_is_absent(value, parameters) or _is_missing(value, task, ended))
     }
