@@ -8,13 +8,15 @@ import hmac
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from coalmine.launcher.caller import AccessError, Caller, Right, check_right
-from coalmine.launcher.oidc import OidcTokens
 from coalmine.launcher.rate import RateLimit
 from coalmine.launcher.reloaded import Reloaded
 from coalmine.launcher.signature import is_signed, signs
+
+if TYPE_CHECKING:  # its libraries take a while, and few launchers know an issuer
+    from coalmine.launcher.oidc import OidcTokens
 
 __all__ = ["Access", "Credential", "Guarded", "OpenAccess", "token_digest"]
 

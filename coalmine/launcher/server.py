@@ -23,7 +23,6 @@ from coalmine.engines.local.command import HostCommand, own_command
 from coalmine.engines.local.engine import GraphReader
 from coalmine.engines.protocol import Engine
 from coalmine.launcher.access import Access, OpenAccess
-from coalmine.launcher.access_file import load_access
 from coalmine.launcher.announce import announced
 from coalmine.launcher.answers import Answers
 from coalmine.launcher.cancel import Canceller
@@ -165,6 +164,8 @@ def serve(settings: Settings) -> None:
 
 def _access(settings: Settings, own_token: str) -> Access:
     if settings.access:
+        from coalmine.launcher.access_file import load_access  # noqa: PLC0415 - takes a while
+
         return load_access(settings.access, settings.environ, own_token)
     if not is_loopback(settings.host):
         raise InputError(

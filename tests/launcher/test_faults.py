@@ -21,7 +21,7 @@ from tests.launcher.postgres import Postgres
 pytestmark = pytest.mark.integration
 
 SERVICES = 40
-KILLS = 4
+KILLS = 2
 
 
 class Load:
