@@ -68,6 +68,7 @@ FEATURES = (
         "files in the workspace",
         "`outputs.artifacts` of the entrypoint",
     ),
+    Feature("lists of artifacts (`dsl.Collected`), one of several (`dsl.OneOf`)"),
     Feature("`dsl.importer`: URI, type and constant metadata", *("handed on; nothing runs",) * 3),
     Feature("the path of what `dsl.importer` takes from elsewhere, in a container component"),
     Feature(

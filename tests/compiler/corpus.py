@@ -10,7 +10,7 @@ import operator
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from kfp import compiler, dsl, kubernetes
 
@@ -591,6 +591,18 @@ def no_absent_value():
 @corpus
 def no_late_secret(name: str = "s"):
     kubernetes.use_secret_as_env(tick(), name, {"k": "V"})
+
+
+@dsl.component(base_image="python:3.11")
+def readers(data: List[dsl.Dataset]):
+    print(len(data))
+
+
+@corpus
+def no_artifact_list():
+    with dsl.ParallelFor(["a", "b"]) as item:
+        made = returned(text=item)
+    readers(data=dsl.Collected(made.output))
 
 
 @corpus

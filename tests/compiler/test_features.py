@@ -23,6 +23,7 @@ EXAMPLES = {
     "outputs of the whole pipeline": "pipeline_output",
     "artifacts between tasks": "artifacts",
     "artifacts out of the run": "functions",
+    "lists of artifacts": "no_artifact_list",
     "`dsl.importer`:": "artifacts",
     "the path of what `dsl.importer`": "no_remote_path",
     "Python function components": "functions",

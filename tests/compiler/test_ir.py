@@ -121,7 +121,8 @@ def test_the_exit_handler_is_the_whole_pipeline(corpus: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "task", "feature"),
     [
-        ("no_affinity", "tick", "nodeAffinity"),
+        ("no_affinity", "tick", "a Kubernetes node affinity"),
+        ("no_artifact_list", "for-loop-2", "a list of artifacts"),
         ("no_late_secret", "tick", "a secret whose name is known only in a run"),
         ("no_backslash", "condition-1", "the condition"),
         ("no_remote_path", "reader", "the path of the artifact 'data'"),

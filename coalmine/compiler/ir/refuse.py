@@ -15,27 +15,15 @@ __all__ = ["PlacedError", "check", "unsupported", "within"]
 M = TypeVar("M", bound=BaseModel)
 
 FEATURES = {
-    "accelerator": "an accelerator (GPU)",
     "artifactIterator": "a loop over artifacts (dsl.ParallelFor)",
-    "artifacts": "artifacts",
-    "componentInputArtifact": "artifacts",
-    "configMapAsEnv": "a Kubernetes config map",
-    "configMapAsVolume": "a Kubernetes config map",
     "customJob": "a custom job",
-    "emptyDirMounts": "a Kubernetes volume",
-    "fieldPathAsEnv": "a pod field as an environment variable",
-    "imagePullSecret": "an image pull secret",
-    "importer": "an importer (dsl.importer)",
+    "genericEphemeralVolume": "an ephemeral volume of kfp-kubernetes",
+    "isArtifactList": "a list of artifacts (dsl.Collected)",
     "lifecycle": "a container lifecycle hook",
     "literals": "a parameter limited to literals",
-    "nodeSelector": "a Kubernetes node selector",
+    "nodeAffinity": "a Kubernetes node affinity",
     "pipelineConfig": "settings of the whole pipeline (dsl.PipelineConfig)",
-    "pvcMount": "a Kubernetes volume",
     "resolver": "a resolver",
-    "secretAsEnv": "a Kubernetes secret",
-    "secretAsVolume": "a Kubernetes secret",
-    "taskOutputArtifact": "artifacts",
-    "tolerations": "Kubernetes tolerations",
 }
 
 
