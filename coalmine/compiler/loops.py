@@ -225,6 +225,8 @@ class _Whole:
         return Listed(tuple(map_value(value.value, turn.value) for turn in self.turns), value.type)
 
     def task(self, task: Task) -> Task:
+        if self.inside.isdisjoint(task.follows()):
+            return task
         return replace(
             task.with_values(self.value),
             after=self.names(task.after),
