@@ -11,6 +11,7 @@ import sysconfig
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = ["Check", "checks", "command"]
 
 _PYTHON = (3, 11)
 _FREE_BYTES = 500_000_000
+_SINK_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ def checks(state: Path) -> Iterator[Check]:
     yield _skopeo()
     yield _state(state)
     yield _disk(state)
+    yield from _sinks(state)
 
 
 def _python() -> Check:
@@ -158,6 +161,24 @@ def _disk(state: Path) -> Check:
     found = f"{free / 1e9:.1f} GB free" if free >= _FREE_BYTES else ""
     fix = f"make room on the disk of {state}: {free / 1e9:.1f} GB are free"
     return Check("disk", found, True, "holds bentos, images and metrics", fix)
+
+
+def _sinks(state: Path) -> Iterator[Check]:
+    """Tell of sinks that have not taken events; nothing where there are none."""
+    if not (state / "ledger.db").is_file():
+        return
+    from coalmine.launcher.read import read_waiting  # noqa: PLC0415 - keeps `--help` quick
+
+    try:
+        waiting = read_waiting(state)
+    except CoalmineError as error:
+        yield Check("ledger", "", False, error.message, error.fix)
+        return
+    for one in waiting:
+        age = one.age(datetime.now(UTC))
+        found = f"{one.count} to be told" if age < _SINK_SECONDS else ""
+        purpose = f"has not taken {one.count} events for {age:.0f} s"
+        yield Check(f"sink {one.sink}", found, False, purpose, "see that it answers")
 
 
 def _nearest(path: Path) -> Path:

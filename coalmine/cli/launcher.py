@@ -40,6 +40,19 @@ __all__ = ["command"]
     default="",
     help="postgresql:// URL of a ledger that several launchers share; else a file in --state.",
 )
+@click.option(
+    "--sink",
+    "sinks",
+    multiple=True,
+    envvar="COALMINE_SINKS",
+    help="URL that is told what becomes of releases, by CloudEvents; also K_SINK. Repeatable; in "
+    "COALMINE_SINKS with blanks between.",
+)
+@click.option(
+    "--public-url",
+    default="",
+    help="Base URL under which others read releases; else that which it listens on.",
+)
 def command(
     *,
     host: str,
@@ -49,6 +62,8 @@ def command(
     pipelines: Path | None,
     access: Path | None,
     database: str,
+    sinks: tuple[str, ...],
+    public_url: str,
 ) -> None:
     """Receive CloudEvents over HTTP and run a release for each, one at a time per service.
 
@@ -70,5 +85,7 @@ def command(
             pipelines=pipelines,
             access=access,
             database=database,
+            sinks=sinks,
+            public_url=public_url,
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,21 @@ class Database:
             if in_order:
                 self._get_in_line(connection)
             yield connection
+
+    @contextlib.contextmanager
+    def alone(self, what: str) -> Iterator[bool]:
+        """Try to be the only launcher that does something; tells whether this is the one.
+
+        Args:
+            what: The thing that only one may do at a time.
+        """
+        if self.sqlite:  # it is for one launcher
+            yield True
+            return
+        number = int.from_bytes(hashlib.sha256(what.encode()).digest()[:8], signed=True)
+        with self._told(), self._engine.begin() as connection:
+            query = text("SELECT pg_try_advisory_xact_lock(:n)")
+            yield bool(connection.execute(query, {"n": number}).scalar())
 
     def _make_tables(self) -> None:
         with self._engine.begin() as connection:

@@ -49,6 +49,7 @@ class Dispatcher:
         find_pipeline: From a pipeline's name to its file.
         monotonic: Seconds that only grow.
         on_trouble: Called when an engine or the ledger failed.
+        on_step: Told a step's name, how it ended, and after how many seconds.
     """
 
     def __init__(
@@ -59,12 +60,14 @@ class Dispatcher:
         *,
         monotonic: Callable[[], float] = time.monotonic,
         on_trouble: Callable[[], None] = lambda: None,
+        on_step: Callable[[str, str, float], None] = lambda *_: None,
     ) -> None:
         self._ledger = ledger
         self._engines = engines
         self._find_pipeline = find_pipeline
         self._monotonic = monotonic
         self._on_trouble = on_trouble
+        self._on_step = on_step
         self._trouble: dict[str, _Trouble] = {}
         self._recorded: dict[str, RunStatus] = {}
         self._cancelled: set[str] = set()
@@ -103,7 +106,11 @@ class Dispatcher:
             self._wake.set()  # there may be more than could begin at once
             for release in self._ledger.running():
                 if release.id in begun:
-                    logger.info("release %s begins", release.id)
+                    logger.info(
+                        "release %s begins",
+                        release.id,
+                        extra={"release_id": release.id, "service": release.service},
+                    )
                     self._drive(release)
         return bool(begun) or self._ledger.any_open()
 
@@ -139,7 +146,7 @@ class Dispatcher:
         except (CoalmineError, OSError) as error:
             self._put_off(release, trouble, error)
         except Exception as error:  # one release that breaks must not hold up the others
-            logger.exception("release %s broke", release.id)
+            logger.exception("release %s broke", release.id, extra={"release_id": release.id})
             self._put_off(release, trouble, error)
 
     def _drive_on(self, release: OpenRelease) -> None:
@@ -169,6 +176,7 @@ class Dispatcher:
         if run is None or self._recorded.get(release.id) == run:
             return
         facts = read_facts(run.tasks)
+        before = self._recorded.get(release.id)
         if run.state.ended:
             state = final_state(run, facts)
             facts = final_facts(run, facts)
@@ -178,6 +186,14 @@ class Dispatcher:
         else:
             self._ledger.record(release.id, run.tasks, facts)
             self._recorded[release.id] = run
+        self._tell_steps(before, run)
+
+    def _tell_steps(self, before: RunStatus | None, run: RunStatus) -> None:
+        known = {task.name for task in before.tasks if task.state.ended} if before else set()
+        for task in run.tasks:
+            if task.state.ended and task.started and task.ended and task.name not in known:
+                seconds = (task.ended - task.started).total_seconds()
+                self._on_step(_kind(task.name), task.state.value, seconds)
 
     def _end(
         self,
@@ -191,14 +207,35 @@ class Dispatcher:
         self._trouble.pop(release.id, None)
         self._cancelled.discard(release.id)
         self._wake.set()
-        logger.info("release %s: %s", release.id, state, extra={"reason": facts.reason})
+        logger.info(
+            "release %s: %s",
+            release.id,
+            state,
+            extra={
+                "release_id": release.id,
+                "service": release.service,
+                "state": state.value,
+                "reason": facts.reason,
+            },
+        )
 
     def _put_off(self, release: OpenRelease, trouble: _Trouble | None, error: Exception) -> None:
         failures = (trouble.failures if trouble else 0) + 1
         wait = wait_after(failures)
         self._trouble[release.id] = _Trouble(failures, self._monotonic() + wait)
         self._on_trouble()
-        logger.warning("release %s waits %.1f s: %r", release.id, wait, error)
+        logger.warning(
+            "release %s waits %.1f s: %r",
+            release.id,
+            wait,
+            error,
+            extra={"release_id": release.id, "service": release.service},
+        )
         reason = str(error) if isinstance(error, CoalmineError | OSError) else repr(error)
         with contextlib.suppress(CoalmineError):  # a ledger that fails must not hold up the others
             self._ledger.record(release.id, (), Facts(reason=f"is tried again: {reason}"))
+
+
+def _kind(task: str) -> str:
+    """Give a task's name without the number of its turn in a loop, so that counts stay few."""
+    return task.partition("[")[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, delete, func, insert, select, update
 
 from coalmine.engines.protocol import TaskStatus
+from coalmine.events.happening import What
 from coalmine.launcher.admission import (
     Admission,
     Admitted,
@@ -23,6 +24,8 @@ from coalmine.launcher.admission import (
 )
 from coalmine.launcher.database import Database, ledger_url
 from coalmine.launcher.facts import Facts
+from coalmine.launcher.notes import Note, Notes
+from coalmine.launcher.outbox import select_waiting
 from coalmine.launcher.release import NewRelease, OpenRelease, ReleaseState
 from coalmine.launcher.statements import ACCEPTED, Statements
 from coalmine.launcher.tables import RELEASES, TASKS, moment_text
@@ -47,6 +50,7 @@ class Ledger:
         clock: The time, UTC.
         owner: The id of the launcher that writes; the same again after a restart.
         lease: Seconds after which another launcher's releases may be taken over.
+        notes: What others are told of; nothing unless given.
 
     Every method raises `CoalmineError` when the database cannot be used; nothing is written then.
     """
@@ -58,12 +62,14 @@ class Ledger:
         *,
         owner: str = "launcher",
         lease: float = LEASE_SECONDS,
+        notes: Notes | None = None,
     ) -> None:
         self._database = Database(url)
         self._say = Statements(sqlite=self._database.sqlite)
         self._clock = clock
         self._owner = owner
         self._lease = lease
+        self._notes = notes or Notes()
 
     def close(self) -> None:
         """Let go of the database."""
@@ -75,7 +81,7 @@ class Ledger:
         Returns:
             For each message what its events came to, or why it was refused as a whole.
         """
-        with self._database.writing(in_order=True) as connection:
+        with self.writing(in_order=True) as connection:
             known = self._known(connection, groups)
             admission = admit(groups, known, self._clock().timestamp())
             self._write(connection, admission)
@@ -103,11 +109,23 @@ class Ledger:
             moment = self.moment()
             rows = [_row(release, moment) for release in admission.inserts]
             connection.execute(self._say.insert_releases, _given(rows))
+            noted = [(one.id, Note(What.ACCEPTED)) for one in admission.inserts if self._notes]
+            self._notes.put(connection, moment, noted)
         if admission.claims:
             claims = [{"key": key, **asdict(one)} for key, one in admission.claims.items()]
             connection.execute(self._say.write_claims, _given(claims))
         for release_id, newer in admission.superseded.items():
-            _end_or_ask(connection, release_id, f"superseded by {newer}", self.moment())
+            self._end_or_ask(connection, release_id, f"superseded by {newer}")
+
+    def _end_or_ask(self, connection: Connection, release_id: str, reason: str) -> None:
+        one, moment = RELEASES.c.id == release_id, self.moment()
+        ended = {"state": ReleaseState.CANCELLED.value, "reason": reason, "ended_at": moment}
+        if connection.execute(update(RELEASES).where(one, WAITS).values(**ended)).rowcount:
+            note = Note(What.CANCELLED, moment, {"reason": reason})
+            self._notes.put(connection, moment, [(release_id, note)])
+            return
+        asked = update(RELEASES).where(one, RUNS, RELEASES.c.cancel_reason == "")
+        connection.execute(asked.values(cancel_reason=reason))
 
     def begin(self, limit: int = 1) -> tuple[str, ...]:
         """Move releases from accepted to running: the oldest of each service that has none running.
@@ -118,12 +136,14 @@ class Ledger:
         Returns:
             Their ids, the oldest first; they are this launcher's from now on.
         """
-        with self._database.writing(in_order=True) as connection:
+        with self.writing(in_order=True) as connection:
             found = connection.execute(self._say.startable, {"limit": limit}).scalars().all()
             if found:
                 values = {"state": "running", "owner": self._owner, "started_at": self.moment()}
                 change = update(RELEASES).where(RELEASES.c.id.in_(found), WAITS)
                 connection.execute(change.values(**values))
+                noted = [(one, Note(What.RUNNING)) for one in found]
+                self._notes.put(connection, values["started_at"], noted)
         return tuple(found)
 
     def cancel(self, release_id: str, reason: str) -> ReleaseState | None:
@@ -132,8 +152,8 @@ class Ledger:
         Returns:
             Where the release is now; None if there is none of this id.
         """
-        with self._database.writing() as connection:
-            _end_or_ask(connection, release_id, reason, self.moment())
+        with self.writing() as connection:
+            self._end_or_ask(connection, release_id, reason)
             query = select(RELEASES.c.state).where(RELEASES.c.id == release_id)
             state = connection.execute(query).scalar()
         return ReleaseState(state) if state else None
@@ -147,14 +167,20 @@ class Ledger:
     ) -> None:
         """Note how a release of this launcher goes, or its end; an ended one is left as it is."""
         known = {name: value for name, value in asdict(facts).items() if value or name == "reason"}
-        ended_at = {"ended_at": self.moment()} if state.ended else {}
+        moment = self.moment()
+        ended_at = {"ended_at": moment} if state.ended else {}
         mine = (RELEASES.c.id == release_id, RUNS, RELEASES.c.owner == self._owner)
         change = update(RELEASES).where(*mine).values(state=state.value, **known, **ended_at)
         rows = [_task_row(release_id, position, task) for position, task in enumerate(tasks)]
-        with self._database.writing() as connection:
-            if connection.execute(change).rowcount and rows:
+        with self.writing() as connection:
+            before = self._notes.before(connection, release_id)
+            if not connection.execute(change).rowcount:
+                return
+            if rows:
                 connection.execute(delete(TASKS).where(TASKS.c.release_id == release_id))
                 connection.execute(insert(TASKS), rows)
+            told = (tasks, facts, state)
+            self._notes.recorded(connection, release_id, before, told, moment)
 
     def running(self) -> tuple[OpenRelease, ...]:
         """List this launcher's releases that run, the oldest first."""
@@ -190,13 +216,38 @@ class Ledger:
             found = {state: count for state, count in connection.execute(query)}  # noqa: C416
         return {state.value: found.get(state.value, 0) for state in ReleaseState}
 
+    def queue_age(self) -> float:
+        """Give the seconds for which the oldest release that has not begun has waited."""
+        query = select(RELEASES.c.requested_at).where(WAITS).order_by(RELEASES.c.seq).limit(1)
+        with self._database.reading() as connection:
+            found = connection.execute(query).scalar()
+        return (
+            max(0.0, (self._clock() - datetime.fromisoformat(found)).total_seconds())
+            if found
+            else 0.0
+        )
+
+    def waiting(self) -> list[tuple[str, int, float]]:
+        """Give each sink with what it has yet to be told, and the age of the oldest in seconds."""
+        with self._database.reading() as connection:
+            found = select_waiting(connection)
+        return [(one.sink, one.count, one.age(self._clock())) for one in found]
+
     def connect(self) -> contextlib.AbstractContextManager[Connection]:
         """Open a connection to read with."""
         return self._database.reading()
 
-    def writing(self) -> contextlib.AbstractContextManager[Connection]:
-        """Open a transaction to write with."""
-        return self._database.writing()
+    @contextlib.contextmanager
+    def writing(self, *, in_order: bool = False) -> Iterator[Connection]:
+        """Open a transaction to write with; what it notes for others is sent once it has ended."""
+        with self._database.writing(in_order=in_order) as connection:
+            yield connection
+        self._notes.wake()
+
+    @property
+    def database(self) -> Database:
+        """Where it is kept."""
+        return self._database
 
     def moment(self) -> str:
         """Give the present moment as the tables have it."""
@@ -212,14 +263,6 @@ def _row(release: NewRelease, moment: str) -> dict[str, object]:
         name: getattr(release, name) for name in ACCEPTED if hasattr(release, name)
     }
     return said | {"state": ReleaseState.ACCEPTED.value, "requested_at": moment}
-
-
-def _end_or_ask(connection: Connection, release_id: str, reason: str, moment: str) -> None:
-    one = RELEASES.c.id == release_id
-    ended = {"state": ReleaseState.CANCELLED.value, "reason": reason, "ended_at": moment}
-    if not connection.execute(update(RELEASES).where(one, WAITS).values(**ended)).rowcount:
-        asked = update(RELEASES).where(one, RUNS, RELEASES.c.cancel_reason == "")
-        connection.execute(asked.values(cancel_reason=reason))
 
 
 def _open(row: Mapping[Any, Any]) -> OpenRelease:

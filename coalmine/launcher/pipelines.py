@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import coalmine
-from coalmine._base.errors import InputError
+from coalmine._base.errors import CoalmineError, InputError
 from coalmine.compiler.graph import Graph
 from coalmine.launcher.bindings import Binding
 from coalmine.launcher.bindings_file import load_bindings
@@ -16,6 +16,7 @@ __all__ = [
     "ENGINES",
     "check_bindings",
     "find_pipeline",
+    "judges_of",
     "load_checked",
     "pipeline_folders",
 ]
@@ -43,6 +44,17 @@ def find_pipeline(name: str, folders: Iterable[Path]) -> Path:
     raise InputError(
         f"there is no compiled pipeline {name} at {' or '.join(map(str, tried))}",
         fix="compile it with make compile, or name its folder with --pipelines",
+    )
+
+
+def judges_of(path: Path, read_graph: Callable[[Path], Graph]) -> frozenset[str]:
+    """Name the tasks of a pipeline that give a verdict; none where it cannot be read."""
+    try:
+        graph = read_graph(path)
+    except CoalmineError:
+        return frozenset()
+    return frozenset(
+        task.name for task in graph.tasks if any(one.name == "verdict" for one in task.outputs)
     )
 
 

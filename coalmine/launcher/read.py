@@ -11,9 +11,10 @@ from sqlalchemy import URL, Connection, create_engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from coalmine._base.errors import CoalmineError, InputError
+from coalmine.launcher.outbox import Waiting, select_waiting
 from coalmine.launcher.tables import ANSWERS, RELEASES, TASKS
 
-__all__ = ["read_release", "read_releases", "select_release", "select_releases"]
+__all__ = ["read_release", "read_releases", "read_waiting", "select_release", "select_releases"]
 
 T = TypeVar("T")
 FACTS = ("id", "service", "name", "version", "state", "verdict", "reason", "image_digest")
@@ -47,6 +48,16 @@ def read_release(state: Path, release_id: str) -> dict[str, object]:
         what = "no release" if not found else f"{len(found)} releases"
         raise InputError(f"{what} with the id {release_id} in {state}", fix="see: coalmine runs")
     return found[0]
+
+
+def read_waiting(state: Path) -> list[Waiting]:
+    """Read what each sink has yet to be told.
+
+    Raises:
+        InputError: The folder has no ledger.
+        CoalmineError: The ledger cannot be read.
+    """
+    return _read(state, select_waiting)
 
 
 def select_releases(connection: Connection) -> list[dict[str, object]]:

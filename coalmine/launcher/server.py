@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import secrets
@@ -12,7 +13,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -34,9 +34,12 @@ from coalmine.launcher.http import make_app
 from coalmine.launcher.intake import Intake
 from coalmine.launcher.ledger import LEASE_SECONDS, Ledger, ledger_url
 from coalmine.launcher.listen import is_loopback, listen, url_of
-from coalmine.launcher.pipelines import find_pipeline, load_checked, pipeline_folders
+from coalmine.launcher.notes import Notes
+from coalmine.launcher.pipelines import find_pipeline, judges_of, load_checked, pipeline_folders
 from coalmine.launcher.reloaded import Reloaded
+from coalmine.launcher.sinks import read_sinks
 from coalmine.launcher.telemetry import Telemetry
+from coalmine.launcher.telling import Telling
 
 __all__ = ["Settings", "serve"]
 
@@ -74,6 +77,8 @@ class Settings:
         open_engines: Makes them ready, given the launcher's own URL and token; None for the local
             one alone.
         lease: Seconds after which the runs of another launcher, not seen since, are taken over.
+        sinks: URLs that are told what becomes of releases; that of ``K_SINK`` comes to them.
+        public_url: Under which others read releases; the launcher's own unless given.
     """
 
     state: Path
@@ -89,6 +94,8 @@ class Settings:
     engine_names: tuple[str, ...] = (LocalEngine.name,)
     open_engines: OpenEngines | None = None
     lease: float = LEASE_SECONDS
+    sinks: tuple[str, ...] = ()
+    public_url: str = ""
 
 
 def serve(settings: Settings) -> None:
@@ -105,6 +112,7 @@ def serve(settings: Settings) -> None:
     def find(name: str) -> Path:
         return find_pipeline(name, folders)
 
+    sinks = read_sinks(settings.sinks, settings.environ)
     own_token = secrets.token_urlsafe(32)
     access = _access(settings, own_token)
     with contextlib.ExitStack() as stack:
@@ -117,13 +125,28 @@ def serve(settings: Settings) -> None:
             "the bindings",
         )
         stack.enter_context(own(settings.state))
-        ledger = stack.enter_context(contextlib.closing(_ledger(settings)))
-        opened = (settings.open_engines or partial(_local_engine, settings))(
+        telling = Telling(
+            sinks, settings.public_url or url_of(listener), _judges(find, settings.read_graph)
+        )
+        ledger = stack.enter_context(contextlib.closing(_ledger(settings, telling.notes)))
+        opened = (settings.open_engines or functools.partial(_local_engine, settings))(
             url_of(listener), own_token
         )
         engines = stack.enter_context(opened)
-        telemetry = Telemetry(ledger.count_by_state, lambda: bool(bindings.problem))
-        dispatcher = Dispatcher(ledger, engines, find, on_trouble=telemetry.troubled)
+        telemetry = Telemetry(
+            ledger.count_by_state,
+            lambda: bool(bindings.problem),
+            queue_age=ledger.queue_age,
+            waiting=ledger.waiting,
+        )
+        stack.enter_context(telling.sending(ledger.database, telemetry.told))
+        dispatcher = Dispatcher(
+            ledger,
+            engines,
+            find,
+            on_trouble=telemetry.troubled,
+            on_step=telemetry.step_ended,
+        )
         stack.callback(dispatcher.stop)
         dispatcher.start()
         commit = GroupCommit(ledger.accept, dispatcher.wake)
@@ -176,11 +199,25 @@ def _access(settings: Settings, own_token: str) -> Access:
     return OpenAccess()
 
 
-def _ledger(settings: Settings) -> Ledger:
+def _judges(
+    find: Callable[[str], Path], read_graph: GraphReader
+) -> Callable[[str], frozenset[str]]:
+    @functools.lru_cache(maxsize=64)
+    def judges(name: str) -> frozenset[str]:
+        try:
+            return judges_of(find(name), read_graph)
+        except InputError:  # it is gone; the dispatcher tells of that
+            return frozenset()
+
+    return judges
+
+
+def _ledger(settings: Settings, notes: Notes) -> Ledger:
     return Ledger(
         settings.database or ledger_url(settings.state),
         owner=identity(settings.state),
         lease=settings.lease,
+        notes=notes,
     )
 
 

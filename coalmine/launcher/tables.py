@@ -22,6 +22,7 @@ __all__ = [
     "CLAIMS",
     "LAUNCHERS",
     "METADATA",
+    "OUTBOX",
     "RELEASES",
     "TASKS",
     "moment_text",
@@ -98,6 +99,20 @@ ANSWERS = Table(
     Column("answer", String(16), nullable=False),
     Column("answered_at", String(32), nullable=False),
 )
+
+# What is to be told to others, written with what it tells of, removed when a sink has taken it.
+OUTBOX = Table(
+    "outbox",
+    METADATA,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("sink", Text, nullable=False),
+    Column("release_id", String(16), ForeignKey("release.id"), nullable=False),
+    Column("what", String(16), nullable=False),
+    Column("at", String(32), nullable=False),
+    Column("facts", JSON, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("outbox_of_a_sink", OUTBOX.c.sink, OUTBOX.c.seq)
 
 # Requests that mean a release under another name than its own id.
 CLAIMS = Table(

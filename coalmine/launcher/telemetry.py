@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
@@ -31,19 +31,84 @@ class _Releases(Collector):
         )
 
 
+class _Waits(Collector):
+    """What waits, read from the ledger when Prometheus asks."""
+
+    def __init__(
+        self,
+        queue_age: Callable[[], float],
+        waiting: Callable[[], Iterable[tuple[str, int, float]]],
+    ) -> None:
+        self._queue_age = queue_age
+        self._waiting = waiting
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        yield from self._families()
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        queue, depth, age = self._families()
+        queue.add_metric([], self._queue_age())
+        for sink, count, seconds in self._waiting():
+            depth.add_metric([sink], count)
+            age.add_metric([sink], seconds)
+        yield from (queue, depth, age)
+
+    def _families(self) -> tuple[GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily]:
+        return (
+            GaugeMetricFamily(
+                "coalmine_queue_age_seconds",
+                "How long the oldest release that has not begun has waited; 0 if none waits.",
+            ),
+            GaugeMetricFamily(
+                "coalmine_outbox_depth",
+                "Things that a sink has yet to be told, by sink.",
+                labels=["sink"],
+            ),
+            GaugeMetricFamily(
+                "coalmine_outbox_age_seconds",
+                "How long the oldest of them has waited, by sink.",
+                labels=["sink"],
+            ),
+        )
+
+
+STEP_SECONDS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400)
+
+
 class Telemetry:
     """Counts, in a registry of its own.
 
     Args:
         count: Gives the number of releases in each state.
         stale: Tells whether the bindings file is wrong, so that an older one holds.
+        queue_age: Gives the seconds for which the oldest release that has not begun has waited.
+        waiting: Gives for each sink what it has yet to be told, and the age of the oldest.
     """
 
     def __init__(
-        self, count: Callable[[], Mapping[str, int]], stale: Callable[[], bool] = lambda: False
+        self,
+        count: Callable[[], Mapping[str, int]],
+        stale: Callable[[], bool] = lambda: False,
+        *,
+        queue_age: Callable[[], float] = lambda: 0.0,
+        waiting: Callable[[], Iterable[tuple[str, int, float]]] = tuple,
     ) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_Releases(count))
+        self._registry.register(_Waits(queue_age, waiting))
+        self._told = Counter(
+            "coalmine_events_told",
+            "Events about releases, by sink: sent, refused for good, or failed and tried again.",
+            ["sink", "outcome"],
+            registry=self._registry,
+        )
+        self._steps = Histogram(
+            "coalmine_step_seconds",
+            "How long the steps of releases took, by step and by how they ended.",
+            ["step", "state"],
+            buckets=STEP_SECONDS,
+            registry=self._registry,
+        )
         self._events = Counter(
             "coalmine_events",
             "Messages that were answered, by HTTP status.",
@@ -69,6 +134,15 @@ class Telemetry:
     def troubled(self) -> None:
         """Count a failure that will be tried again."""
         self._troubles.inc()
+
+    def told(self, sink: str, sent: int, refused: int, failed: int) -> None:
+        """Count what became of events that a sink was told."""
+        for outcome, number in (("sent", sent), ("refused", refused), ("failed", failed)):
+            self._told.labels(sink, outcome).inc(number)
+
+    def step_ended(self, step: str, state: str, seconds: float) -> None:
+        """Count a step's time."""
+        self._steps.labels(step, state).observe(seconds)
 
     def text(self) -> bytes:
         """Give everything in Prometheus's text format."""

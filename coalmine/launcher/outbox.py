@@ -1,0 +1,115 @@
+"""What is still to be told, as the ledger keeps it until a sink has taken it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, select
+
+from coalmine.events.happening import Happening, What
+from coalmine.launcher.database import Database
+from coalmine.launcher.tables import OUTBOX, RELEASES
+
+__all__ = ["PAGE", "Entry", "Outbox", "Waiting", "select_waiting"]
+
+PAGE = 500
+EVENT = ("source", "id", "type")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing to tell.
+
+    Attributes:
+        seq: Its place in the order.
+        happening: The thing.
+    """
+
+    seq: int
+    happening: Happening
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What one sink has yet to take.
+
+    Attributes:
+        sink: Its name.
+        count: The number of things.
+        since: When the oldest of them happened; RFC 3339.
+    """
+
+    sink: str
+    count: int
+    since: str
+
+    def age(self, now: datetime) -> float:
+        """Give the seconds for which the oldest has waited."""
+        return max(0.0, (now - datetime.fromisoformat(self.since).astimezone(UTC)).total_seconds())
+
+
+def select_waiting(connection: Connection) -> list[Waiting]:
+    """Read what each sink has yet to take, over an open connection."""
+    query = select(OUTBOX.c.sink, func.count(), func.min(OUTBOX.c.at)).group_by(OUTBOX.c.sink)
+    return [Waiting(*row) for row in connection.execute(query.order_by(OUTBOX.c.sink))]
+
+
+class Outbox:
+    """The notes of one sink.
+
+    Args:
+        database: Where they are kept.
+        sink: Its name.
+        base_url: Under which releases can be read.
+    """
+
+    def __init__(self, database: Database, sink: str, base_url: str) -> None:
+        self._database = database
+        self._sink = sink
+        self._base = base_url.rstrip("/")
+
+    def alone(self) -> contextlib.AbstractContextManager[bool]:
+        """Try to be the only one that sends to this sink; tells whether that is so."""
+        return self._database.alone(f"outbox {self._sink}")
+
+    def page(self, after: int) -> list[Entry]:
+        """Read the next notes in order, at most so many that they take little memory."""
+        query = (
+            select(OUTBOX.c.seq, OUTBOX.c.what, OUTBOX.c.at, OUTBOX.c.facts, RELEASES)
+            .join(RELEASES, OUTBOX.c.release_id == RELEASES.c.id)
+            .where(OUTBOX.c.sink == self._sink, OUTBOX.c.seq > after)
+            .order_by(OUTBOX.c.seq)
+            .limit(PAGE)
+        )
+        # The columns are told apart by their places: both tables have a seq.
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        names = [column.name for column in RELEASES.columns]
+        return [self._entry(row, dict(zip(names, row[4:], strict=True))) for row in rows]
+
+    def remove(self, taken: Collection[int]) -> None:
+        """Forget notes that were taken."""
+        if taken:
+            with self._database.writing() as connection:
+                connection.execute(delete(OUTBOX).where(OUTBOX.c.seq.in_(taken)))
+
+    def _entry(self, note: Any, release: Mapping[str, Any]) -> Entry:  # noqa: ANN401 - a row
+        seq, what, at, facts = note[:4]
+        happening = Happening(
+            what=What(what),
+            at=at,
+            release_id=release["id"],
+            service=release["service"],
+            name=release["name"],
+            pipeline=release["pipeline"],
+            engine=release["engine"],
+            url=f"{self._base}/releases/{release['id']}",
+            trigger={key: release[f"event_{key}"] for key in EVENT},
+            trigger_attributes=release["event_attributes"],
+            facts={"namespace": release["parameters"].get("namespace", ""), **facts},
+        )
+        return Entry(seq, happening)
