@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["result_name"]
+__all__ = ["output_name", "result_name"]
 
 _CHAINS = {"image_url": "IMAGE_URL", "image_digest": "IMAGE_DIGEST"}
+_OUTPUTS = {result: output for output, result in _CHAINS.items()}
 
 
 def result_name(output: str) -> str:
@@ -14,3 +15,8 @@ def result_name(output: str) -> str:
     KFP knows such names in small letters only.
     """
     return _CHAINS.get(output, output)
+
+
+def output_name(result: str) -> str:
+    """Name the output that a result is of."""
+    return _OUTPUTS.get(result, result)

@@ -1,1 +1,1 @@
-"""Where runs execute, behind one interface: submit, status, cancel."""
+"""Where runs execute, behind one interface: submit, status, cancel, logs."""

@@ -9,7 +9,22 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["Engine", "RunRequest", "RunState", "RunStatus", "TaskState", "TaskStatus"]
+from coalmine._base.errors import CoalmineError
+
+__all__ = ["BusyError", "Engine", "RunRequest", "RunState", "RunStatus", "TaskState", "TaskStatus"]
+
+
+class BusyError(CoalmineError):
+    """The engine has too much to do now; nothing was begun.
+
+    Args:
+        message: What it said.
+        retry_after: Seconds that it asks to wait.
+    """
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class TaskState(StrEnum):
@@ -126,6 +141,15 @@ class Engine(Protocol):
         """Ask a run to end, durably. Its exit task still runs. An ended run is left as it is.
 
         A run that is yet to be submitted ends as soon as it is.
+
+        Raises:
+            CoalmineError: The engine could not be reached; try again.
+        """
+
+    def logs(self, run_id: str, task: str, start: int = 0) -> bytes:
+        """Give what a task has written so far, in UTF-8, from a byte on.
+
+        Empty if it has written no more, has not begun, or its log is gone or not to be had here.
 
         Raises:
             CoalmineError: The engine could not be reached; try again.

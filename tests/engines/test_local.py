@@ -137,7 +137,10 @@ def test_the_exit_task_runs_after_an_error_that_nobody_foresaw(
 
 
 def test_retries_until_it_works(bench: Any, task: MakeTask, tmp_path: Path) -> None:
-    count = f"p=pathlib.Path({str(tmp_path / 'n')!r}); p.open('a').write('x'); sys.exit({{}})"
+    count = (
+        f"p=pathlib.Path({str(tmp_path / 'n')!r}); p.open('a').write('x'); print('try');"
+        "sys.exit({})"
+    )
     retry = Retry(max_retries=3, backoff_seconds=0.01)
     status = bench.run(
         task("a", count.format("p.stat().st_size < 3"), retry=retry),
@@ -151,6 +154,10 @@ def test_retries_until_it_works(bench: Any, task: MakeTask, tmp_path: Path) -> N
     ]
     assert "exited with 1" in status.tasks[1].message
     assert (bench.state / "runs" / "r1" / "a.3.log").is_file()
+    whole = bench.engine.logs("r1", "a")
+    assert whole == b"try\n" * 3
+    assert bench.engine.logs("r1", "a", 5) == whole[5:]
+    assert bench.engine.logs("r1", "a", len(whole)) == bench.engine.logs("r1", "../a") == b""
 
 
 def test_a_timeout_ends_the_whole_group(bench: Any, task: MakeTask, tmp_path: Path) -> None:

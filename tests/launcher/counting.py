@@ -73,6 +73,10 @@ class CountingEngine:
     def cancel(self, run_id: str) -> None:
         """Let it end by itself."""
 
+    def logs(self, run_id: str, task: str, start: int = 0) -> bytes:
+        """Give nothing: its tasks write none."""
+        return b""
+
 
 def read_graph(_: Path) -> Graph:
     return Graph("release", tuple(Parameter(name) for name in PARAMETERS), ())

@@ -53,6 +53,9 @@ class PretendEngine:
     def cancel(self, run_id: str) -> None:
         self.runs[run_id] = replace(self.runs[run_id], state=RunState.CANCELLED)
 
+    def logs(self, run_id: str, task: str, start: int = 0) -> bytes:
+        return b""
+
     def say(self, run_id: str, state: RunState, message: str = "", **outputs: str) -> None:
         task = TaskStatus("some-task", TaskState.SUCCEEDED, 1, outputs=outputs)
         self.runs[run_id] = RunStatus(run_id, state, (task,), message)

@@ -22,7 +22,7 @@ from coalmine.compiler.around.objects import (
 from coalmine.compiler.around.rules import ID_LENGTH, Field, Rule, Text
 from coalmine.compiler.graph import Graph
 
-__all__ = ["rbac", "run", "triggers"]
+__all__ = ["rbac", "run", "triggers", "workflow"]
 
 WORKFLOWS = "argoproj.io"
 ENDPOINT = "events"
@@ -33,7 +33,7 @@ ID = f'{{{{ index .Input.header "Ce-Id" 0 | replace "-" "" | trunc {ID_LENGTH} }
 def run(graph: Graph, parameters: Mapping[str, str]) -> list[dict[str, Any]]:
     """Make a Workflow: for ``kubectl create``, each time a new one."""
     values = parameter_values(dict(parameters), forbidden="{{ $$ $(", target="Argo")
-    return [_run(graph, {"generateName": f"{graph.name}-"}, values)]
+    return [workflow(graph, {"generateName": f"{graph.name}-"}, values)]
 
 
 def triggers(graph: Graph, rules: tuple[Rule, ...]) -> list[dict[str, Any]]:
@@ -84,7 +84,10 @@ def rbac(graph: Graph, *, triggers: bool, namespace: str) -> list[dict[str, Any]
     return made
 
 
-def _run(graph: Graph, metadata: dict[str, Any], values: list[dict[str, str]]) -> dict[str, Any]:
+def workflow(
+    graph: Graph, metadata: dict[str, Any], values: list[dict[str, str]]
+) -> dict[str, Any]:
+    """Write a Workflow of the WorkflowTemplate of that name."""
     spec: dict[str, Any] = {
         "workflowTemplateRef": {"name": graph.name},
         "serviceAccountName": run_account(graph.name),
@@ -124,14 +127,14 @@ def _trigger(graph: Graph, rule: Rule) -> dict[str, Any]:
         place = f"spec.arguments.parameters.{len(names) - 1}.value"
         parameters.append(_parameter(rule, place, f"r{ID}"))
     parameters.append(_parameter(rule, "metadata.name", f"{graph.name}-r{ID}"))
-    workflow = _run(graph, {"name": graph.name}, [{"name": name, "value": ""} for name in names])
+    made = workflow(graph, {"name": graph.name}, [{"name": name, "value": ""} for name in names])
     return {
         "template": {
             "name": rule.name,
             "conditions": rule.name,
             "k8s": {
                 "operation": "create",
-                "source": {"resource": workflow},
+                "source": {"resource": made},
                 "parameters": parameters,
             },
         },

@@ -22,7 +22,7 @@ from coalmine.compiler.around.objects import (
 from coalmine.compiler.around.rules import Rule
 from coalmine.compiler.graph import Graph
 
-__all__ = ["rbac", "run", "triggers"]
+__all__ = ["pipeline_run", "rbac", "run", "triggers"]
 
 GROUP = "triggers.tekton.dev"
 READ = ["get", "list", "watch"]
@@ -31,7 +31,7 @@ READ = ["get", "list", "watch"]
 def run(graph: Graph, parameters: Mapping[str, str]) -> list[dict[str, Any]]:
     """Make a PipelineRun: for ``kubectl create``, each time a new one."""
     params = parameter_values(dict(parameters), forbidden="$$ $(", target="Tekton")
-    return [_run(graph, {"generateName": f"{graph.name}-"}, params)]
+    return [pipeline_run(graph, {"generateName": f"{graph.name}-"}, params)]
 
 
 def triggers(graph: Graph, rules: tuple[Rule, ...]) -> list[dict[str, Any]]:
@@ -78,7 +78,10 @@ def rbac(graph: Graph, *, triggers: bool, namespace: str) -> list[dict[str, Any]
     ]
 
 
-def _run(graph: Graph, metadata: dict[str, Any], params: list[dict[str, str]]) -> dict[str, Any]:
+def pipeline_run(
+    graph: Graph, metadata: dict[str, Any], params: list[dict[str, str]]
+) -> dict[str, Any]:
+    """Write a PipelineRun of the Pipeline of that name."""
     spec: dict[str, Any] = {"pipelineRef": {"name": graph.name}}
     if params:
         spec["params"] = params
@@ -110,7 +113,7 @@ def _template(graph: Graph, rule: Rule) -> dict[str, Any]:
         "metadata": {"name": _object(graph, rule)},
         "spec": {
             "params": [{"name": name} for name in (cel.RUN_ID, *_names(rule))],
-            "resourcetemplates": [_run(graph, metadata, params)],
+            "resourcetemplates": [pipeline_run(graph, metadata, params)],
         },
     }
 

@@ -23,6 +23,7 @@ from coalmine.engines.local.journal import (
     status_of,
 )
 from coalmine.engines.local.keeper import GRACE_SECONDS, Keeper
+from coalmine.engines.local.logs import read_log
 from coalmine.engines.local.plan import facts_of, parameters_of
 from coalmine.engines.local.process import Interrupted, Leash
 from coalmine.engines.local.runner import Durably, Run, carry_through
@@ -158,6 +159,10 @@ class LocalEngine:
             active = self._active.get(run_id)
         if active:
             active.leash.cancel()
+
+    def logs(self, run_id: str, task: str, start: int = 0) -> bytes:
+        """Give what a task's tries have written; see `coalmine.engines.protocol.Engine`."""
+        return read_log(self._folder(run_id), task, start)
 
     def _opened(self) -> Durable:
         if self._durable is None:

@@ -13,6 +13,7 @@ from coalmine._base.errors import CoalmineError, InputError
 from coalmine.compiler.graph import Graph, Retry, Task
 from coalmine.engines.local.command import HostCommand
 from coalmine.engines.local.journal import Journal
+from coalmine.engines.local.logs import log_path
 from coalmine.engines.local.plan import (
     Ended,
     arguments_of,
@@ -180,7 +181,7 @@ def backoff(retry: Retry, failures: int) -> float:
 def _try_once(run: Run, task: Task, ended: Mapping[str, Ended], attempt: int) -> tuple[Ended, bool]:
     """Try a task once; the second value tells that trying again cannot help."""
     folder = run.folder / task.name / str(attempt)
-    log = run.folder / f"{task.name}.{attempt}.log"
+    log = log_path(run.folder, task.name, attempt)
     try:
         arguments = arguments_of(task, run.parameters, ended)
         work = prepare(task, arguments, folder, run.parameters)

@@ -1,0 +1,99 @@
+"""How Argo says a run: one Workflow, whose status tells of every task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from coalmine.compiler.argo import lower
+from coalmine.compiler.around.argo import workflow
+from coalmine.compiler.graph import Graph
+from coalmine.engines.argo.nodes import nodes_of, own_nodes
+from coalmine.engines.argo.status import ENDED, read_run
+from coalmine.engines.kube.client import Object, Resource
+from coalmine.engines.kube.dialect import Container
+from coalmine.engines.protocol import RunStatus
+
+__all__ = ["Argo"]
+
+CONTAINER = "main"
+
+
+class Argo:
+    """Argo Workflows, ``argoproj.io/v1alpha1``."""
+
+    name = "argo"
+    runs = Resource("argoproj.io/v1alpha1", "workflows")
+    tasks: Resource | None = None
+    # Not Terminate, which would leave out the exit handler.
+    ending: Mapping[str, Any] = {"spec": {"shutdown": "Stop"}}
+
+    def compile(self, graph: Graph) -> Object:
+        """Write the spec of a WorkflowTemplate."""
+        spec: Object = lower(graph).document["spec"]
+        return spec
+
+    def run(
+        self, graph: Graph, metadata: Object, values: Mapping[str, str], compiled: Object | None
+    ) -> Object:
+        """Write a Workflow."""
+        parameters = [{"name": name, "value": value} for name, value in values.items()]
+        made = workflow(graph, metadata, parameters)
+        if compiled is None:
+            return made
+        spec = {key: value for key, value in made["spec"].items() if key != "workflowTemplateRef"}
+        made["spec"] = {**compiled, **spec}
+        known = compiled.get("arguments", {}).get("parameters", [])
+        if known:
+            given = [{**one, **_given(one["name"], values)} for one in known]
+            made["spec"]["arguments"] = {"parameters": given}
+        return made
+
+    def slim(self, item: Object) -> Object:
+        """Leave the order of the tasks and the status of each."""
+        metadata, spec, status = item["metadata"], item.get("spec", {}), item.get("status", {})
+        kept = {"name", "labels", "resourceVersion"} & metadata.keys()
+        said = {"phase", "message", "outputs", "offloadNodeStatusVersion"} & status.keys()
+        template = spec if "templates" in spec else status.get("storedWorkflowTemplateSpec") or {}
+        return {
+            "metadata": {name: metadata[name] for name in kept},
+            "spec": {
+                "shutdown": spec.get("shutdown", ""),
+                "order": spec.get("order") or _order(template),
+            },
+            "status": {**{key: status[key] for key in said}, "nodes": nodes_of(status)},
+        }
+
+    def has_ended(self, run: Object) -> bool:
+        """Tell whether its phase is an end."""
+        return run.get("status", {}).get("phase") in ENDED
+
+    def tasks_of(self, name: str) -> str:
+        """Select nothing: a Workflow tells of its tasks."""
+        raise NotImplementedError(name)
+
+    def read(self, run_id: str, run: Object, tasks: Sequence[Object]) -> RunStatus:  # noqa: ARG002
+        """Read how a run goes."""
+        return read_run(run_id, self.slim(run))
+
+    def container(self, run: Object, tasks: Sequence[Object], task: str) -> Container | None:  # noqa: ARG002
+        """Name a task's newest pod, as Argo does since 3.4: by workflow, template and node."""
+        node = own_nodes(self.slim(run)).get(task)
+        if node is None or not node.tries:
+            return None
+        newest = node.tries[-1]
+        workflow_name, _, number = str(newest["id"]).rpartition("-")
+        if not workflow_name:
+            return Container(str(newest["id"]), CONTAINER)
+        return Container(f"{workflow_name}-{newest['templateName']}-{number}", CONTAINER)
+
+
+def _given(name: str, values: Mapping[str, str]) -> dict[str, str]:
+    return {"value": values[name]} if name in values else {}
+
+
+def _order(template: Mapping[str, Any]) -> list[str]:
+    first = template.get("entrypoint")
+    found = [one for one in template.get("templates") or [] if one["name"] == first]
+    tasks = [task["name"] for one in found for task in one.get("dag", {}).get("tasks", [])]
+    return [*tasks, *([template["onExit"]] if template.get("onExit") else [])]

@@ -1,0 +1,1 @@
+"""What Tekton and Argo have in common for a client: objects of a Kubernetes API server."""

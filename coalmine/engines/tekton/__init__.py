@@ -1,0 +1,5 @@
+"""Runs on Tekton."""
+
+from coalmine.engines.tekton.dialect import Tekton
+
+__all__ = ["Tekton"]

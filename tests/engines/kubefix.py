@@ -1,0 +1,51 @@
+"""Engines of Kubernetes, beside an API server of the tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from coalmine.compiler.ir import read_graph
+from coalmine.engines.argo import Argo
+from coalmine.engines.kube.client import KubeSettings, connect
+from coalmine.engines.kube.dialect import Dialect
+from coalmine.engines.kube.engine import KubeEngine
+from coalmine.engines.protocol import RunRequest, RunStatus
+from coalmine.engines.tekton import Tekton
+from tests.engines.replay import RUN
+from tests.kubeapi.server import KubeApi
+
+__all__ = ["DIALECTS", "RELEASE_IR", "make_engine", "request", "until", "wait_ended"]
+
+T = TypeVar("T")
+RELEASE_IR = Path(__file__).parents[2] / "compiled" / "kfp" / "release.yaml"
+DIALECTS: dict[str, Callable[[], Dialect]] = {"tekton": Tekton, "argo": Argo}
+
+
+def make_engine(api: KubeApi, folder: Path, name: str, *, embedded: bool = True) -> KubeEngine:
+    settings = KubeSettings(kubeconfig=api.kubeconfig(folder / "kubeconfig", "ci"))
+    return KubeEngine(DIALECTS[name](), connect(settings), read_graph, embedded=embedded)
+
+
+def request(run_id: str = RUN, **values: str) -> RunRequest:
+    given = {"release_id": run_id, "service": "iris", "name": "iris", "version": "v2"}
+    return RunRequest(run_id, RELEASE_IR, given | values)
+
+
+def until(ask: Callable[[], T | None]) -> T:
+    deadline = time.monotonic() + 20
+    while True:
+        if found := ask():
+            return found
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def wait_ended(engine: KubeEngine, run_id: str = RUN) -> RunStatus:
+    def ended() -> RunStatus | None:
+        status = engine.status(run_id)
+        return status if status and status.state.ended else None
+
+    return until(ended)
