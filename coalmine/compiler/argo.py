@@ -8,7 +8,8 @@ evaluated again, so literals with it are refused.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from math import ceil
 from typing import Any
 
 from coalmine._base.errors import InputError
@@ -114,7 +115,7 @@ def lower(graph: Graph) -> Manifest:
         "metadata": _metadata(graph),
         "spec": spec,
     }
-    return Manifest(document, tuple(note(tasks)))
+    return Manifest(document, (*note(tasks), *_rounded(tasks)))
 
 
 def _pull_secrets(tasks: tuple[Task, ...]) -> dict[str, Any]:
@@ -283,11 +284,30 @@ def _retry(retry: Retry) -> dict[str, Any]:
     written: dict[str, Any] = {"limit": str(retry.max_retries), "retryPolicy": "Always"}
     if not retry.backoff_seconds:
         return written
-    backoff = {"duration": f"{retry.backoff_seconds:g}s", "factor": f"{retry.backoff_factor:g}"}
+    backoff = {"duration": f"{retry.backoff_seconds:g}s", "factor": str(_factor(retry))}
     limit = retry.backoff_max_seconds
     if limit is not None and limit < longest_wait(retry):
         backoff["cap"] = f"{limit:g}s"
     return {**written, "backoff": backoff}
+
+
+def _factor(retry: Retry) -> int:
+    """Give the factor as Argo takes it: a retry with another number ends in an error there."""
+    return ceil(retry.backoff_factor)
+
+
+def _rounded(tasks: Iterable[Task]) -> list[str]:
+    found = [
+        task.name
+        for task in tasks
+        if task.retry
+        and task.retry.backoff_seconds
+        and _factor(task.retry) != task.retry.backoff_factor
+    ]
+    if not found:
+        return []
+    said = "Argo multiplies the wait between tries by whole numbers only; the factor is rounded up"
+    return [f"{said} for {', '.join(found)}."]
 
 
 def _piece(piece: Piece, task: Task) -> str:

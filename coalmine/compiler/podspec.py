@@ -147,9 +147,14 @@ def toleration(item: Toleration) -> dict[str, Any]:
 
 
 def _volume_name(at: int, pod: Pod) -> str:
+    """Name a volume; an empty folder has a name of its own, which tells it from other such."""
+    if pod.volumes[at].kind == "emptyDir":
+        return pod.volumes[at].source
     first = next(n for n, one in enumerate(pod.volumes) if _volume(one) == _volume(pod.volumes[at]))
-    item = pod.volumes[first]
-    return item.source if item.kind == "emptyDir" else f"volume-{first + 1}"
+    name = f"volume-{first + 1}"
+    while any(one.kind == "emptyDir" and one.source == name for one in pod.volumes):
+        name += "-mounted"
+    return name
 
 
 def _volume(item: Volume) -> dict[str, Any]:

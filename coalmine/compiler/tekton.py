@@ -8,7 +8,7 @@ refused. There is no wait between retries.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from coalmine._base.errors import InputError
@@ -35,8 +35,9 @@ from coalmine.compiler.graph import (
 from coalmine.compiler.loops import expand_constants
 from coalmine.compiler.manifest import Manifest, Place
 from coalmine.compiler.order import ancestors, inherited_conditions, waits_for
-from coalmine.compiler.pod import SIMPLE_NAME, pod_text, resources, stand_ins
+from coalmine.compiler.pod import pod_text, resources, stand_ins
 from coalmine.compiler.podspec import env_of, leaves, mounts_of, volumes_of
+from coalmine.compiler.tekton_names import check_cases, checked_name, checked_result
 from coalmine.compiler.tekton_results import result_name
 from coalmine.compiler.tekton_when import plain, says_whole_numbers, when
 from coalmine.compiler.tekton_wrap import (
@@ -73,6 +74,7 @@ def lower(graph: Graph) -> Manifest:
     if graph.description:
         spec["description"] = graph.description
     defaults = stand_ins(graph, TARGET)
+    check_cases((item.name for item in graph.parameters), "")
     spec["params"] = [_parameter(item, defaults) for item in graph.parameters]
     spec["workspaces"] = _workspaces(graph)
     spec["tasks"] = [
@@ -81,8 +83,11 @@ def lower(graph: Graph) -> Manifest:
         if not task.behind
     ]
     made = {(task.name, item.name) for task in graph.tasks for item in task.made}
+    ending = {task.name for task in last}
     spec["results"] = [
-        _result(name, value) for name, value in graph.outputs if not _is_artifact(value, made)
+        _result(name, value, ending)
+        for name, value in graph.outputs
+        if not _is_artifact(value, made)
     ]
     spec["finally"] = [
         _task_at_the_end(task, conditions[task.name], left_out(task, graph)) for task in last
@@ -101,7 +106,7 @@ def lower(graph: Graph) -> Manifest:
 
 def _parameter(item: Parameter, defaults: Mapping[str, str]) -> dict[str, str]:
     where = Place("", f"parameter {item.name!r}", TARGET)
-    written = {"name": _name(item.name, where), "type": "string"}
+    written = {"name": checked_name(item.name, where), "type": "string"}
     if item.description:
         written["description"] = item.description
     default = defaults.get(item.name, item.default)
@@ -110,7 +115,8 @@ def _parameter(item: Parameter, defaults: Mapping[str, str]) -> dict[str, str]:
     return written
 
 
-def _result(name: str, value: Value) -> dict[str, str]:
+def _result(name: str, value: Value, ending: Collection[str]) -> dict[str, str]:
+    """Write an output of the whole; tasks of ``finally`` are asked by another word."""
     where = Place("", f"output {name!r}", TARGET)
     if isinstance(value, OneOf):
         raise InputError(
@@ -118,7 +124,10 @@ def _result(name: str, value: Value) -> dict[str, str]:
             "comes from one task",
             fix="let a task take the value and write it, or compile for argo or kfp",
         )
-    return {"name": _name(name, where), "type": "string", "value": value_text(value, where)}
+    text = value_text(value, where)
+    if any(found.task in ending for found in references(value)):
+        text = text.replace("$(tasks.", "$(finally.")
+    return {"name": checked_result(name, where), "type": "string", "value": text}
 
 
 def _is_artifact(value: Value, made: set[tuple[str, str]]) -> bool:
@@ -138,6 +147,7 @@ def _task(
     task: Task, conditions: tuple[Condition, ...], after: list[str], absent: frozenset[str]
 ) -> dict[str, Any]:
     arguments = {**_arguments(task), **added_params(task)}
+    check_cases(arguments, task.name)
     artifacts = {item.name for item in task.taken}
     # Only a reference to a result makes an order; an artifact is no result.
     values = [value for name, value in task.arguments if name not in artifacts]
@@ -230,7 +240,7 @@ def _arguments(task: Task) -> dict[str, str]:
     for item in task.inputs:
         where = Place(task.name, f"argument {item.name!r}", TARGET)
         value = given.get(item.name, Constant(item.default or ""))
-        found[_name(item.name, where)] = value_text(value, where)
+        found[checked_name(item.name, where)] = value_text(value, where)
     return found
 
 
@@ -254,7 +264,11 @@ def _check_pod(task: Task) -> None:
 def _task_spec(task: Task, arguments: dict[str, str], absent: frozenset[str]) -> dict[str, Any]:
     _check_pod(task)
     results = [
-        {"name": _name(result_name(item.name), Place(task.name, f"output {item.name!r}", TARGET))}
+        {
+            "name": checked_result(
+                result_name(item.name), Place(task.name, f"output {item.name!r}", TARGET)
+            )
+        }
         for item in task.outputs
     ]
     step: dict[str, Any] = {
@@ -315,14 +329,6 @@ def _exact(text: str, where: Place) -> str:
             fix="use a value without them",
         )
     return text
-
-
-def _name(name: str, where: Place) -> str:
-    if SIMPLE_NAME.fullmatch(name):
-        return name
-    raise InputError(
-        f"{where}: the name is not legal", fix="use letters, digits, dashes and underscores"
-    )
 
 
 def _notes(graph: Graph) -> tuple[str, ...]:

@@ -25,6 +25,15 @@ from coalmine.compiler.graph import (
 )
 from coalmine.compiler.ir import read_graph
 from coalmine.compiler.manifest import Manifest
+from coalmine.compiler.podcheck import problem
+from coalmine.compiler.podspec import (
+    EnvSource,
+    Pod,
+    Toleration,
+    Volume,
+    mounts_of,
+    volumes_of,
+)
 
 ROOT = Path(__file__).parent.parent.parent
 RELEASE = ROOT / "compiled" / "kfp" / "release.yaml"
@@ -264,6 +273,52 @@ def test_retries_and_timeouts_are_carried() -> None:
     }
 
 
+def test_argo_multiplies_waits_by_whole_numbers() -> None:
+    written = argo.lower(Graph("g", (), (task("t", retry=Retry(3, 5.0, 1.5, 3600.0)),)))
+    assert written.document["spec"]["templates"][1]["retryStrategy"]["backoff"]["factor"] == "2"
+    assert any("rounded up for t" in note for note in written.notes)
+    assert not argo.lower(Graph("g", (), (task("t", retry=Retry(3, 5.0, 3.0)),))).notes
+
+
+def test_an_output_of_a_task_at_the_end_is_asked_of_finally() -> None:
+    first = task("first")
+    last = task("last", outputs=(Parameter("text"),), behind=("first",))
+    graph = Graph("g", (), (first, last), outputs=(("text", TaskOutputRef("last", "text")),))
+    (result,) = tekton.lower(graph).document["spec"]["results"]
+    assert result["value"] == "$(finally.last.results.text)"
+
+
+@pytest.mark.parametrize(
+    ("graph", "why"),
+    [
+        (Graph("g", (Parameter("Name"), Parameter("name")), (task("t"),)), "tell it from 'Name'"),
+        (
+            Graph(
+                "g",
+                (),
+                (task("t", inputs=(Parameter("a", default=""), Parameter("A", default=""))),),
+            ),
+            "task 't', parameter 'A', target tekton: Tekton does not tell it from 'a'",
+        ),
+        (Graph("g", (), (task("t", outputs=(Parameter("y_"),)),)), "output 'y_', target tekton"),
+        (
+            Graph(
+                "g",
+                (),
+                (task("t", outputs=(Parameter("y"),)),),
+                outputs=(("_y", TaskOutputRef("t", "y")),),
+            ),
+            "output '_y', target tekton",
+        ),
+    ],
+)
+def test_names_that_tekton_alone_refuses(graph: Graph, why: str) -> None:
+    with pytest.raises(InputError, match=why) as caught:
+        tekton.lower(graph)
+    assert "argo or kfp" in caught.value.fix
+    assert argo.lower(graph)
+
+
 def test_long_pipelines_say_that_tekton_ends_runs_after_an_hour() -> None:
     notes = tekton.lower(read_graph(RELEASE)).notes
     assert any("spec.timeouts.pipeline" in note for note in notes)
@@ -356,3 +411,57 @@ def test_where_a_pod_runs_is_said_by_argo_alone(
     with pytest.raises(InputError, match="task 'tick', node selector, target tekton") as caught:
         tekton.lower(graph)
     assert "argo or kfp" in caught.value.fix
+
+
+def volume(source: str, path: str, kind: str = "emptyDir", **fields: Any) -> Volume:
+    return Volume(kind, source, path, **fields)
+
+
+def test_each_empty_folder_is_a_volume_of_its_own() -> None:
+    kept = (
+        volume("db", "/a", "secret"),
+        volume("one", "/b"),
+        volume("two", "/c"),
+        volume("one", "/d"),
+        volume("volume-1", "/e"),
+    )
+    pod = Pod(volumes=kept)
+    assert problem(pod) == ""
+    mounted = {item["mountPath"]: item["name"] for item in mounts_of(pod)}
+    assert mounted["/b"] == mounted["/d"]
+    assert len(set(mounted.values())) == 4
+    written = {item["name"]: item for item in volumes_of(pod)}
+    assert written.keys() == set(mounted.values())
+    assert "secret" in written[mounted["/a"]]
+    assert "emptyDir" in written[mounted["/e"]]
+
+
+@pytest.mark.parametrize(
+    ("pod", "said"),
+    [
+        (Pod(volumes=(volume("a", "/x"), volume("b", "/x"))), "two volumes are mounted at /x"),
+        (Pod(volumes=(volume("a", "/x:y"),)), "nothing can be mounted at '/x:y'"),
+        (Pod(volumes=(volume("A_b", "/x"),)), "an empty folder cannot be called 'A_b'"),
+        (Pod(volumes=(volume("a", "/x", medium="Memory"), volume("a", "/y"))), "differently"),
+        (Pod(volumes=(volume("My_Claim", "/x", "persistentVolumeClaim"),)), "'My_Claim'"),
+        (Pod(labels=(("a b", "c"),)), "a label or annotation cannot be called 'a b'"),
+        (Pod(labels=(("a", "b c"),)), "the label 'a' cannot be 'b c'"),
+        (Pod(node_selector=(("a", "x" * 64),)), "the label 'a' cannot be"),
+        (Pod(annotations=(("a/b/c", "anything at all"),)), "'a/b/c'"),
+        (Pod(env=(EnvSource("A=B", "secretKeyRef", "s", "k"),)), "'A=B'"),
+        (Pod(pull_secrets=("",)), "a secret, config map or claim"),
+        (Pod(tolerations=(Toleration("k", "Exists", "v"),)), "may have no value"),
+        (Pod(tolerations=(Toleration("", "Equal", "v"),)), "needs the operator Exists"),
+        (Pod(tolerations=(Toleration("k", seconds=3),)), "needs the effect NoExecute"),
+    ],
+)
+def test_what_kubernetes_would_refuse_of_a_pod_is_said(pod: Pod, said: str) -> None:
+    assert said in problem(pod)
+
+
+def test_a_pod_that_kubernetes_would_refuse_is_not_written(tmp_path: Path, corpus: Path) -> None:
+    text = (corpus / "pods.yaml").read_text()
+    path = tmp_path / "pods.yaml"
+    path.write_text(text.replace("mountPath: /scratch", "mountPath: /data"))
+    with pytest.raises(InputError, match="task 'tick': two volumes are mounted at /data"):
+        read_graph(path)

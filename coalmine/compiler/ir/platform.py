@@ -7,8 +7,10 @@ from typing import Any
 
 from pydantic import Field
 
+from coalmine._base.errors import InputError
 from coalmine.compiler.ir.models import Strict
 from coalmine.compiler.ir.refuse import check, unsupported
+from coalmine.compiler.podcheck import problem
 from coalmine.compiler.podspec import EnvSource, Pod, Toleration, Volume
 
 __all__ = ["ExecutorPlatform", "read_platform"]
@@ -135,9 +137,10 @@ class ExecutorPlatform(Strict):
         """Say it the way the graph has it.
 
         Raises:
-            InputError: The name of an object is known only in a run.
+            InputError: The name of an object is known only in a run, or Kubernetes would refuse
+                what is said.
         """
-        return Pod(
+        pod = Pod(
             env=self._env(task),
             volumes=self._volumes(task),
             node_selector=tuple(self.node_selector.labels.items()),
@@ -151,6 +154,12 @@ class ExecutorPlatform(Strict):
             ),
             security=_security(self.security_context),
         )
+        if found := problem(pod):
+            raise InputError(
+                f"task {task!r}: {found}; Kubernetes would refuse the pod",
+                fix="mend what kfp-kubernetes is told in the pipeline",
+            )
+        return pod
 
     def _env(self, task: str) -> tuple[EnvSource, ...]:
         found = [
