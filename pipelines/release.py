@@ -53,6 +53,7 @@ def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position 
     serving: str = "",
     prometheus_url: str = "",
     namespace: str = "",
+    kind: str = "bento",
 ) -> None:
     """Release one bento version into one service.
 
@@ -70,6 +71,7 @@ def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position 
         serving: The serving backend; empty means the engine's own.
         prometheus_url: Base URL of Prometheus; empty means the engine's own.
         namespace: Kubernetes namespace of the service, for gate policies that use it.
+        kind: What the image is of: bento, or model for its models alone.
     """
     end = finalize(release_id=release_id, service=service, serving=serving)
     _guard(end, minutes=10, retries=5)
@@ -80,7 +82,9 @@ def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position 
             retries=3,
         )
         image = _guard(
-            build(context=bento.outputs["context"], repository=repository), minutes=15, retries=2
+            build(context=bento.outputs["context"], repository=repository, kind=kind),
+            minutes=15,
+            retries=2,
         )
         trial = canary(
             release_id=release_id,

@@ -97,7 +97,9 @@ def read_base(
         layers, about = json.loads(manifest)["layers"], json.loads(config)
         diff_ids = about["rootfs"]["diff_ids"]
         system = f"{about['os']}/{about['architecture']}"
-        env = [str(item).partition("=") for item in (about.get("config") or {}).get("Env") or ()]
+        runs = about.get("config") or {}
+        env = [str(item).partition("=") for item in runs.get("Env") or ()]
+        entrypoint = tuple(str(word) for word in runs.get("Entrypoint") or ())
         stacked = [
             LayerBlob("", Blob(item["digest"], item["size"]), diff_id, _type(item["mediaType"]))
             for item, diff_id in zip(layers, diff_ids, strict=True)
@@ -108,7 +110,7 @@ def read_base(
         raise _wrong_platform(name, on, {system: ""})
     pairs = tuple((key, value) for key, _, value in env)
     history = tuple(about.get("history") or ())
-    below = Below(pairs, history, name, digest)
+    below = Below(pairs, history, name, digest, entrypoint)
     return BaseImage(asked.repository, name, digest, tuple(stacked), below)
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "descriptor",
     "index_bytes",
     "manifest_bytes",
+    "model_config_bytes",
     "oci_annotations",
 ]
 
@@ -41,6 +42,8 @@ TITLE = "dev.coalmine.layer"
 
 _OCI = "org.opencontainers.image."
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PATH = {"PATH": _SYSTEM_PATH}
+_KSERVE_UID = 1000
 _ENV = {
     "LANG": "C.UTF-8",
     "LC_ALL": "C.UTF-8",
@@ -91,12 +94,14 @@ class Below:
         history: As its configuration has it.
         name: What it is called; empty if there is no base.
         digest: Its digest.
+        entrypoint: What it runs.
     """
 
     env: tuple[tuple[str, str], ...] = ()
     history: tuple[Mapping[str, object], ...] = ()
     name: str = ""
     digest: str = ""
+    entrypoint: tuple[str, ...] = ()
 
 
 def config_bytes(
@@ -111,25 +116,36 @@ def config_bytes(
 
     The user is given by number, as Kubernetes' runAsNonRoot can check only numbers.
     """
-    moment = _rfc3339(created)
-    own = [{"created": moment, "created_by": layer.title} for layer in layers if layer.title]
-    return canonical(
-        {
-            "architecture": architecture,
-            "os": "linux",
-            "created": moment,
-            "config": {
-                "User": f"{BENTOML_UID}:{BENTOML_UID}",
-                "ExposedPorts": {"3000/tcp": {}, "3001/tcp": {}},
-                "Env": [f"{name}={value}" for name, value in _env(facts, below).items()],
-                "Entrypoint": [f"/{BENTO_PATH}/env/docker/entrypoint.sh"],
-                "WorkingDir": f"/{BENTO_PATH}",
-                "Labels": dict(facts.labels) | dict(oci_annotations(facts, created)),
-            },
-            "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
-            "history": [*below.history, *own],
-        }
-    )
+    runs: dict[str, object] = {
+        "User": f"{BENTOML_UID}:{BENTOML_UID}",
+        "ExposedPorts": {"3000/tcp": {}, "3001/tcp": {}},
+        "Env": [f"{name}={value}" for name, value in _env(facts, below).items()],
+        "Entrypoint": [f"/{BENTO_PATH}/env/docker/entrypoint.sh"],
+        "WorkingDir": f"/{BENTO_PATH}",
+    }
+    return _config(facts, layers, runs, below, created=created, architecture=architecture)
+
+
+def model_config_bytes(
+    facts: BentoFacts,
+    layers: Sequence[LayerBlob],
+    *,
+    created: datetime,
+    architecture: str,
+    below: Below = Below(),
+) -> bytes:
+    """Make the configuration of an image of models alone: it runs what its base runs.
+
+    The user is that of KServe's own model servers: a server sees a model beside it through
+    ``/proc/PID/root``, which Linux lets it follow only to a process of the same user.
+    """
+    runs: dict[str, object] = {
+        "User": f"{_KSERVE_UID}:{_KSERVE_UID}",
+        "Env": [f"{name}={value}" for name, value in (dict(below.env) or _PATH).items()],
+        "WorkingDir": "/",
+        **({"Entrypoint": list(below.entrypoint)} if below.entrypoint else {}),
+    }
+    return _config(facts, layers, runs, below, created=created, architecture=architecture)
 
 
 def manifest_bytes(
@@ -186,6 +202,30 @@ def oci_annotations(
         "dev.coalmine.bento": f"{facts.name}:{facts.version}",
         **(base if below.name else {}),
     }
+
+
+def _config(
+    facts: BentoFacts,
+    layers: Sequence[LayerBlob],
+    runs: dict[str, object],
+    below: Below,
+    *,
+    created: datetime,
+    architecture: str,
+) -> bytes:
+    moment = _rfc3339(created)
+    own = [{"created": moment, "created_by": layer.title} for layer in layers if layer.title]
+    runs["Labels"] = dict(facts.labels) | dict(oci_annotations(facts, created))
+    return canonical(
+        {
+            "architecture": architecture,
+            "os": "linux",
+            "created": moment,
+            "config": runs,
+            "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
+            "history": [*below.history, *own],
+        }
+    )
 
 
 def _env(facts: BentoFacts, below: Below) -> dict[str, str]:

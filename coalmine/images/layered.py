@@ -22,15 +22,16 @@ from coalmine.images.config import (
     Below,
     Blob,
     LayerBlob,
-    config_bytes,
     index_bytes,
     manifest_bytes,
     oci_annotations,
 )
 from coalmine.images.dependencies import dependencies
 from coalmine.images.install import Package
+from coalmine.images.kinds import BENTO, ImageKind
 from coalmine.images.layout import OciLayout
-from coalmine.images.plan import Layer, plan_layers
+from coalmine.images.models import EMBEDDED, embedded_base
+from coalmine.images.plan import Layer
 from coalmine.images.platforms import Platform, own_platform
 from coalmine.images.protocol import BuiltImage
 from coalmine.images.push import push_image, push_statements
@@ -65,6 +66,7 @@ class LayeredBuilder:
         base: The base image, or ``none``. Empty means none for an image that goes to a folder, to
             be run by this Python, and else the one that the bento names.
         base_python: Path of the base's Python; empty means that the base says which it has.
+        kind: What the image is of. One of models alone has a small base of its own by default.
     """
 
     epoch: int | None = None
@@ -74,6 +76,7 @@ class LayeredBuilder:
     registry: RegistryOptions = field(default_factory=RegistryOptions)
     base: str = ""
     base_python: str = ""
+    kind: ImageKind = BENTO
 
     def build(self, context: Path, repository: str) -> BuiltImage:
         """Build the image of a context into the place that the repository means.
@@ -96,7 +99,7 @@ class LayeredBuilder:
         try:
             whole = isinstance(target, Path)
             image = _Image(self, facts, context, OciLayout(folder, durable=whole), whole=whole)
-            built = image.write(plan_layers(entries), base)
+            built = image.write(self.kind.plan(entries), base)
             return built if isinstance(target, Path) else image.push(built, target)
         except OSError as error:
             raise CoalmineError(
@@ -106,7 +109,11 @@ class LayeredBuilder:
 
     def _base(self, facts: BentoFacts, target: Path | RemoteReference) -> str:
         """Choose the base image; empty means none."""
-        if self.base == NO_BASE or (not self.base and isinstance(target, Path)):
+        if self.base == NO_BASE:
+            return ""
+        if not self.kind.runs:
+            return self.base or EMBEDDED
+        if not self.base and isinstance(target, Path):
             return ""
         if facts.needs:
             raise InputError(
@@ -150,12 +157,14 @@ class _Image:
         self._packages: set[Package] = set()
         self._models: list[str] = []
         self._base_facts = Below()
+        self._tag = facts.version + builder.kind.tag
 
     def write(self, plan: tuple[Layer, ...], base: str) -> BuiltImage:
         """Write the image to the layout."""
         platforms = self._builder.platforms
         with self._layout.writing():
-            found = self._bases.find(base, platforms) if base else (None,) * len(platforms)
+            name = embedded_base(self._layout.blobs) if base == EMBEDDED else base
+            found = self._bases.find(name, platforms) if name else (None,) * len(platforms)
             own = [self._layer(layer) for layer in plan]
             titles = [layer.title for layer in plan if layer.title.startswith(_MODEL)]
             self._models = [title.removeprefix(_MODEL) for title in titles]
@@ -170,13 +179,13 @@ class _Image:
             if self._whole:
                 for one, layer in self._beneath.values():
                     self._bases.fetch(one, layer)
-                self._layout.publish(top, tag=self._facts.version, media_type=media_type)
+                self._layout.publish(top, tag=self._tag, media_type=media_type)
         url = ImageReference(self._layout.folder, top.digest).url
         return BuiltImage(url, top.digest, self._tally.written, self._tally.reused)
 
     def push(self, built: BuiltImage, target: RemoteReference) -> BuiltImage:
         """Send the image to a registry."""
-        tag = target.tag or self._facts.version
+        tag = target.tag or self._tag
         elsewhere = self._streamed | {
             digest: self._bases.source(base, layer, target.repository)
             for digest, (base, layer) in self._beneath.items()
@@ -207,7 +216,7 @@ class _Image:
         self._base_facts = below
         layers = [*(self._below(platform, base) if base else ()), *own]
         config = self._add(
-            config_bytes(
+            self._builder.kind.configure(
                 self._facts,
                 layers,
                 created=self._created,
@@ -221,6 +230,8 @@ class _Image:
     def _below(self, platform: Platform, base: BaseImage) -> list[LayerBlob]:
         """Give the base's layers and the packages'."""
         self._beneath |= {layer.blob.digest: (base, layer) for layer in base.layers}
+        if not self._builder.kind.runs:
+            return list(base.layers)
         python = find_python(base, self._builder.base_python)
         check_python(python, self._facts.python, base.name)
         made = dependencies(

@@ -55,10 +55,16 @@ class Layer:
     Attributes:
         title: What it holds, for people: ``code``, ``model iris:v1`` or ``bento``.
         entries: Sorted by path; every entry's folders are among them and come before it.
+        root: Where they are in the image; without the first slash.
+        below: The folder of the bento that becomes the root; empty means the bento itself.
+        owner: User and group id of all of them.
     """
 
     title: str
     entries: tuple[Entry, ...]
+    root: str = BENTO_PATH
+    below: str = ""
+    owner: int = BENTOML_UID
 
 
 def plan_layers(entries: Iterable[Entry]) -> tuple[Layer, ...]:

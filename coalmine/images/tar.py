@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from coalmine._base.errors import CoalmineError
-from coalmine.images.plan import BENTO_PATH, BENTOML_UID, Entry, Kind, Layer
+from coalmine.images.plan import BENTOML_UID, Entry, Kind, Layer
 
 __all__ = ["Sink", "TarWriter", "tar_pieces", "write_tar"]
 
@@ -103,7 +103,7 @@ class TarWriter:
 
 
 def write_tar(layer: Layer, context: Path, out: Sink, *, mtime: int = 0) -> None:
-    """Write a layer's files, under BentoML's path, in the order of the plan.
+    """Write a layer's files, under its root, in the order of the plan.
 
     Args:
         layer: The plan.
@@ -146,16 +146,16 @@ class _Pending:
 
 
 def _steps(layer: Layer, context: Path, out: Sink, mtime: int) -> Iterator[None]:
-    archive = TarWriter(out, mtime=mtime)
-    for parent in [*reversed(PurePosixPath(BENTO_PATH).parents[:-1]), BENTO_PATH]:
+    archive = TarWriter(out, mtime=mtime, owner=layer.owner)
+    for parent in [*reversed(PurePosixPath(layer.root).parents[:-1]), layer.root]:
         archive.folder(str(parent), owner=0 if str(parent) == "home" else None)
     for entry in layer.entries:
-        yield from _add(archive, entry, context / entry.path)
+        path = f"{layer.root}/{entry.path}"
+        yield from _add(archive, path, entry, context / layer.below / entry.path)
     archive.finish()
 
 
-def _add(archive: TarWriter, entry: Entry, source: Path) -> Iterator[None]:
-    path = f"{BENTO_PATH}/{entry.path}"
+def _add(archive: TarWriter, path: str, entry: Entry, source: Path) -> Iterator[None]:
     if entry.kind is Kind.FOLDER:
         archive.folder(path)
     elif entry.kind is Kind.LINK:

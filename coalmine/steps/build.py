@@ -13,6 +13,7 @@ from coalmine._base.errors import InputError
 from coalmine.images.bento import read_facts
 from coalmine.images.compression import COMPRESSIONS
 from coalmine.images.epoch import source_date
+from coalmine.images.kinds import MODEL, find_kind
 from coalmine.images.layered import LayeredBuilder
 from coalmine.images.platforms import parse_platforms
 from coalmine.images.protocol import Builder, BuiltImage
@@ -54,6 +55,11 @@ class BuildInputs:
         "layered",
         setting=True,
     )
+    kind: str = optional(
+        "What the image is of: 'bento', or 'model' for its models alone, as KServe takes them by "
+        "oci://.",
+        "bento",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +99,17 @@ def _layered(inputs: BuildInputs, cache: Path) -> Builder:
         platforms=parse_platforms(inputs.platforms),
         base=inputs.base_image,
         base_python=os.environ.get("COALMINE_BASE_PYTHON", ""),
+        kind=find_kind(inputs.kind),
     )
 
 
-def _buildah(_: BuildInputs, cache: Path) -> Builder:
+def _buildah(inputs: BuildInputs, cache: Path) -> Builder:
+    if find_kind(inputs.kind) is MODEL:
+        raise InputError(
+            f"{inputs.builder} builds the Dockerfile of a bento, and not an image of models",
+            field="kind",
+            fix="use --builder layered for it",
+        )
     from coalmine.images.buildah import BuildahBuilder  # noqa: PLC0415 - seldom used
 
     return BuildahBuilder(

@@ -26,12 +26,16 @@ def push_base(
     tag: str = "slim",
     architectures: tuple[str, ...] = ("amd64", "arm64"),
     env: tuple[str, ...] = ("PATH=/usr/local/bin:/usr/bin:/bin", "PYTHON_VERSION=3.11.9"),
+    tree: bytes = b"",
 ) -> str:
-    """Push an image as Docker writes it, an index of it if it is for more than one; its digest."""
+    """Push an image as Docker writes it, an index of it if it is for more than one; its digest.
+
+    Its one layer is the tar ``tree``, or a small one.
+    """
     with open_repository(Repository(host, path), RegistryOptions()) as remote:
         images = []
         for architecture in architectures:
-            tar = _layer(architecture.encode() * 100)
+            tar = tree or _layer(architecture.encode() * 100)
             layer = bytes_source(gzip.compress(tar, mtime=0))
             config = bytes_source(_config(architecture, env, tar))
             remote.push_blobs([layer, config])
