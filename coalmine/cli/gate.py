@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,15 +14,11 @@ import click
 from coalmine.cli.options import output_option
 
 if TYPE_CHECKING:
-    from coalmine.gate.judge import Decision
-    from coalmine.gate.plan import Plan
     from coalmine.gate.runner import Tick
-    from coalmine.metrics.protocol import MetricsSource
 
 __all__ = ["command"]
 
 EXIT_CODES = {"promote": 0, "rollback": 1, "inconclusive": 3, "continue": 3, "hold": 3}
-MINUTE = 60.0
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -66,10 +61,21 @@ def _canary_options(function: F) -> F:
     metavar="START END",
     help="Judge a past canary from the history of Prometheus, as if START was the canary's start.",
 )
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write an HTML page with all that the verdict is from.",
+)
 @output_option
 @click.pass_context
 def command(
-    context: click.Context, /, *, replay: tuple[str, str] | None, output: str, **given: str | None
+    context: click.Context,
+    /,
+    *,
+    replay: tuple[str, str] | None,
+    report: Path | None,
+    output: str,
+    **given: str | None,
 ) -> None:
     """Judge a canary by a policy, and exit with the verdict.
 
@@ -78,9 +84,14 @@ def command(
     """
     if context.invoked_subcommand:
         return
+    from coalmine.cli import judging  # noqa: PLC0415 - keeps `--help` quick
+    from coalmine.gate.record import gate_record  # noqa: PLC0415
+
     _require(context, given)
-    begin = _parse(replay[0] if replay else given["since"]) or datetime.now(UTC)
-    end = _parse(replay[1]) if replay else None
+    begin = (
+        _parse(replay[0], "--replay", ahead=0) if replay else _parse(given["since"], "--since")
+    ) or datetime.now(UTC)
+    end = _parse(replay[1], "--replay", ahead=0) if replay else None
     ticks: list[Tick] = []
 
     def observe(tick: Tick) -> None:
@@ -88,17 +99,18 @@ def command(
         elapsed = tick.now - begin.timestamp()
         click.echo(f"{elapsed:6.1f}s  {tick.decision.verdict}: {tick.decision.reason}", err=True)
 
-    plan, facts, source = _prepared(given)
-    with source:
+    plan = judging.plan_of(given)
+    with judging.source_of(given) as source:
         decision = (
-            _replayed(plan, source, begin, end, observe)
+            judging.replayed(plan, source, begin, end, observe)
             if end
-            else _judged(plan, source, begin, observe)
+            else judging.judged(plan, source, begin, observe)
         )
-    if output == "json":
-        _print_record(plan, ticks[-1], begin, facts)
-    else:
-        click.echo(f"{decision.verdict}: {decision.reason}")
+    record = gate_record(plan, ticks[-1], begin, judging.facts_of(given))
+    if report:
+        _write_report(report, record)
+    told = f"{decision.verdict}: {decision.reason}"
+    click.echo(json.dumps(record, indent=2) if output == "json" else told)
     sys.exit(EXIT_CODES[decision.verdict])
 
 
@@ -138,18 +150,19 @@ def explain_command(
 
 
 def _looked(context: click.Context, at: str | None, given: dict[str, str | None]) -> dict[str, Any]:
-    from coalmine.gate.judge import judge  # noqa: PLC0415 - as above
+    from coalmine.cli import judging  # noqa: PLC0415 - as above
+    from coalmine.gate.judge import judge  # noqa: PLC0415
     from coalmine.gate.record import gate_record  # noqa: PLC0415
     from coalmine.gate.runner import Tick, measure  # noqa: PLC0415
 
     _require(context, given, more=("since",))
-    now = _parse(at) or datetime.now(UTC)
-    begin = _parse(given["since"]) or now
-    plan, facts, source = _prepared(given)
-    with source:
+    now = _parse(at, "--at", ahead=0) or datetime.now(UTC)
+    begin = _parse(given["since"], "--since") or now
+    plan = judging.plan_of(given)
+    with judging.source_of(given) as source:
         seen = measure(plan, source, begin.timestamp(), now.timestamp())
     decision = judge(plan.policy, seen, now.timestamp())
-    return gate_record(plan, Tick(now.timestamp(), seen, decision), begin, facts)
+    return gate_record(plan, Tick(now.timestamp(), seen, decision), begin, judging.facts_of(given))
 
 
 def _stored(path: Path) -> dict[str, Any]:
@@ -175,62 +188,18 @@ def _require(
             raise click.MissingParameter(ctx=context, param=parameter)
 
 
-def _parse(text: str | None) -> datetime | None:
-    from coalmine.steps.gate import parse_time  # noqa: PLC0415 - as above
+def _parse(text: str | None, field: str, **limit: float) -> datetime | None:
+    """Read a time that has been, or is not further ahead than ``check_past`` allows."""
+    from coalmine.steps.gate import check_past, parse_time  # noqa: PLC0415 - as above
 
-    return parse_time(text) if text else None
-
-
-def _prepared(given: dict[str, str | None]) -> tuple[Plan, dict[str, str], Any]:
-    from coalmine.gate.plan import make_plan  # noqa: PLC0415 - as above
-    from coalmine.gate.policy import load_policy  # noqa: PLC0415
-    from coalmine.metrics.prometheus import PrometheusSource  # noqa: PLC0415
-
-    facts = {name: given[name] or "" for name in ("service", "canary", "stable")}
-    variables = {**facts, "namespace": given["namespace"] or ""}
-    plan = make_plan(load_policy(given["policy"] or ""), variables)
-    return plan, facts, PrometheusSource(given["prometheus"] or "")
+    return check_past(parse_time(text, field), field, **limit) if text else None
 
 
-def _judged(
-    plan: Plan, source: MetricsSource, begin: datetime, observe: Callable[[Tick], None]
-) -> Decision:
-    from coalmine.gate.preflight import preflight_plan  # noqa: PLC0415 - as above
-    from coalmine.gate.runner import run_gate  # noqa: PLC0415
+def _write_report(path: Path, record: dict[str, Any]) -> None:
+    from coalmine._base.files import write_atomic  # noqa: PLC0415 - as above
+    from coalmine.gate.report.render import render_gate  # noqa: PLC0415
 
-    preflight_plan(plan, source)
-    return run_gate(plan, source, begin, clock=time.time, sleep=time.sleep, observe=observe)
-
-
-def _replayed(
-    plan: Plan,
-    source: MetricsSource,
-    begin: datetime,
-    end: datetime,
-    observe: Callable[[Tick], None],
-) -> Decision:
-    from coalmine._base.errors import InputError  # noqa: PLC0415 - as above
-    from coalmine.gate.judge import Verdict  # noqa: PLC0415
-    from coalmine.gate.replay import replay  # noqa: PLC0415
-    from coalmine.gate.runner import measure  # noqa: PLC0415
-
-    if end < begin:
-        raise InputError("END is before START", field="--replay", fix="give the earlier one first")
-    seen = measure(plan, source, begin.timestamp(), end.timestamp())
-    told, newest = -MINUTE, None
-    for newest in replay(plan.policy, seen, end.timestamp()):
-        elapsed = newest.now - begin.timestamp()
-        ended = newest.decision.verdict is not Verdict.CONTINUE
-        if ended or elapsed - told >= MINUTE:
-            told = elapsed
-            observe(newest)
-    assert newest is not None
-    if told < newest.now - begin.timestamp():
-        observe(newest)
-    return newest.decision
-
-
-def _print_record(plan: Plan, tick: Tick, begin: datetime, facts: dict[str, str]) -> None:
-    from coalmine.gate.record import gate_record  # noqa: PLC0415 - as above
-
-    click.echo(json.dumps(gate_record(plan, tick, begin, facts), indent=2))
+    try:
+        write_atomic(path, render_gate(record))
+    except OSError as error:  # the verdict stands all the same
+        click.echo(f"the report was not written: {error}", err=True)

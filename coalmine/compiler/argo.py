@@ -53,6 +53,7 @@ from coalmine.compiler.graph import (
 )
 from coalmine.compiler.levels import Levels
 from coalmine.compiler.manifest import Manifest, Place
+from coalmine.compiler.pages import note_pages, without_pages
 from coalmine.compiler.pod import SIMPLE_NAME, longest_wait, pod_text, resources, stand_ins
 from coalmine.compiler.podspec import env_of, leaves, mounts_of, toleration, volumes_of
 from coalmine.compiler.wrap import Wrapping, left_out, note, wrapped
@@ -69,6 +70,7 @@ def lower(graph: Graph) -> Manifest:
     Raises:
         InputError: A value or a name cannot be said in Argo; names the task and the value.
     """
+    told, graph = note_pages(graph), without_pages(graph)
     check_levels(graph)
     levels = Levels(graph)
     tasks = (*graph.tasks, *([graph.exit_task] if graph.exit_task else []))
@@ -115,7 +117,7 @@ def lower(graph: Graph) -> Manifest:
         "metadata": _metadata(graph),
         "spec": spec,
     }
-    return Manifest(document, (*note(tasks), *_rounded(tasks)))
+    return Manifest(document, (*note(tasks), *_rounded(tasks), *told))
 
 
 def _pull_secrets(tasks: tuple[Task, ...]) -> dict[str, Any]:

@@ -69,6 +69,11 @@ FEATURES = (
         "`outputs.artifacts` of the entrypoint",
     ),
     Feature("lists of artifacts (`dsl.Collected`), one of several (`dsl.OneOf`)"),
+    Feature(
+        "HTML and Markdown of a container component that nothing takes or gives out",
+        "files of the run; told by its outputs",
+        *("left in the container",) * 2,
+    ),
     Feature("`dsl.importer`: URI, type and constant metadata", *("handed on; nothing runs",) * 3),
     Feature("the path of what `dsl.importer` takes from elsewhere, in a container component"),
     Feature(

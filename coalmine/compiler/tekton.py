@@ -35,6 +35,7 @@ from coalmine.compiler.graph import (
 from coalmine.compiler.loops import expand_constants
 from coalmine.compiler.manifest import Manifest, Place
 from coalmine.compiler.order import ancestors, inherited_conditions, waits_for
+from coalmine.compiler.pages import note_pages, without_pages
 from coalmine.compiler.pod import pod_text, resources, stand_ins
 from coalmine.compiler.podspec import env_of, leaves, mounts_of, volumes_of
 from coalmine.compiler.tekton_names import check_cases, checked_name, checked_result
@@ -65,6 +66,7 @@ def lower(graph: Graph) -> Manifest:
     Raises:
         InputError: A value or a name cannot be said in Tekton; names the task and the value.
     """
+    told, graph = note_pages(graph), without_pages(graph)
     graph = split_choices(_without_loops(graph))
     above = ancestors(graph.tasks)
     conditions = inherited_conditions(graph.tasks)
@@ -101,7 +103,7 @@ def lower(graph: Graph) -> Manifest:
         "metadata": {"name": graph.name},
         "spec": {key: value for key, value in spec.items() if value},
     }
-    return Manifest(document, _notes(graph))
+    return Manifest(document, (*_notes(graph), *told))
 
 
 def _parameter(item: Parameter, defaults: Mapping[str, str]) -> dict[str, str]:

@@ -6,9 +6,10 @@ import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
+from coalmine.gate.asking import ask
 from coalmine.gate.model import Policy
 from coalmine.gate.plan import Plan, make_plan
-from coalmine.metrics.protocol import BadQueryError, MetricsSource, MetricsUnavailableError
+from coalmine.metrics.protocol import MetricsSource, MetricsUnavailableError
 
 __all__ = ["preflight", "preflight_plan"]
 
@@ -49,15 +50,6 @@ def preflight_plan(plan: Plan, source: MetricsSource, *, now: datetime | None = 
     moment = now or datetime.now(UTC)
     try:
         for name, query in {"requests": plan.requests, **plan.queries}.items():
-            _try_query(source, name, query, moment)
+            ask(source, name, query, start=moment, end=moment, step=timedelta(seconds=1))
     except MetricsUnavailableError as error:
         logger.warning("the policy's queries could not be tried: %s", error.message)
-
-
-def _try_query(source: MetricsSource, name: str, query: str, moment: datetime) -> None:
-    try:
-        source.query_range(query, start=moment, end=moment, step=timedelta(seconds=1))
-    except BadQueryError as error:
-        raise BadQueryError(
-            f"check {name}: {error.message} (query: {query})", fix=error.fix
-        ) from error

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from coalmine.gate.asking import ask
 from coalmine.gate.evidence import Evidence, grid_of
 from coalmine.gate.hold import Person, held
 from coalmine.gate.judge import Decision, Verdict, judge, unavailable
@@ -77,7 +78,7 @@ def measure(plan: Plan, source: MetricsSource, since: float, now: float) -> Evid
     """Ask every query once, for all points of the grid up to now.
 
     Raises:
-        BadQueryError: A query is wrong.
+        BadQueryError: A query is wrong; names its check.
         MetricsUnavailableError: One of them was not answered.
     """
     grid = grid_of(plan.policy, since, now)
@@ -85,7 +86,7 @@ def measure(plan: Plan, source: MetricsSource, since: float, now: float) -> Evid
     step = timedelta(seconds=grid.step)
     return Evidence(
         since=since,
-        requests=source.query_range(plan.requests, start=start, end=end, step=step),
+        requests=ask(source, "requests", plan.requests, start=start, end=end, step=step),
         checks={
             check.name: _asked(check, source, plan.queries[check.name], (start, end, step))
             for check in plan.policy.checks
@@ -98,7 +99,7 @@ def _asked(
 ) -> tuple[Series, ...]:
     start, end, step = when
     try:
-        return source.query_range(query, start=start, end=end, step=step)
+        return ask(source, check.name, query, start=start, end=end, step=step)
     except MetricsUnavailableError as error:
         if not check.advisory:
             raise

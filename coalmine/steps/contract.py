@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-__all__ = ["STEPS", "Step", "Surroundings", "given", "load_step", "optional"]
+__all__ = ["STEPS", "Step", "Surroundings", "artifact", "given", "load_step", "optional"]
 
 I = TypeVar("I")  # noqa: E741 - inputs
 O = TypeVar("O")  # noqa: E741 - outputs
@@ -54,6 +54,16 @@ def given(description: str) -> Any:  # noqa: ANN401 - as dataclasses.field is ty
     return field(metadata={"help": description})
 
 
+def artifact(kind: str, description: str) -> Any:  # noqa: ANN401 - as above
+    """Declare an output that is a file for people, and no value for other steps.
+
+    Args:
+        kind: Its type in a component file, such as ``HTML``.
+        description: Its help text.
+    """
+    return field(metadata={"help": description, "artifact": kind})
+
+
 def optional(description: str, default: str | float = "", *, setting: bool = False) -> Any:  # noqa: ANN401
     """Declare an input that has a default; an empty string on the command line means it too.
 
@@ -77,6 +87,11 @@ STEPS = {
     "finalize": "coalmine.steps.finalize",
 }
 """Every step and the module that holds it as ``STEP``; imported only when it is called."""
+
+
+def kind_of(spec: Field[Any]) -> str:
+    """Give the type of an artifact; empty for an output that is a value."""
+    return str(spec.metadata.get("artifact", ""))
 
 
 def load_step(name: str) -> Step[Any, Any]:

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,16 @@ from coalmine._base.errors import InputError
 from coalmine.gate.hold import Person
 from coalmine.gate.plan import Plan, make_plan
 from coalmine.gate.record import gate_record, read_record, write_record
-from coalmine.gate.runner import run_gate
+from coalmine.gate.runner import Tick, run_gate
 from coalmine.stack.layout import Layout
-from coalmine.steps.contract import Step, Surroundings, given, optional
+from coalmine.steps.contract import Step, Surroundings, artifact, given, optional
 
-__all__ = ["STEP", "GateInputs", "GateOutputs", "parse_time"]
+__all__ = ["STEP", "GateInputs", "GateOutputs", "check_past", "parse_time"]
 
 logger = logging.getLogger(__name__)
 RELEASE_ID = re.compile(r"[A-Za-z0-9][-._A-Za-z0-9]*")
+CLOCKS_APART = 300.0
+"""Seconds by which the clock that wrote a time may be ahead of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,13 @@ class GateOutputs:
 
     verdict: str = given("File to write the verdict to: promote, rollback or inconclusive.")
     reason: str = given("File to write the reason to, one sentence.")
+    report: str = artifact(
+        "HTML", "File to write the report to: an HTML page with all that the verdict is from."
+    )
 
 
-def parse_time(text: str) -> datetime:
-    """Read an RFC 3339 time.
+def parse_time(text: str, field: str = "--since") -> datetime:
+    """Read an RFC 3339 time that an option gives.
 
     Raises:
         InputError: It is none, or does not say its offset from UTC.
@@ -69,7 +74,29 @@ def parse_time(text: str) -> datetime:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise InputError(
-            f"{text!r} is no RFC 3339 time", field="--since", fix="write 2026-01-31T12:00:00Z"
+            f"{text!r} is no RFC 3339 time", field=field, fix="write 2026-01-31T12:00:00Z"
+        )
+    return moment
+
+
+def check_past(moment: datetime, field: str, *, ahead: float = CLOCKS_APART) -> datetime:
+    """See that a moment has been, or is not further ahead than clocks are apart.
+
+    Args:
+        moment: The moment.
+        field: The option that it is from.
+        ahead: Seconds by which it may be ahead of the clock of this machine.
+
+    Raises:
+        InputError: It is still to come: there is nothing to judge at such a time.
+    """
+    now = time.time()
+    if moment.timestamp() - now > ahead:
+        raise InputError(
+            f"{moment.isoformat()} is still to come; here it is "
+            f"{datetime.fromtimestamp(now, UTC).isoformat(timespec='seconds')}",
+            field=field,
+            fix="give a time that has been, or set this machine's clock",
         )
     return moment
 
@@ -81,13 +108,14 @@ def run(inputs: GateInputs, surroundings: Surroundings) -> GateOutputs:
         InputError: The policy, a query or another input is wrong.
         CoalmineError: No Prometheus was named and no stack runs here.
     """
-    since, layout = parse_time(inputs.since), Layout(surroundings.state)
+    since = check_past(parse_time(inputs.since), "--since")
+    layout = Layout(surroundings.state)
     path = _evidence_file(layout, inputs.release_id)
     facts = {name: getattr(inputs, name) for name in ("release_id", "service", "canary", "stable")}
     known = _verdict_before(read_record(path), facts, since)
     if known:
-        logger.info("the verdict was found before: %s", known.verdict)
-        return known
+        logger.info("the verdict was found before: %s", known["verdict"])
+        return _outputs(known)
     from coalmine.gate.policy import load_policy  # noqa: PLC0415 - keeps `step --help` quick
     from coalmine.steps.person import person_behind  # noqa: PLC0415
 
@@ -108,17 +136,32 @@ def _judge(
     from coalmine.metrics.prometheus import PrometheusSource  # noqa: PLC0415 - as above
 
     facts, path = kept
+    record: Mapping[str, Any] = {}
+
+    def observe(tick: Tick) -> None:
+        nonlocal record
+        record = gate_record(plan, tick, since, facts)
+        write_record(path, record)
+
     with PrometheusSource(url) as source:
-        decision = run_gate(
+        run_gate(
             plan,
             source,
             since,
             clock=time.time,
             sleep=time.sleep,
-            observe=lambda tick: write_record(path, gate_record(plan, tick, since, facts)),
+            observe=observe,
             person=person,
         )
-    return GateOutputs(verdict=str(decision.verdict), reason=decision.reason)
+    return _outputs(record)
+
+
+def _outputs(record: Mapping[str, Any]) -> GateOutputs:
+    from coalmine.gate.report.render import render_gate  # noqa: PLC0415 - as above
+
+    return GateOutputs(
+        verdict=record["verdict"], reason=record["reason"], report=render_gate(record)
+    )
 
 
 def _evidence_file(layout: Layout, release_id: str) -> Path:
@@ -133,13 +176,13 @@ def _evidence_file(layout: Layout, release_id: str) -> Path:
 
 def _verdict_before(
     record: Mapping[str, Any] | None, facts: Mapping[str, str], since: datetime
-) -> GateOutputs | None:
-    """Give the verdict of an evidence file, if it is final and about this very canary."""
+) -> Mapping[str, Any] | None:
+    """Give what an evidence file holds, if it is final and about this very canary."""
     if not record or not record.get("ended") or any(record.get(k) != v for k, v in facts.items()):
         return None
     if datetime.fromisoformat(record["since"]) != _to_milliseconds(since):
         return None
-    return GateOutputs(verdict=record["verdict"], reason=record["reason"])
+    return record
 
 
 def _to_milliseconds(moment: datetime) -> datetime:

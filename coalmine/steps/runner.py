@@ -15,6 +15,7 @@ from coalmine.steps.contract import (
     Surroundings,
     default_of,
     input_fields,
+    kind_of,
     output_fields,
     variable_of,
 )
@@ -47,16 +48,29 @@ def run_step(
     try:
         outputs = step.run(parse_inputs(step, values, environ), surroundings)
         results = {spec.name: str(getattr(outputs, spec.name)) for spec in output_fields(step)}
+        artifacts = {spec.name for spec in output_fields(step) if kind_of(spec)}
         for name, path in output_paths.items():
-            write_atomic(path, results[name])
+            if name not in artifacts:
+                write_atomic(path, results[name])
+        for name in artifacts & output_paths.keys():
+            _write_artifact(name, output_paths[name], results[name])
     except CoalmineError as error:
         logger.error(error.message, extra={"fix": error.fix, "final": True})  # noqa: TRY400
         return error.exit_code
     except OSError as error:
         logger.error(str(error), extra={"fix": "", "final": True})  # noqa: TRY400
         return 1
-    logger.info("done", extra={"outputs": results})
+    told = {name: text for name, text in results.items() if name not in artifacts}
+    logger.info("done", extra={"outputs": told})
     return 0
+
+
+def _write_artifact(name: str, path: Path, content: str) -> None:
+    """Write what is for people to look at: no step fails for it, its work is done."""
+    try:
+        write_atomic(path, content)
+    except OSError as error:
+        logger.warning("the artifact %s was not written: %s", name, error)
 
 
 def parse_inputs(

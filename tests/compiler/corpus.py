@@ -166,6 +166,11 @@ def reader(data: dsl.Input[dsl.Dataset]):
     return dsl.ContainerSpec(image="i", command=["read", data.path])
 
 
+@dsl.container_component
+def drawn(page: dsl.Output[dsl.HTML]):
+    return dsl.ContainerSpec(image="i", command=["draw", page.path])
+
+
 @dsl.pipeline
 def inner(text: str = "default") -> str:
     one = say(text=text)
@@ -630,6 +635,11 @@ def no_remote_path():
 @corpus
 def no_create_time():
     say(text=dsl.PIPELINE_JOB_CREATE_TIME_UTC_PLACEHOLDER)
+
+
+@corpus
+def pages():
+    drawn()
 
 
 def main(folder: Path, *names: str) -> None:

@@ -24,6 +24,7 @@ EXAMPLES = {
     "artifacts between tasks": "artifacts",
     "artifacts out of the run": "functions",
     "lists of artifacts": "no_artifact_list",
+    "HTML and Markdown of": "pages",
     "`dsl.importer`:": "artifacts",
     "the path of what `dsl.importer`": "no_remote_path",
     "Python function components": "functions",

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
-from coalmine.steps.contract import STEPS, Step, default_of, input_fields, output_fields
+from coalmine.steps.contract import (
+    STEPS,
+    Step,
+    default_of,
+    input_fields,
+    kind_of,
+    output_fields,
+)
 
 ROOT = Path(__file__).parent.parent.parent
 COMPONENTS = ROOT / "components"
@@ -49,7 +56,7 @@ def test_the_component_is_the_steps_face(name: str) -> None:
         for field in input_fields(step)
     ]
     outputs = [(item["name"], item["type"]) for item in spec["outputs"]]
-    assert outputs == [(field.name, "String") for field in output_fields(step)]
+    assert outputs == [(field.name, kind_of(field) or "String") for field in output_fields(step)]
 
 
 @pytest.mark.parametrize("name", STEPS)

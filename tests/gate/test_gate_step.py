@@ -26,6 +26,7 @@ RIGHT = {
     [
         ("since", "yesterday", "no RFC 3339 time"),
         ("since", "2026-01-01T00:00:00", "no RFC 3339 time"),
+        ("since", "2999-01-01T00:00:00Z", "still to come"),
         ("release_id", "../../etc", "no release id"),
         ("policy", "nowhere.yaml", "cannot be read"),
         ("canary", "", "no name"),
@@ -49,4 +50,6 @@ def test_a_prometheus_that_is_away_until_the_timeout(tmp_path: Path) -> None:
     outputs = run(GateInputs(**RIGHT), Surroundings(state=tmp_path))
     assert outputs.verdict == "inconclusive"
     assert "does not answer" in outputs.reason
+    assert "<title>iris-r2: inconclusive</title>" in outputs.report
     assert (tmp_path / "releases" / "r2" / "gate.json").is_file()
+    assert run(GateInputs(**RIGHT), Surroundings(state=tmp_path)) == outputs, "from its evidence"

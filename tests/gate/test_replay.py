@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coalmine._base.errors import CoalmineError, InputError
 from coalmine.cli import cli
 from coalmine.gate.judge import Verdict, judge
 from coalmine.gate.replay import replay
@@ -158,6 +159,56 @@ def test_what_is_missing_or_wrong_is_named(tmp_path: Path) -> None:
     assert "Missing option '--since'" in said("explain", *named)
     assert "END is before START" in said(*named, "--replay", moment(9), moment(1))
     assert "is no RFC 3339 time" in said(*named, "--replay", "yesterday", moment(1))
+    assert "is no RFC 3339 time" in said(*named, "--replay", moment(1), "tomorrow")
     path = tmp_path / "gate.json"
     path.write_text("{}")
     assert "is no evidence of a gate" in said("explain", "--evidence", str(path))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--since", "2999-01-01T00:00:00Z"),
+        ("--replay", "2999-01-01T00:00:00Z", "2999-01-02T00:00:00Z"),
+        ("--replay", moment(0), "2999-01-02T00:00:00Z"),
+        ("explain", "--since", "2999-01-01T00:00:00Z"),
+        ("explain", "--since", moment(0), "--at", "2999-01-01T00:00:00Z"),
+    ],
+)
+def test_what_is_still_to_come_is_not_judged(arguments: tuple[str, ...]) -> None:
+    named = ["--prometheus", "http://127.0.0.1:1", "--service", "iris", "--canary", "r2"]
+    head = arguments[:1] if arguments[0] == "explain" else ()
+    words = ["gate", *head, *named, *arguments[len(head) :]]
+    result = CliRunner().invoke(cli, words)
+    assert isinstance(result.exception, InputError)
+    assert "2999-01-0" in str(result.exception)
+    assert "is still to come" in str(result.exception)
+
+
+def test_a_replay_without_metrics_says_nothing_about_the_canary() -> None:
+    named = ["--prometheus", "http://127.0.0.1:1", "--service", "iris", "--canary", "r2"]
+    result = CliRunner().invoke(cli, ["gate", *named, "--replay", moment(0), moment(9)])
+    assert isinstance(result.exception, CoalmineError)
+    assert result.exception.exit_code == 3, "1 is a roll-back"
+    assert "no verdict: Prometheus at 127.0.0.1:1" in str(result.exception)
+
+
+@pytest.mark.integration
+def test_a_wrong_query_of_a_replay_is_named(gate: Run, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(POLICY.replace('score{rev="${canary}"}', "score["))
+    result = gate("--policy", str(wrong), "--replay", moment(0), moment(9))
+    assert isinstance(result.exception, InputError)
+    assert "check score: " in str(result.exception)
+
+
+@pytest.mark.integration
+def test_a_report_is_written_on_request(gate: Run, tmp_path: Path) -> None:
+    page = tmp_path / "new" / "page.html"
+    result = gate("--replay", moment(0), moment(590), "--report", str(page))
+    assert result.exit_code == 0
+    assert "<title>r2: promoted</title>" in page.read_text()
+    (tmp_path / "file").write_text("")
+    result = gate("--replay", moment(0), moment(590), "--report", str(tmp_path / "file" / "page"))
+    assert result.exit_code == 0, "the verdict stands"
+    assert "the report was not written" in result.stderr

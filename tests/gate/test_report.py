@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import re
@@ -23,7 +24,7 @@ from coalmine.gate.record import gate_record, write_record
 from coalmine.gate.report.chart import Threshold, line_chart, share_chart
 from coalmine.gate.report.metrics import ReportMetrics
 from coalmine.gate.report.page import checks_of
-from coalmine.gate.report.render import render_report
+from coalmine.gate.report.render import render_gate, render_report
 from coalmine.gate.report.write import write_report
 from coalmine.gate.runner import Tick
 from coalmine.stack.layout import Endpoints, Layout
@@ -197,6 +198,33 @@ def test_a_report_without_prometheus_says_so(tmp_path: Path, gate: Any) -> None:
 
 NUMBER = st.floats(allow_nan=True, allow_infinity=True)
 POINTS = st.lists(st.tuples(st.floats(BEGIN - 5, BEGIN + 50), NUMBER), max_size=20)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "title"),
+    [("promote", "promoted"), ("rollback", "rolled back"), ("inconclusive", "inconclusive")],
+)
+def test_a_gate_alone_has_a_report(gate: Any, verdict: str, title: str) -> None:
+    page = render_gate(gate | {"verdict": verdict})
+    assert f"<title>iris-r2: {title}</title>" in page
+    assert "<h1>iris-r2 into iris</h1>" in page
+    for words in (gate["reason"], gate["checks"][0]["query"], gate["requests_query"]):
+        assert html.escape(words) in page.replace("&#34;", "&quot;").replace("&#39;", "&#x27;")
+    assert "What the proxy saw" not in page
+    assert ">Bento<" not in page
+    assert {"iris-r2", "iris-r1", "r2", "test"} <= set(re.findall(r"<code>(.*?)</code>", page))
+
+
+def test_a_gate_that_could_read_no_metrics_has_a_report(gate: Any) -> None:
+    gate["checks"][0] |= {"result": None, "series": []}
+    assert "no data" in render_gate(gate)
+
+
+def test_a_gates_report_takes_nothing_for_markup(gate: Any) -> None:
+    plain = tags_of(render_gate(gate)).names
+    page = render_gate(gate | dict.fromkeys(("reason", "service", "canary", "stable"), HOSTILE))
+    assert tags_of(page).names == plain
+    assert "<script" not in page
 
 
 @settings(deadline=None)

@@ -14,6 +14,7 @@ from coalmine.steps.contract import (
     STEPS,
     Step,
     Surroundings,
+    artifact,
     given,
     input_fields,
     load_step,
@@ -56,6 +57,37 @@ def _run(step: Step[Inputs, Outputs], folder: Path, **values: str) -> int:
 def test_outputs_are_written_as_they_are(tmp_path: Path) -> None:
     assert _run(_step(), tmp_path, name="you") == 0
     assert (tmp_path / "deep" / "greeting").read_bytes() == b"hello you 10 0.5\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    greeting: str
+    page: str = artifact("HTML", "A page.")
+
+
+def test_an_artifact_is_for_people_and_fails_no_step(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    (tmp_path / "file").write_text("")
+    greet = Step("greet", "Greets.", Inputs, Shown, lambda _inputs, _: Shown("hello", "<p>hi"))
+
+    def outcome(page: Path) -> int:
+        return run_step(
+            greet,
+            values={"name": "you"},
+            output_paths={"page": page, "greeting": tmp_path / "greeting"},
+            environ={},
+            surroundings=Surroundings(tmp_path),
+        )
+
+    assert outcome(tmp_path / "page") == 0
+    assert (tmp_path / "page").read_text() == "<p>hi"
+    (tmp_path / "greeting").unlink()
+    assert outcome(tmp_path / "file" / "page") == 0
+    assert (tmp_path / "greeting").read_text() == "hello"
+    assert "the artifact page was not written" in caplog.text
+    assert "<p>hi" not in str([record.__dict__ for record in caplog.records])
 
 
 def test_command_line_beats_environment_beats_default() -> None:

@@ -13,7 +13,7 @@ from coalmine import __version__
 from coalmine.gate.report.metrics import ReportMetrics, report_queries
 from coalmine.gate.report.page import charts_of, checks_of, seconds_of, timeline_of
 
-__all__ = ["render_report"]
+__all__ = ["render_gate", "render_report"]
 
 TITLES = {
     "promote": ("✓", "promoted"),
@@ -43,22 +43,58 @@ def render_report(
     Returns:
         One HTML page without scripts and without anything to load.
     """
+    service = str(release.get("service") or "")
+    return _page(
+        release,
+        gate,
+        heading=f"{release.get('name') or 'release'} {release.get('version') or ''}".strip(),
+        metrics=metrics,
+        bars=timeline_of(release),
+        charts=charts_of(release, gate, metrics, versions or {}),
+        queries=report_queries(service, 10.0),
+    )
+
+
+def render_gate(gate: Mapping[str, Any]) -> str:
+    """Write the report of a gate alone, from its evidence and nothing else.
+
+    Args:
+        gate: A gate's record, as ``gate_record`` lays it out.
+
+    Returns:
+        A page like that of a release, without its steps and what the proxy saw.
+    """
+    taken = {"id": "release_id", "service": "service", "state": "verdict", "ended_at": "ended"}
+    release = {name: gate.get(key) for name, key in taken.items()}
+    return _page(
+        release | {"started_at": gate.get("since")},
+        gate,
+        heading=str(gate.get("canary") or "canary"),
+        metrics=None,
+        bars=(),
+        charts=(),
+        queries={},
+    )
+
+
+def _page(
+    release: Mapping[str, Any],
+    gate: Mapping[str, Any] | None,
+    **parts: Any,  # noqa: ANN401
+) -> str:
     state = str(release.get("state") or "")
     mark, title = TITLES.get(state, ("…", state or "unknown"))
     return _template().render(
-        release={"name": "", "version": "", "service": "", **release},
+        release={"service": "", **release},
         gate=gate,
-        metrics=metrics,
         mark=mark,
         title=title,
         tone=state if state in TITLES else "open",
         reason=release.get("reason") or (gate or {}).get("reason") or _failure(release),
         facts=_facts(release, gate),
-        bars=timeline_of(release),
-        charts=charts_of(release, gate, metrics, versions or {}),
         checks=checks_of(gate),
-        queries=report_queries(str(release.get("service") or ""), 10.0),
         coalmine_version=__version__,
+        **parts,
     )
 
 
@@ -78,7 +114,7 @@ def _facts(
     facts = [
         ("Release", release.get("id"), True),
         ("Service", release.get("service"), True),
-        ("Bento", f"{release.get('name') or ''}:{release.get('version') or ''}", True),
+        ("Bento", _bento(release), True),
         ("Image", release.get("image_digest"), True),
         ("Canary", (gate or {}).get("canary"), True),
         ("Stable before", (gate or {}).get("stable") or ("none" if gate else ""), True),
@@ -91,6 +127,10 @@ def _facts(
         ("Event", " ".join(str(event[k]) for k in ("type", "source", "id") if event.get(k)), True),
     ]
     return [(name, str(value), code) for name, value, code in facts if value]
+
+
+def _bento(release: Mapping[str, Any]) -> str:
+    return f"{release['name']}:{release.get('version') or ''}" if release.get("name") else ""
 
 
 def _count(gate: Mapping[str, Any] | None) -> str:
