@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -53,6 +54,42 @@ __all__ = ["command"]
     default="",
     help="Base URL under which others read releases; else that which it listens on.",
 )
+@click.option(
+    "--engine",
+    "engine_names",
+    type=click.Choice(["local", "tekton", "argo", "kfp"]),
+    multiple=True,
+    help="Where runs may be made; else here and where the bindings say. Repeatable.",
+)
+@click.option("--namespace", default="", help="Where tekton and argo make runs; kfp: of the user.")
+@click.option(
+    "--kubeconfig",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="How to reach the cluster; else KUBECONFIG, the pod's own account or ~/.kube/config.",
+)
+@click.option("--context", default="", help="Of the kubeconfig; else its current one.")
+@click.option("--account", default="", help="Service account of the tasks; else PIPELINE-run.")
+@click.option(
+    "--embed/--no-embed",
+    "embedded",
+    default=True,
+    show_default=True,
+    help="Let runs on tekton and argo carry their pipeline; else the cluster has it by its name.",
+)
+@click.option("--kfp-host", default="", help="Base URL of Kubeflow Pipelines' API.")
+@click.option(
+    "--kfp-token-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with a token for it.",
+)
+@click.option("--kfp-experiment", default="coalmine", show_default=True, help="For its runs.")
+@click.option(
+    "--submit-for",
+    type=click.FloatRange(min=0),
+    default=600.0,
+    show_default=True,
+    help="Seconds for which a run is submitted again before its release is dead.",
+)
 def command(
     *,
     host: str,
@@ -62,8 +99,11 @@ def command(
     pipelines: Path | None,
     access: Path | None,
     database: str,
+    engine_names: tuple[str, ...],
+    submit_for: float,
     sinks: tuple[str, ...],
     public_url: str,
+    **engines: Any,  # noqa: ANN401 - the fields of EngineSettings
 ) -> None:
     """Receive CloudEvents over HTTP and run a release for each, one at a time per service.
 
@@ -72,6 +112,7 @@ def command(
     """
     from coalmine._base.log import log_json_lines  # noqa: PLC0415 - `--help` stays quick
     from coalmine.compiler.ir import read_graph  # noqa: PLC0415
+    from coalmine.engines.settings import EngineSettings  # noqa: PLC0415
     from coalmine.launcher.server import Settings, serve  # noqa: PLC0415
 
     log_json_lines()
@@ -85,6 +126,9 @@ def command(
             pipelines=pipelines,
             access=access,
             database=database,
+            engine_names=engine_names,
+            engines=EngineSettings(**engines),
+            submit_for=submit_for,
             sinks=sinks,
             public_url=public_url,
         )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COLOURS", "aligned", "command", "seconds_of", "steps_table"]
 
-STATES = ("accepted", "running", "promoted", "rolled_back", "failed", "cancelled")
+STATES = ("accepted", "running", "promoted", "rolled_back", "failed", "cancelled", "dead")
 RELEASE_COLUMNS = ("id", "service", "version", "state", "verdict", "took", "why")
 STEP_COLUMNS = ("step", "state", "tries", "took", "message")
 COLOURS = {
@@ -28,6 +28,7 @@ COLOURS = {
     "running": "cyan",
     "failed": "red",
     "cancelled": "red",
+    "dead": "red",
     "skipped": "dim",
     "pending": "dim",
 }

@@ -25,6 +25,7 @@ RUN_OUTCOMES = {
     What.ROLLED_BACK: "failure",
     What.FAILED: "error",
     What.CANCELLED: "cancel",
+    What.DEAD: "error",
 }
 VERDICTS = {"promote": "success", "rollback": "failure"}
 """Any other verdict, and none at all, is an error of the tests, not of what they tested."""

@@ -24,6 +24,8 @@ class What(StrEnum):
     ROLLED_BACK = "rolled_back"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    DEAD = "dead"
+    """Its engine would not take its run; it is tried again only on request."""
     BUILT = "built"
     JUDGING = "judging"
     JUDGED = "judged"
@@ -45,7 +47,7 @@ class What(StrEnum):
         return self in ENDS
 
 
-ENDS = frozenset({What.PROMOTED, What.ROLLED_BACK, What.FAILED, What.CANCELLED})
+ENDS = frozenset({What.PROMOTED, What.ROLLED_BACK, What.FAILED, What.CANCELLED, What.DEAD})
 STATES = ENDS | {What.ACCEPTED, What.RUNNING, What.HELD}
 
 

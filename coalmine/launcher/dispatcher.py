@@ -7,16 +7,17 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from coalmine._base.errors import CoalmineError, InputError
-from coalmine.engines.protocol import Engine, RunRequest, RunStatus, TaskStatus
+from coalmine.engines.protocol import BusyError, Engine, RunRequest, RunStatus, TaskStatus
 from coalmine.launcher.facts import Facts, final_facts, final_state, read_facts
 from coalmine.launcher.ledger import Ledger
 from coalmine.launcher.release import OpenRelease, ReleaseState
 
-__all__ = ["Dispatcher", "wait_after"]
+__all__ = ["SUBMIT_SECONDS", "Dispatcher", "wait_after"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,8 @@ IDLE_SECONDS = 2.0
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 30.0
 CHECK_IN_SECONDS = 3.0
+SUBMIT_SECONDS = 600.0
+SUBMITTERS = 8
 MOST_BEGUN = 100
 """At once; the others follow in the next round, so that none waits for all."""
 
@@ -37,6 +40,7 @@ def wait_after(failures: int) -> float:
 @dataclass(frozen=True, slots=True)
 class _Trouble:
     failures: int
+    since: float
     until: float
 
 
@@ -48,6 +52,7 @@ class Dispatcher:
         engines: By their words.
         find_pipeline: From a pipeline's name to its file.
         monotonic: Seconds that only grow.
+        submit_for: Seconds for which a run is submitted again and again before it is given up.
         on_trouble: Called when an engine or the ledger failed.
         on_step: Told a step's name, how it ended, and after how many seconds.
     """
@@ -59,6 +64,7 @@ class Dispatcher:
         find_pipeline: Callable[[str], Path],
         *,
         monotonic: Callable[[], float] = time.monotonic,
+        submit_for: float = SUBMIT_SECONDS,
         on_trouble: Callable[[], None] = lambda: None,
         on_step: Callable[[str, str, float], None] = lambda *_: None,
     ) -> None:
@@ -66,6 +72,8 @@ class Dispatcher:
         self._engines = engines
         self._find_pipeline = find_pipeline
         self._monotonic = monotonic
+        self._submit_for = submit_for
+        self._fresh: set[str] = set()
         self._on_trouble = on_trouble
         self._on_step = on_step
         self._trouble: dict[str, _Trouble] = {}
@@ -104,15 +112,28 @@ class Dispatcher:
         begun = set(self._ledger.begin(MOST_BEGUN))
         if begun:
             self._wake.set()  # there may be more than could begin at once
-            for release in self._ledger.running():
-                if release.id in begun:
-                    logger.info(
-                        "release %s begins",
-                        release.id,
-                        extra={"release_id": release.id, "service": release.service},
-                    )
-                    self._drive(release)
+            self._begin([one for one in self._ledger.running() if one.id in begun])
         return bool(begun) or self._ledger.any_open()
+
+    def _begin(self, releases: list[OpenRelease]) -> None:
+        for release in releases:
+            extra = {"release_id": release.id, "service": release.service}
+            logger.info("release %s begins", release.id, extra=extra)
+        self._fresh.update(one.id for one in releases)
+        far = [one for one in releases if self._is_far(one)]
+        for release in releases:
+            if release not in far:
+                self._drive(release)
+        # An engine behind a network is waited for, mostly; each release is in one hand still.
+        if len(far) > 1:
+            with ThreadPoolExecutor(SUBMITTERS, "submit") as hands:
+                list(hands.map(self._drive, far))
+        elif far:
+            self._drive(far[0])
+
+    def _is_far(self, release: OpenRelease) -> bool:
+        engine = self._engines.get(release.engine)
+        return engine is not None and engine.portable
 
     def _check_in(self) -> None:
         now = self._monotonic()
@@ -161,11 +182,21 @@ class Dispatcher:
     def _status(self, release: OpenRelease) -> RunStatus | None:
         engine = self._engines.get(release.engine)
         if engine is None:
-            raise InputError(f"there is no engine {release.engine}")
+            raise CoalmineError(
+                f"this launcher has no engine {release.engine}",
+                fix=f"start it with --engine {release.engine}",
+            )
         if release.cancel_reason and release.id not in self._cancelled:
             engine.cancel(release.id)
             self._cancelled.add(release.id)
-        status = engine.status(release.id)
+        # What was begun a moment ago was never submitted: that need not be asked.
+        status = None if release.id in self._fresh else engine.status(release.id)
+        self._fresh.discard(release.id)
+        if status is None and release.submitted:
+            raise InputError(
+                f"its run is gone from {release.engine}: it was deleted there",
+                fix="look for its canary, and ask for the version again by a new event",
+            )
         if status is None:
             pipeline = self._find_pipeline(release.pipeline)
             engine.submit(RunRequest(release.id, pipeline, release.parameters))
@@ -184,7 +215,7 @@ class Dispatcher:
                 facts = replace(facts, reason=release.cancel_reason)
             self._end(release, run.tasks, facts, state)
         else:
-            self._ledger.record(release.id, run.tasks, facts)
+            self._ledger.record(release.id, run.tasks, facts, submitted=True)
             self._recorded[release.id] = run
         self._tell_steps(before, run)
 
@@ -220,10 +251,16 @@ class Dispatcher:
         )
 
     def _put_off(self, release: OpenRelease, trouble: _Trouble | None, error: Exception) -> None:
-        failures = (trouble.failures if trouble else 0) + 1
-        wait = wait_after(failures)
-        self._trouble[release.id] = _Trouble(failures, self._monotonic() + wait)
+        now = self._monotonic()
+        before = trouble or _Trouble(0, now, now)
+        busy = isinstance(error, BusyError)
+        failures = before.failures if busy else before.failures + 1
+        wait = error.retry_after if isinstance(error, BusyError) else wait_after(failures)
+        self._trouble[release.id] = _Trouble(failures, before.since, now + wait)
         self._on_trouble()
+        if not busy and not release.submitted and now - before.since >= self._submit_for:
+            self._bury(release, error)
+            return
         logger.warning(
             "release %s waits %.1f s: %r",
             release.id,
@@ -231,9 +268,17 @@ class Dispatcher:
             error,
             extra={"release_id": release.id, "service": release.service},
         )
-        reason = str(error) if isinstance(error, CoalmineError | OSError) else repr(error)
         with contextlib.suppress(CoalmineError):  # a ledger that fails must not hold up the others
-            self._ledger.record(release.id, (), Facts(reason=f"is tried again: {reason}"))
+            self._ledger.record(release.id, (), Facts(reason=f"is tried again: {_said(error)}"))
+
+    def _bury(self, release: OpenRelease, error: Exception) -> None:
+        reason = f"{release.engine} did not take its run for {self._submit_for:g} s: {_said(error)}"
+        with contextlib.suppress(CoalmineError):
+            self._end(release, (), Facts(reason=reason), ReleaseState.DEAD)
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, CoalmineError | OSError) else repr(error)
 
 
 def _kind(task: str) -> str:

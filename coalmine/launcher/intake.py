@@ -6,6 +6,7 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 
 from coalmine._base.errors import InputError
+from coalmine.engines.values import check_for
 from coalmine.events import BatchError, Event
 from coalmine.launcher.admission import Admitted, Group
 from coalmine.launcher.bindings import Binding, bind, find_binding
@@ -22,11 +23,12 @@ def release_of(bindings: Sequence[Binding], event: Event) -> NewRelease:
 
     Raises:
         NotTakenError: No binding takes the event.
-        RefusedError: A value in it is missing or wrong.
+        InputError: A value in it is missing or wrong, or the engine would read it as code.
     """
     binding = find_binding(bindings, event)
     values = bind(binding, event)
     check_values(values)
+    check_for(binding.engine, values)
     release_id = release_id_of(event.source, event.id)
     return NewRelease(
         id=release_id,

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, delete, func, insert, select, update
 
+from coalmine._base.errors import InputError
 from coalmine.engines.protocol import TaskStatus
 from coalmine.events.happening import What
 from coalmine.launcher.admission import (
@@ -158,18 +159,51 @@ class Ledger:
             state = connection.execute(query).scalar()
         return ReleaseState(state) if state else None
 
+    def retry(self, release_id: str) -> ReleaseState | None:
+        """Put a dead release back in line, at its old place; any other is left as it is.
+
+        Returns:
+            Where the release is now; None if there is none of this id.
+
+        Raises:
+            InputError: A newer release of its service was promoted meanwhile.
+        """
+        one = RELEASES.c.id == release_id
+        with self.writing(in_order=True) as connection:
+            found = connection.execute(select(RELEASES).where(one)).mappings().first()
+            if found is None or found["state"] != ReleaseState.DEAD.value:
+                return ReleaseState(found["state"]) if found else None
+            _check_newest(connection, found)
+            change = update(RELEASES).where(one)
+            values = {"state": ReleaseState.ACCEPTED.value, "reason": "", "cancel_reason": ""}
+            connection.execute(change.values(**values, ended_at=None, started_at=None))
+            self._notes.put(connection, self.moment(), [(release_id, Note(What.ACCEPTED))])
+        return ReleaseState.ACCEPTED
+
     def record(
         self,
         release_id: str,
         tasks: tuple[TaskStatus, ...],
         facts: Facts,
         state: ReleaseState = ReleaseState.RUNNING,
+        *,
+        submitted: bool = False,
     ) -> None:
-        """Note how a release of this launcher goes, or its end; an ended one is left as it is."""
+        """Note how a release of this launcher goes, or its end; an ended one is left as it is.
+
+        Args:
+            release_id: The release.
+            tasks: How its tasks go; none leaves those that are known.
+            facts: What is known of it.
+            state: Where it is.
+            submitted: Whether its engine was seen to have its run.
+        """
         known = {name: value for name, value in asdict(facts).items() if value or name == "reason"}
         moment = self.moment()
         ended_at = {"ended_at": moment} if state.ended else {}
         mine = (RELEASES.c.id == release_id, RUNS, RELEASES.c.owner == self._owner)
+        if submitted:
+            known["submitted_at"] = func.coalesce(RELEASES.c.submitted_at, moment)
         change = update(RELEASES).where(*mine).values(state=state.value, **known, **ended_at)
         rows = [_task_row(release_id, position, task) for position, task in enumerate(tasks)]
         with self.writing() as connection:
@@ -265,6 +299,21 @@ def _row(release: NewRelease, moment: str) -> dict[str, object]:
     return said | {"state": ReleaseState.ACCEPTED.value, "requested_at": moment}
 
 
+def _check_newest(connection: Connection, release: Mapping[Any, Any]) -> None:
+    newer = select(RELEASES.c.id).where(
+        RELEASES.c.service == release["service"],
+        RELEASES.c.seq > release["seq"],
+        RELEASES.c.state == ReleaseState.PROMOTED.value,
+    )
+    found = connection.execute(newer.limit(1)).scalar()
+    if found:
+        raise InputError(
+            f"the newer release {found} of {release['service']} was promoted meanwhile, and an "
+            "older one never takes its place",
+            fix="ask for the version again by a new event",
+        )
+
+
 def _open(row: Mapping[Any, Any]) -> OpenRelease:
     return OpenRelease(
         id=row["id"],
@@ -273,6 +322,7 @@ def _open(row: Mapping[Any, Any]) -> OpenRelease:
         engine=row["engine"],
         parameters=row["parameters"],
         cancel_reason=row["cancel_reason"],
+        submitted=row["submitted_at"] is not None,
     )
 
 

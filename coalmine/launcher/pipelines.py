@@ -13,15 +13,15 @@ from coalmine.launcher.bindings_file import load_bindings
 
 __all__ = [
     "ALWAYS_GIVEN",
-    "ENGINES",
     "check_bindings",
     "find_pipeline",
     "judges_of",
     "load_checked",
+    "named_engines",
     "pipeline_folders",
 ]
 
-ENGINES = ("local",)
+LOCAL = "local"
 ALWAYS_GIVEN = ("release_id", "service")
 
 
@@ -62,7 +62,7 @@ def load_checked(
     path: Path | None,
     folders: Sequence[Path],
     read_graph: Callable[[Path], Graph],
-    engines: Sequence[str] = ENGINES,
+    engines: Sequence[str] = (LOCAL,),
 ) -> tuple[Binding, ...]:
     """Read a bindings file, and see that its engines and pipelines are there.
 
@@ -78,6 +78,16 @@ def load_checked(
     bindings = load_bindings(path)
     check_bindings(bindings, engines, lambda name: find_pipeline(name, folders), read_graph)
     return bindings
+
+
+def named_engines(path: Path | None) -> tuple[str, ...]:
+    """List the engines that a bindings file names, the local one first, which is always there.
+
+    Raises:
+        InputError: The file is wrong.
+    """
+    named = {binding.engine for binding in load_bindings(path)}
+    return (LOCAL, *sorted(named - {LOCAL}))
 
 
 def check_bindings(

@@ -14,7 +14,7 @@ ID_CHARACTERS = 15
 
 
 class ReleaseState(StrEnum):
-    """Where a release is; the last four are ends."""
+    """Where a release is; all but the first two are ends."""
 
     ACCEPTED = "accepted"
     RUNNING = "running"
@@ -22,6 +22,8 @@ class ReleaseState(StrEnum):
     ROLLED_BACK = "rolled_back"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    DEAD = "dead"
+    """Its engine would not take its run for so long that it is tried no more, but on request."""
 
     @property
     def ended(self) -> bool:
@@ -88,6 +90,7 @@ class OpenRelease:
         engine: Where it runs.
         parameters: The pipeline's parameters.
         cancel_reason: Why its run shall end; empty while it may go on.
+        submitted: Whether its engine was seen to have its run.
     """
 
     id: str
@@ -96,6 +99,7 @@ class OpenRelease:
     engine: str
     parameters: Mapping[str, str]
     cancel_reason: str = ""
+    submitted: bool = False
 
 
 def digest_of(*parts: str) -> bytes:

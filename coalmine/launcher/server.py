@@ -10,7 +10,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,21 +21,29 @@ from coalmine._base.errors import InputError
 from coalmine.engines.local import LocalEngine
 from coalmine.engines.local.command import HostCommand, own_command
 from coalmine.engines.local.engine import GraphReader
+from coalmine.engines.open import open_engines
 from coalmine.engines.protocol import Engine
+from coalmine.engines.settings import EngineSettings
 from coalmine.launcher.access import Access, OpenAccess
 from coalmine.launcher.announce import announced
 from coalmine.launcher.answers import Answers
 from coalmine.launcher.cancel import Canceller
 from coalmine.launcher.commit import GroupCommit
 from coalmine.launcher.connection import LimitedProtocol, raise_file_limit
-from coalmine.launcher.dispatcher import Dispatcher
+from coalmine.launcher.dispatcher import SUBMIT_SECONDS, Dispatcher
 from coalmine.launcher.folder import identity, own
 from coalmine.launcher.http import make_app
 from coalmine.launcher.intake import Intake
 from coalmine.launcher.ledger import LEASE_SECONDS, Ledger, ledger_url
 from coalmine.launcher.listen import is_loopback, listen, url_of
 from coalmine.launcher.notes import Notes
-from coalmine.launcher.pipelines import find_pipeline, judges_of, load_checked, pipeline_folders
+from coalmine.launcher.pipelines import (
+    find_pipeline,
+    judges_of,
+    load_checked,
+    named_engines,
+    pipeline_folders,
+)
 from coalmine.launcher.reloaded import Reloaded
 from coalmine.launcher.sinks import read_sinks
 from coalmine.launcher.telemetry import Telemetry
@@ -73,9 +81,12 @@ class Settings:
         access: The access file; None lets everybody in who reaches it.
         host_command: How a container's command runs here.
         environ: The environment of the tasks; this process's unless told.
-        engine_names: The engines there are.
-        open_engines: Makes them ready, given the launcher's own URL and token; None for the local
-            one alone.
+        engine_names: The engines there are; the local one and those that the bindings name, unless
+            given.
+        engines: Where they are.
+        open_engines: Makes them ready, given the launcher's own URL and token; None for those of
+            the package.
+        submit_for: Seconds for which a run is submitted again and again before it is given up.
         lease: Seconds after which the runs of another launcher, not seen since, are taken over.
         sinks: URLs that are told what becomes of releases; that of ``K_SINK`` comes to them.
         public_url: Under which others read releases; the launcher's own unless given.
@@ -91,8 +102,10 @@ class Settings:
     access: Path | None = None
     host_command: HostCommand = own_command
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
-    engine_names: tuple[str, ...] = (LocalEngine.name,)
+    engine_names: tuple[str, ...] = ()
+    engines: EngineSettings = field(default_factory=EngineSettings)
     open_engines: OpenEngines | None = None
+    submit_for: float = SUBMIT_SECONDS
     lease: float = LEASE_SECONDS
     sinks: tuple[str, ...] = ()
     public_url: str = ""
@@ -112,15 +125,14 @@ def serve(settings: Settings) -> None:
     def find(name: str) -> Path:
         return find_pipeline(name, folders)
 
+    names = settings.engine_names or named_engines(settings.bindings)
     sinks = read_sinks(settings.sinks, settings.environ)
     own_token = secrets.token_urlsafe(32)
     access = _access(settings, own_token)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(listen(settings.host, settings.port))
         bindings = Reloaded(
-            lambda: load_checked(
-                settings.bindings, folders, settings.read_graph, settings.engine_names
-            ),
+            lambda: load_checked(settings.bindings, folders, settings.read_graph, names),
             [settings.bindings] if settings.bindings else [],
             "the bindings",
         )
@@ -129,7 +141,7 @@ def serve(settings: Settings) -> None:
             sinks, settings.public_url or url_of(listener), _judges(find, settings.read_graph)
         )
         ledger = stack.enter_context(contextlib.closing(_ledger(settings, telling.notes)))
-        opened = (settings.open_engines or functools.partial(_local_engine, settings))(
+        opened = (settings.open_engines or functools.partial(_open_engines, settings, names))(
             url_of(listener), own_token
         )
         engines = stack.enter_context(opened)
@@ -144,6 +156,7 @@ def serve(settings: Settings) -> None:
             ledger,
             engines,
             find,
+            submit_for=settings.submit_for,
             on_trouble=telemetry.troubled,
             on_step=telemetry.step_ended,
         )
@@ -233,16 +246,13 @@ def _run_http(config: uvicorn.Config, listener: socket.socket) -> None:
     uvicorn.Server(config).run(sockets=[listener])
 
 
-@contextlib.contextmanager
-def _local_engine(settings: Settings, url: str, own_token: str) -> Iterator[Mapping[str, Engine]]:
-    engine = LocalEngine(
+def _open_engines(
+    settings: Settings, names: tuple[str, ...], url: str, own_token: str
+) -> AbstractContextManager[Mapping[str, Engine]]:
+    local = LocalEngine(
         settings.state,
         settings.read_graph,
         host_command=settings.host_command,
         environ={LAUNCHER_URL: url, **settings.environ, TOKEN: own_token},
     )
-    engine.open()
-    try:
-        yield {engine.name: engine}
-    finally:
-        engine.close()
+    return open_engines(names, settings.engines, settings.read_graph, local)

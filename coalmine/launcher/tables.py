@@ -54,6 +54,8 @@ RELEASES = Table(
     Column("parameters", JSON, nullable=False),
     Column("requested_at", String(32), nullable=False),
     Column("started_at", String(32)),
+    # When its engine was first seen to have its run; from then on it is never submitted again.
+    Column("submitted_at", String(32)),
     Column("ended_at", String(32)),
     # The launcher that drives it, once it runs.
     Column("owner", String(32), nullable=False, default="", server_default=""),

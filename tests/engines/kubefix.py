@@ -9,10 +9,11 @@ from typing import TypeVar
 
 from coalmine.compiler.ir import read_graph
 from coalmine.engines.argo import Argo
-from coalmine.engines.kube.client import KubeSettings, connect
+from coalmine.engines.kube.client import connect
 from coalmine.engines.kube.dialect import Dialect
 from coalmine.engines.kube.engine import KubeEngine
 from coalmine.engines.protocol import RunRequest, RunStatus
+from coalmine.engines.settings import EngineSettings
 from coalmine.engines.tekton import Tekton
 from tests.engines.replay import RUN
 from tests.kubeapi.server import KubeApi
@@ -25,7 +26,7 @@ DIALECTS: dict[str, Callable[[], Dialect]] = {"tekton": Tekton, "argo": Argo}
 
 
 def make_engine(api: KubeApi, folder: Path, name: str, *, embedded: bool = True) -> KubeEngine:
-    settings = KubeSettings(kubeconfig=api.kubeconfig(folder / "kubeconfig", "ci"))
+    settings = EngineSettings(kubeconfig=api.kubeconfig(folder / "kubeconfig", "ci"))
     return KubeEngine(DIALECTS[name](), connect(settings), read_graph, embedded=embedded)
 
 

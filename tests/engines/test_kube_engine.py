@@ -13,10 +13,11 @@ import pytest
 import yaml
 
 from coalmine._base.errors import CoalmineError, InputError
-from coalmine.engines.kube.client import KubeSettings, connect
+from coalmine.engines.kube.client import connect
 from coalmine.engines.kube.dialect import name_of
 from coalmine.engines.kube.engine import KubeEngine
 from coalmine.engines.protocol import BusyError, RunState
+from coalmine.engines.settings import EngineSettings
 from tests.engines.kubefix import make_engine, request, until, wait_ended
 from tests.engines.replay import RUN, play
 from tests.kubeapi.faults import Fault, Reset
@@ -301,9 +302,9 @@ def test_a_token_is_shown(api: KubeApi, tmp_path: Path) -> None:
 def test_a_context_that_is_not_there_is_told(api: KubeApi, tmp_path: Path) -> None:
     path = api.kubeconfig(tmp_path / "kubeconfig")
     with pytest.raises(InputError, match="--kubeconfig"):
-        connect(KubeSettings(kubeconfig=path, context="nowhere"))
+        connect(EngineSettings(kubeconfig=path, context="nowhere"))
     with pytest.raises(InputError, match="--kubeconfig"):
-        connect(KubeSettings(kubeconfig=tmp_path / "absent"))
+        connect(EngineSettings(kubeconfig=tmp_path / "absent"))
 
 
 def test_a_server_that_is_away_is_told_of(api: KubeApi, engine: KubeEngine) -> None:

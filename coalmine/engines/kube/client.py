@@ -12,11 +12,11 @@ import json
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.engines.protocol import BusyError
+from coalmine.engines.settings import EngineSettings
 
 try:
     import httpx2
@@ -30,7 +30,7 @@ except ImportError:
         fix='pip install "coalmine[kubernetes]"',
     ) from None
 
-__all__ = ["KubeClient", "KubeError", "KubeSettings", "Resource", "connect"]
+__all__ = ["KubeClient", "KubeError", "Resource", "connect"]
 
 Object = dict[str, Any]
 
@@ -42,21 +42,6 @@ GONE = 410
 TOO_MANY = 429
 NOT_FOUND = 404
 CONFLICT = 409
-
-
-@dataclass(frozen=True, slots=True)
-class KubeSettings:
-    """Which API server, and where in it.
-
-    Attributes:
-        namespace: Where runs are made; empty for that of the context or of the pod.
-        kubeconfig: A kubeconfig file; None for KUBECONFIG, the pod's own account or ~/.kube/config.
-        context: Its context; empty for the current one.
-    """
-
-    namespace: str = ""
-    kubeconfig: Path | None = None
-    context: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +71,7 @@ class KubeError(CoalmineError):
         self.code = code
 
 
-def connect(settings: KubeSettings) -> KubeClient:
+def connect(settings: EngineSettings) -> KubeClient:
     """Make a client; nothing is sent yet.
 
     Raises:
@@ -104,7 +89,7 @@ def connect(settings: KubeSettings) -> KubeClient:
     return KubeClient(http, settings.namespace or config.namespace, config.cluster.server)
 
 
-def _config(settings: KubeSettings) -> SingleConfig:
+def _config(settings: EngineSettings) -> SingleConfig:
     if settings.kubeconfig:
         known = KubeConfig.from_file(settings.kubeconfig)
     else:

@@ -1,0 +1,81 @@
+"""The engines of a launcher, opened by their words; what one needs is imported only for it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from coalmine._base.errors import InputError
+from coalmine.compiler.graph import Graph
+from coalmine.engines.protocol import Engine
+from coalmine.engines.settings import NAMES, EngineSettings
+
+__all__ = ["Opened", "make_engine", "open_engines"]
+
+ReadGraph = Callable[[Path], Graph]
+
+
+class Opened(Engine, Protocol):
+    """An engine that is opened before it is used."""
+
+    def open(self) -> None:
+        """Be ready; raises `CoalmineError` if that cannot be."""
+
+    def close(self) -> None:
+        """Let go."""
+
+
+def make_engine(name: str, settings: EngineSettings, read_graph: ReadGraph) -> Opened:
+    """Make an engine that is not of this machine; nothing is sent yet.
+
+    Raises:
+        InputError: There is no such engine, or its settings or packages are missing.
+    """
+    if name in {"tekton", "argo"}:
+        return _on_kubernetes(name, settings, read_graph)
+    raise InputError(
+        f"there is no engine {name}", field="--engine", fix=f"use one of: {', '.join(NAMES)}"
+    )
+
+
+def _on_kubernetes(name: str, settings: EngineSettings, read_graph: ReadGraph) -> Opened:
+    from coalmine.engines.argo import Argo  # noqa: PLC0415 - imports an extra
+    from coalmine.engines.kube.client import connect  # noqa: PLC0415
+    from coalmine.engines.kube.engine import KubeEngine  # noqa: PLC0415
+    from coalmine.engines.tekton import Tekton  # noqa: PLC0415
+
+    return KubeEngine(
+        Tekton() if name == "tekton" else Argo(),
+        connect(settings),
+        read_graph,
+        embedded=settings.embedded,
+        account=settings.account,
+    )
+
+
+@contextlib.contextmanager
+def open_engines(
+    names: Collection[str], settings: EngineSettings, read_graph: ReadGraph, local: Opened
+) -> Iterator[Mapping[str, Engine]]:
+    """Open engines, and let go of them in the end.
+
+    Args:
+        names: Their words.
+        settings: Where they are.
+        read_graph: Reads a pipeline file.
+        local: The engine of this machine.
+
+    Raises:
+        InputError: There is no such engine, or its settings or packages are missing.
+        CoalmineError: One cannot be opened.
+    """
+    found: dict[str, Engine] = {}
+    with contextlib.ExitStack() as stack:
+        for name in names:
+            engine = local if name == local.name else make_engine(name, settings, read_graph)
+            engine.open()
+            stack.callback(engine.close)
+            found[name] = engine
+        yield found
