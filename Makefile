@@ -41,9 +41,9 @@ compile: setup ## Write compiled/ anew from pipelines/
 	@$(MAKE) --no-print-directory compiled OUT=compiled
 
 compiled:
-	@for target in kfp tekton argo; do \
-	  $(BIN)/coalmine compile pipelines/release.py --target $$target -o $(OUT)/$$target/release.yaml || exit 1; \
-	done
+	@for target in kfp tekton argo; do for name in release progressive; do \
+	  $(BIN)/coalmine compile pipelines/$$name.py --target $$target -o $(OUT)/$$target/$$name.yaml || exit 1; \
+	done; done
 	@for target in tekton argo; do \
 	  $(BIN)/coalmine compile pipelines/release.py --target $$target --with rbac,triggers \
 	    --namespace coalmine -o $(OUT)/$$target/release-with-events.yaml 2> /dev/null || exit 1; \

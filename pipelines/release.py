@@ -4,36 +4,11 @@ Wiring only. What each task does stands in its component; how long it may take a
 tried again stands here. (Annotations must stay real types here: kfp reads them when it compiles.)
 """
 
-from pathlib import Path
+from kfp import dsl
 
-from kfp import components, dsl
-from kfp.kubernetes import set_timeout
+from parts import build, canary, finalize, gate, guard, promote, retrieve, rollback
 
 __all__ = ["release"]
-
-COMPONENTS = Path(__file__).parent.parent / "components"
-MINUTE = 60
-
-
-def _load(name: str) -> components.YamlComponent:
-    return components.load_component_from_file(str(COMPONENTS / name / "component.yaml"))
-
-
-retrieve = _load("retrieve")
-build = _load("build")
-canary = _load("canary")
-gate = _load("gate")
-promote = _load("promote")
-rollback = _load("rollback")
-finalize = _load("finalize")
-
-
-def _guard(task: dsl.PipelineTask, *, minutes: int, retries: int) -> dsl.PipelineTask:
-    """Limit every try, try again after 10, 20, 40 ... seconds, and never take a cached result."""
-    task.set_caching_options(enable_caching=False)
-    task.set_retry(retries, backoff_duration="10s", backoff_factor=2.0)
-    set_timeout(task, minutes * MINUTE)
-    return task
 
 
 @dsl.pipeline(  # type: ignore[untyped-decorator]
@@ -74,14 +49,14 @@ def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position 
         kind: What the image is of: bento, or model for its models alone.
     """
     end = finalize(release_id=release_id, service=service, serving=serving)
-    _guard(end, minutes=10, retries=5)
+    guard(end, minutes=10, retries=5)
     with dsl.ExitHandler(end):
-        bento = _guard(
+        bento = guard(
             retrieve(name=name, version=version, store=store, contexts=contexts),
             minutes=10,
             retries=3,
         )
-        image = _guard(
+        image = guard(
             build(context=bento.outputs["context"], repository=repository, kind=kind),
             minutes=15,
             retries=2,
@@ -97,7 +72,7 @@ def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position 
             prometheus_url=prometheus_url,
             namespace=namespace,
         )
-        _guard(trial, minutes=10, retries=2)
+        guard(trial, minutes=10, retries=2)
         judge = gate(
             release_id=release_id,
             service=service,
@@ -109,15 +84,15 @@ def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position 
             namespace=namespace,
         )
         # A policy limits its gate itself; a day leaves time for a person where one is asked.
-        _guard(judge, minutes=24 * 60, retries=2)
+        guard(judge, minutes=24 * 60, retries=2)
         with dsl.If(judge.outputs["verdict"] == "promote"):
-            _guard(
+            guard(
                 promote(release_id=release_id, service=service, serving=serving),
                 minutes=10,
                 retries=5,
             )
         with dsl.Else():
-            _guard(
+            guard(
                 rollback(
                     release_id=release_id,
                     service=service,

@@ -22,7 +22,7 @@ def test_the_wheel_has_all_modules_data_and_the_compiled_pipeline(tmp_path: Path
         if path.suffix in DATA
     }
     assert package <= held
-    assert "coalmine/_pipelines/release.yaml" in held
+    assert {"coalmine/_pipelines/release.yaml", "coalmine/_pipelines/progressive.yaml"} <= held
     assert not [name for name in held if name.startswith(("tests/", "benchmarks/"))]
 
 

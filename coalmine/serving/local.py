@@ -19,11 +19,21 @@ from pathlib import Path
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine._base.files import write_atomic
 from coalmine.serving.protocol import Observation, Phase, ReleaseRecord, Share
-from coalmine.serving.record import UNFINISHED, begun, promoted, retired, routed, split, withdrawn
+from coalmine.serving.record import (
+    UNFINISHED,
+    begun,
+    promoted,
+    retired,
+    routed,
+    shifted,
+    split,
+    undone,
+    withdrawn,
+)
 from coalmine.serving.records import Records
 from coalmine.stack.layout import Layout
 from coalmine.stack.proxy import Proxy
-from coalmine.stack.servers import Servers, answers
+from coalmine.stack.servers import NotServingError, Servers, answers
 
 __all__ = ["LocalServing", "Unpack"]
 
@@ -98,13 +108,23 @@ class LocalServing:
                 self._take_over(previous, record)
             return self._tried(record)
 
+    def set_traffic(self, *, service: str, percent: int, release_id: str) -> ReleaseRecord:
+        """Give the canary another share; see `ServingBackend.set_traffic`."""
+        with self._records.locked(service):
+            before = self._records.read(service)
+            record = shifted(before, release_id, service, percent)
+            self._check_alive(record, "gets no other share")
+            if record != before:
+                self._write(record)
+            return self._given_its_share(record)
+
     def promote(self, *, service: str, release_id: str) -> ReleaseRecord:
         """Give the canary all traffic; see `ServingBackend.promote`."""
         with self._records.locked(service):
             before = self._records.read(service)
             record = promoted(before, release_id, service)
             if record != before:
-                self._check_alive(record)
+                self._check_alive(record, "is not promoted")
                 self._write(record)
             self._settle(record)
             return record
@@ -168,6 +188,9 @@ class LocalServing:
             self._prepare(record)
         if record.phase is Phase.PREPARING:
             record = self._write(replace(record, phase=Phase.CANARY))
+        return self._given_its_share(record)
+
+    def _given_its_share(self, record: ReleaseRecord) -> ReleaseRecord:
         self._proxy.route(record.service, split(record))
         seen = routed(record, self._now())
         return record if seen == record else self._write(seen)
@@ -190,12 +213,12 @@ class LocalServing:
             write_atomic(marker, json.dumps(note) + "\n")
         return folder / str(json.loads(marker.read_text())["bento"])
 
-    def _check_alive(self, record: ReleaseRecord) -> None:
+    def _check_alive(self, record: ReleaseRecord, so: str) -> None:
         if fault := self._servers.fault(record.canary):
             # A canary is not started again, so a second try would find it as dead, while users
             # still get its share of errors: end the run at once and let it be taken away.
             raise InputError(
-                f"the canary {record.canary} {fault}, so it is not promoted",
+                f"the canary {record.canary} {fault}, so it {so}",
                 fix=f"see its log: server-{record.canary}.log",
             )
 
@@ -204,11 +227,22 @@ class LocalServing:
             self._servers.keep(record.canary)
             if not self._is_routed(record):
                 # It may have ended since this was decided: no traffic goes to it before it is back.
-                self._servers.wait_serving(record.canary)
+                self._wait_serving(record)
         self._proxy.route(record.service, split(record))
         if gone := retired(record):
             self._proxy.remove_cluster(gone)
             self._servers.remove(gone)
+
+    def _wait_serving(self, record: ReleaseRecord) -> None:
+        try:
+            self._servers.wait_serving(record.canary)
+        except NotServingError as error:
+            # The stable version still has its route and its server; else the split would stay.
+            self._settle(self._write(undone(record)))
+            raise InputError(
+                f"the promotion of {record.release_id} was taken back: {error.message}",
+                fix="mend what the log names, and ask for a new release",
+            ) from None
 
     def _is_routed(self, record: ReleaseRecord) -> bool:
         # Envoy may be on its way back after a crash.

@@ -53,7 +53,7 @@ class ReleaseRecord:
         stable: Revision name of what was stable before; empty on a first release.
         stable_version: Its bento's version; empty on a first release.
         percent: The share of traffic the canary was given.
-        canary_since: When the canary first had its share, UTC; None before.
+        canary_since: When the canary first had this share, UTC; None before.
     """
 
     service: str
@@ -126,6 +126,25 @@ class ServingBackend(Protocol):
             InputError: A value is out of range, or the image cannot be run.
             CoalmineError: Another release owns the service, or the canary did not become ready, or
                 the share is not routed; the stable version serves on.
+        """
+
+    def set_traffic(self, *, service: str, percent: int, release_id: str) -> ReleaseRecord:
+        """Give the canary another share, and see that it has it.
+
+        On the first release of a service nothing changes: the canary has all traffic.
+
+        Args:
+            service: What users call.
+            percent: 1 to 99.
+            release_id: The release that owns the service.
+
+        Returns:
+            The record; its ``canary_since`` is when the canary first had this share.
+
+        Raises:
+            InputError: The percent is out of range, or the canary does not run any more.
+            CoalmineError: The release does not own the service, or has no canary with traffic, or
+                the share is not routed.
         """
 
     def promote(self, *, service: str, release_id: str) -> ReleaseRecord:

@@ -9,7 +9,16 @@ from datetime import datetime
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.serving.protocol import Phase, ReleaseRecord
 
-__all__ = ["begun", "promoted", "retired", "routed", "split", "withdrawn"]
+__all__ = [
+    "begun",
+    "promoted",
+    "retired",
+    "routed",
+    "shifted",
+    "split",
+    "undone",
+    "withdrawn",
+]
 
 UNFINISHED = frozenset({Phase.PREPARING, Phase.CANARY})
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
@@ -77,17 +86,41 @@ def promoted(record: ReleaseRecord | None, release_id: str, service: str) -> Rel
     Raises:
         CoalmineError: The release does not own the service, or has no canary with traffic.
     """
-    if record is None or record.release_id != release_id:
-        owner = f"the release {record.release_id} does" if record else "no release does"
-        raise CoalmineError(f"the release {release_id} does not own the service {service}: {owner}")
-    if record.phase is Phase.PROMOTED:
-        return record
-    if record.phase is not Phase.CANARY or record.canary_since is None:
+    owned = _owned(record, release_id, service)
+    if owned.phase is Phase.PROMOTED:
+        return owned
+    if owned.phase is not Phase.CANARY or owned.canary_since is None:
         raise CoalmineError(
             f"the release {release_id} of {service} has no canary to promote: "
-            f"it is in phase {record.phase}"
+            f"it is in phase {owned.phase}"
         )
-    return replace(record, phase=Phase.PROMOTED)
+    return replace(owned, phase=Phase.PROMOTED)
+
+
+def shifted(
+    record: ReleaseRecord | None, release_id: str, service: str, percent: int
+) -> ReleaseRecord:
+    """Give the canary another share; since when it has it is found out anew.
+
+    Raises:
+        InputError: The percent is out of range.
+        CoalmineError: The release does not own the service, or has no canary beside a stable one.
+    """
+    _check_percent(percent)
+    owned = _owned(record, release_id, service)
+    if owned.phase is not Phase.CANARY:
+        raise CoalmineError(
+            f"the release {release_id} of {service} has no canary to give another share: "
+            f"it is in phase {owned.phase}"
+        )
+    if not owned.stable or owned.percent == percent:
+        return owned
+    return replace(owned, percent=percent, canary_since=None)
+
+
+def undone(record: ReleaseRecord) -> ReleaseRecord:
+    """Take a promotion back that was decided, and never routed because its server cannot start."""
+    return replace(record, phase=Phase.ROLLED_BACK)
 
 
 def withdrawn(record: ReleaseRecord) -> ReleaseRecord:
@@ -112,6 +145,13 @@ def retired(record: ReleaseRecord) -> str:
     if record.phase in UNFINISHED:
         return ""
     return record.stable if record.phase is Phase.PROMOTED else record.canary
+
+
+def _owned(record: ReleaseRecord | None, release_id: str, service: str) -> ReleaseRecord:
+    if record is None or record.release_id != release_id:
+        owner = f"the release {record.release_id} does" if record else "no release does"
+        raise CoalmineError(f"the release {release_id} does not own the service {service}: {owner}")
+    return record
 
 
 def _stable_after(record: ReleaseRecord | None) -> tuple[str, str]:
@@ -148,5 +188,9 @@ def _check_values(service: str, image: str, percent: int, release_id: str) -> No
             )
     if not image:
         raise InputError("is empty", field="image", fix="give an image by digest")
+    _check_percent(percent)
+
+
+def _check_percent(percent: int) -> None:
     if not 1 <= percent <= 99:  # noqa: PLR2004
         raise InputError(f"{percent} is not from 1 to 99", field="percent", fix="give 10")

@@ -19,7 +19,7 @@ from coalmine.stack.supervisor import ProgramState, Supervisor
 from coalmine.stack.sweep import lives
 from coalmine.stack.waiting import wait_for
 
-__all__ = ["ServerCommand", "Servers", "answers", "bentoml_command"]
+__all__ = ["NotServingError", "ServerCommand", "Servers", "answers", "bentoml_command"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,10 @@ def bentoml_command(bento: Path, port: int) -> tuple[str, ...]:
     """Serve with the BentoML of this installation."""
     serve = (sys.executable, "-m", "bentoml", "serve", str(bento))
     return (*serve, "--host", HOST, "--port", str(port))
+
+
+class NotServingError(CoalmineError):
+    """A server that shall run did not come to answer in its time."""
 
 
 class Servers:
@@ -136,11 +140,11 @@ class Servers:
         """Wait until a kept server runs and answers, however often it is started again until then.
 
         Raises:
-            CoalmineError: Time ran out; the message has the end of its log.
+            NotServingError: Time ran out; the message has the end of its log.
         """
         if not wait_for(lambda: not self.fault(revision), seconds=self._ready_seconds, every=0.1):
             what = f"{self.fault(revision) or 'was late'} after {self._ready_seconds:g} s"
-            raise CoalmineError(self._failure(revision, what))
+            raise NotServingError(self._failure(revision, what))
 
     def remove(self, revision: str) -> None:
         """Stop a server and remove its folder; does nothing if there is none."""

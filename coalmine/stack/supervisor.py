@@ -140,11 +140,17 @@ class Supervisor:
         return "\n".join(text.splitlines()[-lines:])
 
     def _take_out(self, name: str) -> None:
+        # One that ends again and again may be between two lives when it is told to stop.
+        if not wait_for(lambda: self._is_taken_out(name), seconds=STOP_SECONDS, every=0.1):
+            raise CoalmineError(f"the supervisor does not let go of {name}", fix=f"see {name}.log")
+        sweep(self.layout.state, name, patience=1.0)
+
+    def _is_taken_out(self, name: str) -> bool:
         self._call("supervisor.stopProcessGroup", name, False, allow=("BAD_NAME",))
         # Asking wakes it: left alone, it looks after its children only once a second.
         wait_for(lambda: self._is_down(name), seconds=STOP_SECONDS)
-        self._call("supervisor.removeProcessGroup", name, allow=("BAD_NAME",))
-        sweep(self.layout.state, name, patience=1.0)
+        self._call("supervisor.removeProcessGroup", name, allow=("BAD_NAME", "STILL_RUNNING"))
+        return name not in self.states()
 
     def _files_held(self) -> FileLock:
         # A file that comes or goes while the supervisor reads them all would fail its reading.

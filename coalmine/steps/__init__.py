@@ -1,1 +1,1 @@
-"""The work of one task each: retrieve, build, canary, gate, promote, rollback, finalize."""
+"""The work of one task each, from retrieve to finalize."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from coalmine.serving.protocol import ServingBackend
 from coalmine.stack.layout import Layout
 from coalmine.steps.contract import Step, Surroundings, given, optional
-from coalmine.steps.wiring import log_routed, serving_backend
+from coalmine.steps.wiring import log_routed, rfc3339, serving_backend
 
 __all__ = ["STEP", "Inputs", "Outputs", "run"]
 
@@ -58,7 +57,7 @@ def run(inputs: Inputs, surroundings: Surroundings) -> Outputs:
         release_id=inputs.release_id,
     )
     log_routed(backend, inputs.service)
-    return Outputs(record.canary, record.stable, _rfc3339(record.canary_since))
+    return Outputs(record.canary, record.stable, rfc3339(record.canary_since))
 
 
 def _see_that_it_can_be_judged(
@@ -78,12 +77,6 @@ def _see_that_it_can_be_judged(
     url = inputs.prometheus_url or Layout(surroundings.state).read_endpoints().prometheus
     with PrometheusSource(url) as source:
         preflight(policy, source, names)
-
-
-def _rfc3339(moment: datetime | None) -> str:
-    if moment is None:
-        return ""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 STEP = Step(

@@ -82,6 +82,7 @@ STEPS = {
     "build": "coalmine.steps.build",
     "canary": "coalmine.steps.canary",
     "gate": "coalmine.steps.gate",
+    "traffic": "coalmine.steps.traffic",
     "promote": "coalmine.steps.promote",
     "rollback": "coalmine.steps.rollback",
     "finalize": "coalmine.steps.finalize",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from pathlib import Path
 
 from coalmine.serving.protocol import Outcome, ReleaseRecord, ServingBackend
 from coalmine.steps.contract import Surroundings
 
-__all__ = ["log_routed", "outcome_of", "serving_backend"]
+__all__ = ["log_routed", "outcome_of", "rfc3339", "serving_backend"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,13 @@ def log_routed(backend: ServingBackend, service: str) -> None:
     shares = backend.observe(service).shares
     split = {share.revision: share.percent for share in shares}
     logger.info("routed", extra={"service": service, "shares": split})
+
+
+def rfc3339(moment: datetime | None) -> str:
+    """Write a time as RFC 3339 in UTC, to the millisecond; empty for None."""
+    if moment is None:
+        return ""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def outcome_of(record: ReleaseRecord | None) -> str:

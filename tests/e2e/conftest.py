@@ -59,6 +59,17 @@ POLICY: dict[str, Any] = {
 }
 BINDINGS = """
 bindings:
+  - name: progressive
+    types: [dev.coalmine.progressive.requested.v1]
+    pipeline: progressive
+    parameters:
+      - {name: name, value: probe}
+      - {name: service, value: $(body.service)}
+      - {name: version, value: $(body.version)}
+      - {name: percent, value: "20"}
+      - {name: second_percent, value: "40"}
+      - {name: third_percent, value: "60"}
+      - {name: policy, value: $(body.policy)}
   - name: release
     types: [dev.coalmine.release.requested.v1]
     pipeline: release

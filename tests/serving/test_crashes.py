@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from coalmine._base.errors import CoalmineError
+from coalmine._base.errors import CoalmineError, InputError
 from coalmine.serving.local import LocalServing
 from coalmine.serving.protocol import Phase
 from coalmine.serving.records import Records
@@ -100,6 +100,9 @@ def test_calls_that_are_cut_off_anywhere_end_the_same(
             service="iris", image=f"{release}:ok", version=release, percent=10, release_id=release
         )
 
+    def shift(release: str, percent: int) -> Callable[[LocalServing], object]:
+        return lambda s: s.set_traffic(service="iris", percent=percent, release_id=release)
+
     def state() -> tuple[Phase | None, dict[str, int], list[str]]:
         seen = backend.observe("iris")
         shares = {share.revision: share.percent for share in seen.shares if share.ready}
@@ -115,6 +118,8 @@ def test_calls_that_are_cut_off_anywhere_end_the_same(
     assert cut_everywhere(fused, lambda s: s.rollback(service="iris", release_id="r2")) >= 6
     assert state() == (Phase.ROLLED_BACK, {"iris-r1": 100}, ["server-iris-r1"])
     cut_everywhere(fused, canary("r3"))
+    assert cut_everywhere(fused, shift("r3", 60)) >= 4
+    assert state()[1] == {"iris-r1": 40, "iris-r3": 60}
     cut_everywhere(fused, lambda s: s.promote(service="iris", release_id="r3"))
     assert state() == (Phase.PROMOTED, {"iris-r3": 100}, ["server-iris-r3"])
 
@@ -133,10 +138,29 @@ def test_a_canary_that_dies_after_the_decision_is_back_before_it_gets_all_traffi
     program = "server-iris-r2"
     os.kill(stack.supervisor.states()[program].pid, signal.SIGKILL)
     assert wait_for(lambda: stack.supervisor.states()[program].state == "EXITED", seconds=10)
+    backend.promote(service="iris", release_id="r2")
+    assert stack.supervisor.states()[program].state == "RUNNING"
+    assert [(s.revision, s.percent, s.ready) for s in backend.observe("iris").shares] == [
+        ("iris-r2", 100, True)
+    ]
 
+
+def test_a_promotion_whose_server_never_starts_again_is_taken_back(
+    stack: Stack, backend: LocalServing, fused: Callable[[int], LocalServing]
+) -> None:
+    for release in ("r1", "r2"):
+        backend.apply_canary(
+            service="iris", image=f"{release}:ok", version="v", percent=10, release_id=release
+        )
+        if release == "r1":
+            backend.promote(service="iris", release_id="r1")
+    with pytest.raises(Cut):
+        fused(1).promote(service="iris", release_id="r2")
+    program = "server-iris-r2"
+    os.kill(stack.supervisor.states()[program].pid, signal.SIGKILL)
+    assert wait_for(lambda: stack.supervisor.states()[program].state == "EXITED", seconds=10)
     model = stack.layout.revisions / "iris-r2" / "image" / "bento" / "model.json"
-    healthy = model.read_text()
-    model.write_text(healthy.replace('"ok"', '"crash"'))
+    model.write_text(model.read_text().replace('"ok"', '"crash"'))
     servers = Servers(stack.layout, command=backend._servers._command, ready_seconds=2)
     hasty = LocalServing(
         records=Records(stack.layout.services),
@@ -144,19 +168,15 @@ def test_a_canary_that_dies_after_the_decision_is_back_before_it_gets_all_traffi
         proxy=Proxy(stack.layout),
         unpack=backend._unpack,
     )
-    with pytest.raises(CoalmineError, match=r"(?s)iris-r2 does not \w+ after 2 s.*ImportError"):
+    with pytest.raises(InputError, match=r"(?s)taken back.*does not \w+ after 2 s.*ImportE"):
         hasty.promote(service="iris", release_id="r2")
-    assert {s.revision: s.percent for s in backend.observe("iris").shares} == {
-        "iris-r1": 90,
-        "iris-r2": 10,
-    }
-
-    model.write_text(healthy)
-    backend.promote(service="iris", release_id="r2")
-    assert stack.supervisor.states()[program].state == "RUNNING"
-    assert [(s.revision, s.percent, s.ready) for s in backend.observe("iris").shares] == [
-        ("iris-r2", 100, True)
-    ]
+    seen = backend.observe("iris")
+    assert {s.revision: s.percent for s in seen.shares} == {"iris-r1": 100}
+    assert seen.record is not None
+    assert seen.record.phase is Phase.ROLLED_BACK
+    assert program not in stack.supervisor.states()
+    with pytest.raises(CoalmineError, match="no canary to promote"):
+        backend.promote(service="iris", release_id="r2")
 
 
 def test_a_call_that_is_killed_frees_the_service(stack: Stack, backend: LocalServing) -> None:

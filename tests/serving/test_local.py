@@ -71,6 +71,20 @@ def test_second_release_shares_then_takes_over(stack: Stack, backend: LocalServi
     assert [path.name for path in stack.layout.revisions.iterdir()] == ["iris-r2"]
 
 
+def test_a_canary_gets_more_step_by_step(backend: LocalServing) -> None:
+    first(backend)
+    moments = [canary(backend, "r2", "v2:ok").canary_since]
+    for percent in (25, 25, 50):
+        record = backend.set_traffic(service="iris", percent=percent, release_id="r2")
+        assert shares(backend) == {"iris-r1": 100 - percent, "iris-r2": percent}
+        moments.append(record.canary_since)
+    assert None not in moments
+    assert moments[0] != moments[1] == moments[2] != moments[3]
+    backend.promote(service="iris", release_id="r2")
+    with pytest.raises(CoalmineError, match="no canary to give another share"):
+        backend.set_traffic(service="iris", percent=60, release_id="r2")
+
+
 def test_every_call_may_come_twice(backend: LocalServing) -> None:
     first(backend)
     assert backend.promote(service="iris", release_id="r1").phase is Phase.PROMOTED

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.serving.protocol import Phase, ReleaseRecord
-from coalmine.serving.record import begun, promoted, retired, routed, split, withdrawn
+from coalmine.serving.record import (
+    begun,
+    promoted,
+    retired,
+    routed,
+    shifted,
+    split,
+    undone,
+    withdrawn,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -110,6 +119,33 @@ def test_only_an_owner_with_traffic_is_promoted() -> None:
     for record in refused:
         with pytest.raises(CoalmineError, match="r"):
             promoted(record, "r", "s")
+
+
+@given(records, st.integers(1, 99))
+def test_another_share_is_judged_anew(record: ReleaseRecord, percent: int) -> None:
+    if record.phase is not Phase.CANARY:
+        with pytest.raises(CoalmineError, match=f"it is in phase {record.phase}"):
+            shifted(record, "r", "s", percent)
+        return
+    after = shifted(record, "r", "s", percent)
+    assert shifted(after, "r", "s", percent) == after
+    assert split(after)[record.canary] == (percent if record.stable else 100)
+    changed = bool(record.stable) and percent != record.percent
+    assert (after.canary_since is None) == changed
+
+
+@pytest.mark.parametrize("percent", [0, 100])
+def test_another_share_is_a_share(percent: int) -> None:
+    with pytest.raises(InputError, match="is not from 1 to 99"):
+        shifted(at(Phase.CANARY, stable="s-old"), "r", "s", percent)
+    with pytest.raises(CoalmineError, match="does not own"):
+        shifted(at(Phase.CANARY, stable="s-old"), "other", "s", 10)
+
+
+def test_a_promotion_taken_back_leaves_what_was_stable() -> None:
+    before = at(Phase.PROMOTED, stable="s-old")
+    assert split(undone(before)) == {"s-old": 100}
+    assert retired(undone(before)) == before.canary
 
 
 def test_the_first_moment_with_a_share_stays() -> None:

@@ -79,6 +79,8 @@ def test_a_dead_canary_fails_alone_and_stays_dead(
     assert set(running.failed()) == {"iris-r2"}
     with pytest.raises(Exception, match="does not run"):
         backend.promote(service="iris", release_id="r2")
+    with pytest.raises(Exception, match="does not run, so it gets no other share"):
+        backend.set_traffic(service="iris", percent=60, release_id="r2")
     backend.rollback(service="iris", release_id="r2")
     failed = running.failed()
     answered(running, ENOUGH)

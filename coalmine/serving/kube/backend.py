@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
-from coalmine._base.errors import CoalmineError, InputError
+from coalmine._base.errors import InputError
 from coalmine.serving.kube.client import Kube, StaleError
 from coalmine.serving.kube.drive import Driver, Timing
 from coalmine.serving.kube.example import Prediction
@@ -21,7 +21,7 @@ from coalmine.serving.kube.kept import Kept
 from coalmine.serving.kube.moves import Drifted, Moves
 from coalmine.serving.kube.ownership import NotOwnerError, Ownership
 from coalmine.serving.protocol import Observation, Phase, ReleaseRecord
-from coalmine.serving.record import UNFINISHED, begun, promoted, routed, withdrawn
+from coalmine.serving.record import UNFINISHED, begun, promoted, routed, shifted, withdrawn
 
 __all__ = ["KubeServing"]
 
@@ -86,24 +86,16 @@ class KubeServing(Generic[S]):
         return self._tried(self._patiently(start))
 
     def set_traffic(self, *, service: str, percent: int, release_id: str) -> ReleaseRecord:
-        """Give the canary another share, 1 to 99, and see that it has it.
-
-        Raises:
-            CoalmineError: The release does not own the service, or has no canary with traffic.
-        """
-        if not 1 <= percent <= 99:  # noqa: PLR2004
-            raise InputError(f"{percent} is not from 1 to 99", field="percent", fix="give 10")
+        """Give the canary another share; see `ServingBackend.set_traffic`."""
 
         def decide() -> Kept:
             kept = self._own.read(service)
-            promoted(kept.record if kept else None, release_id, service)
-            if kept is None or kept.record.phase is not Phase.CANARY:
-                raise CoalmineError(f"the release {release_id} of {service} has no canary")
-            if kept.record.percent == percent or not kept.record.stable:
-                return kept
-            return self._own.write(kept.with_record(replace(kept.record, percent=percent)))
+            record = shifted(kept.record if kept else None, release_id, service, percent)
+            if kept is None or record == kept.record:
+                return kept or Kept(record)
+            return self._own.write(kept.with_record(record))
 
-        return self._driver.reach(self._patiently(decide)).record
+        return self._tried(self._patiently(decide))
 
     def promote(self, *, service: str, release_id: str) -> ReleaseRecord:
         """Give the canary all traffic; see `ServingBackend.promote`."""

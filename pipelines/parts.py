@@ -1,0 +1,43 @@
+"""What the pipelines are made of: the components, and the limits of their tasks."""
+
+from pathlib import Path
+
+from kfp import components, dsl
+from kfp.kubernetes import set_timeout
+
+__all__ = [
+    "build",
+    "canary",
+    "finalize",
+    "gate",
+    "guard",
+    "promote",
+    "retrieve",
+    "rollback",
+    "traffic",
+]
+
+COMPONENTS = Path(__file__).parent.parent / "components"
+MINUTE = 60
+
+
+def _load(name: str) -> components.YamlComponent:
+    return components.load_component_from_file(str(COMPONENTS / name / "component.yaml"))
+
+
+retrieve = _load("retrieve")
+build = _load("build")
+canary = _load("canary")
+gate = _load("gate")
+traffic = _load("traffic")
+promote = _load("promote")
+rollback = _load("rollback")
+finalize = _load("finalize")
+
+
+def guard(task: dsl.PipelineTask, *, minutes: int, retries: int) -> dsl.PipelineTask:
+    """Limit every try, try again after 10, 20, 40 ... seconds, and never take a cached result."""
+    task.set_caching_options(enable_caching=False)
+    task.set_retry(retries, backoff_duration="10s", backoff_factor=2.0)
+    set_timeout(task, minutes * MINUTE)
+    return task

@@ -1,0 +1,105 @@
+"""Release one version of a bento in steps: a larger share after every gate that says promote.
+
+Wiring only, as in `release`. Each share is judged on its own, from the moment it is routed. A list
+that is known when the pipeline is compiled becomes conditions within conditions, which every
+engine has; only the numbers in it stay parameters.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from kfp import dsl
+
+from parts import build, canary, finalize, gate, guard, promote, retrieve, rollback, traffic
+
+__all__ = ["progressive"]
+
+
+def _climb(
+    since: object,
+    larger: Sequence[Any],
+    judge: Callable[[object], dsl.PipelineTask],
+    release: dict[str, Any],
+) -> None:
+    """Judge the share that the canary has; then go on with the larger ones, or promote."""
+    judged = judge(since)
+    with dsl.If(judged.outputs["verdict"] == "promote"):
+        if larger:
+            moved = guard(traffic(percent=larger[0], **release), minutes=10, retries=2)
+            _climb(moved.outputs["since"], larger[1:], judge, release)
+        else:
+            guard(promote(**release), minutes=10, retries=5)
+    with dsl.Else():
+        guard(rollback(reason=judged.outputs["reason"], **release), minutes=10, retries=5)
+
+
+@dsl.pipeline(  # type: ignore[untyped-decorator]
+    name="progressive",
+    description="Release one bento version in steps of traffic, with a gate after each.",
+)
+def progressive(  # noqa: PLR0917 - kfp pipelines take their parameters by position too
+    release_id: str,
+    service: str,
+    name: str,
+    version: str = "",
+    percent: int = 10,
+    second_percent: int = 25,
+    third_percent: int = 50,
+    policy: str = "",
+    store: str = "",
+    contexts: str = "",
+    repository: str = "",
+    serving: str = "",
+    prometheus_url: str = "",
+    namespace: str = "",
+    kind: str = "bento",
+) -> None:
+    """Release one bento version into one service, with a gate after every share.
+
+    Args:
+        release_id: The release; the same id is the same release.
+        service: The service that users call.
+        name: The bento's name.
+        version: The bento's version; empty means the newest.
+        percent: The canary's first share of the traffic, 1 to 99.
+        second_percent: Its share after the first gate.
+        third_percent: Its share after the second gate.
+        policy: The policy of every gate; empty means the default policy.
+        store: Where bentos come from; empty means the engine's own.
+        contexts: Where build contexts go, for example s3://bucket/prefix; empty means the engine's
+            own.
+        repository: Where images go; empty means the engine's own.
+        serving: The serving backend; empty means the engine's own.
+        prometheus_url: Base URL of Prometheus; empty means the engine's own.
+        namespace: Kubernetes namespace of the service, for gate policies that use it.
+        kind: What the image is of: bento, or model for its models alone.
+    """
+    owned = {"release_id": release_id, "service": service, "serving": serving}
+    watched = {"policy": policy, "prometheus_url": prometheus_url, "namespace": namespace}
+    with dsl.ExitHandler(guard(finalize(**owned), minutes=10, retries=5)):
+        bento = retrieve(name=name, version=version, store=store, contexts=contexts)
+        guard(bento, minutes=10, retries=3)
+        image = build(context=bento.outputs["context"], repository=repository, kind=kind)
+        guard(image, minutes=15, retries=2)
+        trial = canary(
+            image=image.outputs["image"],
+            version=bento.outputs["version"],
+            percent=percent,
+            **owned,
+            **watched,
+        )
+        guard(trial, minutes=10, retries=2)
+
+        def judge(since: object) -> dsl.PipelineTask:
+            judged = gate(
+                release_id=release_id,
+                service=service,
+                canary=trial.outputs["canary"],
+                stable=trial.outputs["stable"],
+                since=since,
+                **watched,
+            )
+            # A policy limits its gate itself; a day leaves time for a person where one is asked.
+            return guard(judged, minutes=24 * 60, retries=2)
+
+        _climb(trial.outputs["since"], [second_percent, third_percent], judge, owned)
