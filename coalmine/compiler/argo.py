@@ -50,6 +50,7 @@ from coalmine.compiler.graph import (
     Task,
     TaskOutputRef,
     Value,
+    references,
 )
 from coalmine.compiler.levels import Levels
 from coalmine.compiler.manifest import Manifest, Place
@@ -187,6 +188,7 @@ def _arguments(task: Task, names: Names, described: Collection[str]) -> list[dic
             found.append({"name": item.name, "value": final_status(value, task, names)})
             continue
         text = _value(value, where, names)
+        _check_certain(value, task, where)
         if isinstance(value, TaskOutputRef) and value.task in task.behind:
             default = quoted(item.default or "", where)
             text = f"{{{{= {ran(value.task)} ? {names.source(value)} : {default} }}}}"
@@ -196,6 +198,16 @@ def _arguments(task: Task, names: Names, described: Collection[str]) -> list[dic
             where = Place(task.name, f"argument {name!r}", TARGET)
             found.append({"name": uri_name(name), "value": _value(value, where, names)})
     return [*found, *about_parameters(task, described)]
+
+
+def _check_certain(value: Value, task: Task, where: Place) -> None:
+    """See that nothing is made of what may have failed, where no default can take its place."""
+    unsure = sorted({one.task for one in references(value)}.intersection(task.behind))
+    if unsure and not isinstance(value, TaskOutputRef):
+        raise InputError(
+            f"{where}: it is made of a value of {unsure[0]}, which may have failed",
+            fix="give the value to an input of its own, or compile for kfp",
+        )
 
 
 def _value(value: Value, where: Place, names: Names) -> str:

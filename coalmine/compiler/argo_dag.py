@@ -13,7 +13,7 @@ from typing import Any
 from coalmine._base.errors import InputError
 from coalmine.compiler.argo_value import Names, name_of
 from coalmine.compiler.argo_when import compared_parameters, expression
-from coalmine.compiler.graph import Constant, Loop, LoopItem, OneOf, Task, Value
+from coalmine.compiler.graph import Constant, Loop, LoopItem, OneOf, Task, Value, simple_values
 from coalmine.compiler.levels import Levels, Path
 from coalmine.compiler.loops import item_text, read_items
 from coalmine.compiler.manifest import Place
@@ -110,7 +110,7 @@ class Dags:
         if isinstance(item, Loop):
             values: list[Value] = self.levels.taken_in(item)
         else:
-            values = [value for _, value in item.arguments]
+            values = [one for _, value in item.arguments for one in simple_values(value)]
         values += [side for one in self.levels.conditions(item) for side in (one.left, one.right)]
         found = [value for value in values if isinstance(value, OneOf) and names.chooses(value)]
         return list(dict.fromkeys(found))

@@ -7,7 +7,7 @@ the outputs of those takes one of them in turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
 
@@ -15,14 +15,11 @@ from coalmine._base.errors import InputError
 from coalmine.compiler.graph import (
     Comparison,
     Graph,
-    Imported,
-    Joined,
     OneOf,
-    RunFact,
     Task,
     TaskOutputRef,
     Value,
-    references,
+    map_value,
 )
 from coalmine.compiler.order import inherited_conditions
 
@@ -62,7 +59,9 @@ def split_choices(graph: Graph) -> Graph:
         twins[task.name] = _names(task.name, len(options), taken)
         for name, chosen in zip(twins[task.name], options, strict=True):
             made.append(_twin(moved, name, chosen))
-    outputs = tuple((name, _of_twins(value, twins)) for name, value in graph.outputs)
+    outputs = tuple(
+        (name, map_value(value, lambda one: _of_twins(one, twins))) for name, value in graph.outputs
+    )
     return replace(graph, tasks=tuple(made), outputs=outputs)
 
 
@@ -101,10 +100,9 @@ def _renamed(task: Task, twins: Twins, conditions: Mapping[str, tuple[Comparison
     def of(value: Value) -> Value:
         return _of_twins(value, twins)
 
+    moved = replace(task, when=tuple(when)).with_values(of)
     return replace(
-        task,
-        arguments=tuple((name, of(value)) for name, value in task.arguments),
-        when=tuple(_mapped(item, of) for item in when),
+        moved,
         after=tuple(name for name in task.after if name not in twins),
         passed=_all((*task.passed, *waited), twins),
         behind=_all(task.behind, twins),
@@ -116,37 +114,13 @@ def _all(names: tuple[str, ...], twins: Twins) -> tuple[str, ...]:
 
 
 def _of_twins(value: Value, twins: Twins) -> Value:
-    if not any(found.task in twins for found in references(value)):
-        return value
-    if isinstance(value, Joined | Imported):
-        raise InputError(
-            "an f-string or a URI is made of what a task gives that takes one of several values "
-            "(dsl.OneOf), which Tekton cannot say",
-            fix="give each value to an input of its own, or compile for argo or kfp",
-        )
-    return OneOf(
-        tuple(
-            TaskOutputRef(name, found.output)
-            for found in references(value)
-            for name in twins.get(found.task, (found.task,))
-        )
-    )
+    if isinstance(value, TaskOutputRef) and value.task in twins:
+        return OneOf(tuple(TaskOutputRef(name, value.output) for name in twins[value.task]))
+    return value
 
 
 def _twin(task: Task, name: str, chosen: Chosen) -> Task:
     def pick(value: Value) -> Value:
         return chosen[value] if isinstance(value, OneOf) else value
 
-    return replace(
-        task,
-        name=name,
-        arguments=tuple((key, pick(value)) for key, value in task.arguments),
-        when=tuple(_mapped(item, pick) for item in task.when),
-    )
-
-
-def _mapped(item: Comparison, of: Callable[[Value], Value]) -> Comparison:
-    left, right = of(item.left), of(item.right)
-    assert not isinstance(left, RunFact | Joined | Imported)
-    assert not isinstance(right, RunFact | Joined | Imported)
-    return replace(item, left=left, right=right)
+    return replace(task.with_values(pick), name=name)

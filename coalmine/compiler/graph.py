@@ -52,6 +52,7 @@ __all__ = [
     "map_value",
     "needed",
     "references",
+    "simple_values",
 ]
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -274,9 +275,9 @@ def map_value(value: Value, of: Callable[[Value], Value]) -> Value:
 
 
 def simple_values(value: Value) -> tuple[Value, ...]:
-    """Take an f-string and the URI of an artifact from outside apart."""
+    """Take an f-string, a list and the URI of an artifact from outside apart."""
     match value:
-        case Joined(parts):
+        case Joined(parts) | Listed(parts):
             return tuple(one for part in parts for one in simple_values(part))
         case Imported():
             return simple_values(value.uri)

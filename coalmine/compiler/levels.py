@@ -21,6 +21,7 @@ from coalmine.compiler.graph import (
     Task,
     TaskOutputRef,
     Value,
+    simple_values,
 )
 from coalmine.compiler.order import ancestors
 
@@ -147,7 +148,7 @@ class Levels:
     def _used_within(self, loop: Loop) -> Iterable[tuple[Value, bool]]:
         """Give every value that is used within a loop, and whether a condition reads it."""
         for task in self.bodies[loop.name]:
-            yield from ((value, False) for _, value in task.arguments)
+            yield from ((one, False) for _, value in task.arguments for one in simple_values(value))
             for item in self._conditions_within(task, loop):
                 yield from ((item.left, True), (item.right, True))
         for other in self.graph.loops:

@@ -518,6 +518,8 @@ class ArgoRun:
         return {name: self.fill(text, frame) for name, text in texts.items()}
 
     def tag(self, name: str, frame: Frame) -> str:
+        if name.startswith("= "):
+            return go_text(self.evaluated(f"{{{{{name}}}}}", frame))
         if name in ARGO_FACTS:
             return ARGO_FACTS[name]
         kind, *rest = name.strip().split(".")
@@ -527,8 +529,6 @@ class ArgoRun:
 
     def fill(self, text: str, frame: Frame) -> str:
         for _ in range(2):
-            if text.startswith("{{= "):
-                text = go_text(self.evaluated(text, frame))
             text = re.sub(r"\{\{(.*?)\}\}", lambda match: self.tag(match[1], frame), text)
         return text
 

@@ -525,6 +525,38 @@ def oneof(mode: str = "x"):
         tick()
 
 
+@dsl.pipeline
+def written(text: str, mode: str = "x") -> str:
+    with dsl.If(mode == "x"):
+        one = say(text=f"<{text}>")
+    with dsl.Else():
+        two = say(text="2")
+    return dsl.OneOf(one.outputs["out"], two.outputs["out"])
+
+
+@corpus
+def fstrings_of_values(mode: str = "x"):
+    first = say(text="first")
+    with dsl.ParallelFor(["u", "v"]) as item:
+        each = say(text=f"{item}-{first.outputs['out']}-{mode}")
+        within = written(text=f"in {item}", mode=mode)
+        say(text=f"{within.output}/{each.outputs['out']}")
+    without = written(text=f"out {mode}", mode=mode)
+    last = say(text=f"{without.output}!")
+    say(text=f"{last.outputs['out']}?")
+
+
+@corpus
+def no_late_limit(cores: str = "1"):
+    say(text="a").set_cpu_limit(cores)
+
+
+@corpus
+def no_lost_item():
+    with dsl.ParallelFor(["u"]) as one, dsl.ParallelFor(["v"]) as two:
+        say(text=f"{one}{two}")
+
+
 @corpus
 def no_quote(mode: str = "x"):
     with dsl.If(mode == "it's"):

@@ -127,6 +127,7 @@ def test_the_exit_handler_is_the_whole_pipeline(corpus: Path) -> None:
         ("no_backslash", "condition-1", "the condition"),
         ("no_remote_path", "reader", "the path of the artifact 'data'"),
         ("no_infinity", "condition-1", "< inf"),
+        ("no_late_limit", "say", "a CPU limit made of a parameter"),
         ("no_int_as_text", "condition-1", "== '5'"),
         ("no_create_time", "say", "pipeline_job_create_time_utc"),
         ("no_quote", "condition-1", "'it's'"),
@@ -154,6 +155,12 @@ def test_what_cannot_run_is_refused_by_task_and_feature(
 def test_what_the_pipeline_cannot_have(corpus: Path, name: str, what: str) -> None:
     with pytest.raises(InputError, match=what):
         read_graph(corpus / f"{name}.yaml")
+
+
+def test_an_item_that_the_sdk_has_lost_says_how_to_mend_it(corpus: Path) -> None:
+    with pytest.raises(InputError, match="no input of the group it stands in") as caught:
+        read_graph(corpus / "no_lost_item.yaml")
+    assert "the KFP SDK loses the item" in caught.value.fix
 
 
 def broken(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,18 @@ import pytest
 
 from coalmine._base.errors import InputError
 from coalmine.compiler import argo, tekton
-from coalmine.compiler.graph import Constant, Gathered, Graph, Loop, LoopItem, ParameterType, Task
+from coalmine.compiler.graph import (
+    Constant,
+    Gathered,
+    Graph,
+    Joined,
+    Loop,
+    LoopItem,
+    Parameter,
+    ParameterType,
+    Task,
+    TaskOutputRef,
+)
 from coalmine.compiler.ir import read_graph
 from coalmine.compiler.loops import expand, expand_constants, item_text, list_text, read_items
 from coalmine.compiler.views import to_json, to_text
@@ -298,3 +310,30 @@ def test_who_gathers_before_the_loop_is_undone_sees_its_tasks() -> None:
     assert expand(graph, "l", [1, 2]).tasks[-1].after == ("t-it-0", "t-it-1")
     assert "for each item of l" in to_text(graph)
     assert json.loads(to_json(graph))["loops"] == [{"name": "l", "items": {"constant": "[]"}}]
+
+
+@pytest.mark.parametrize(("mode", "of"), [("x", "say"), ("y", "say-2")])
+def test_f_strings_of_items_and_choices(
+    corpus: Path, turns: Callable[..., dict[str, Any]], run_tekton: Run, mode: str, of: str
+) -> None:
+    graph = read_graph(corpus / "fstrings_of_values.yaml")
+    outputs = {("say", "out"): "one", (f"written-2-{of}", "out"): "$HOME 'a'"}
+    outputs |= {(f"written-{of}-it-{at}", "out"): f"w{at}" for at in (0, 1)}
+    outputs |= {(f"say-2-it-{at}", "out"): f"e{at}" for at in (0, 1)}
+    ran = turns(graph, {"mode": mode}, outputs)
+    found = texts(ran)
+    assert found["say-2-it-1"] == f"v-one-{mode}"
+    assert found[f"written-{of}-it-0"] == ("<in u>" if mode == "x" else "2")
+    assert [found[f"say-3-it-{at}"] for at in (0, 1)] == ["w0/e0", "w1/e1"]
+    assert found["say-4"] == "$HOME 'a'!"
+    on_tekton = run_tekton(tekton.lower(graph), {"mode": mode}, outputs)
+    assert sorted(texts(on_tekton).values()) == sorted({**found, "say-5": found["say-5"]}.values())
+
+
+def test_an_f_string_of_what_may_have_failed_is_refused_by_argo() -> None:
+    given = (("text", Joined((Constant("a"), TaskOutputRef("one", "o")))),)
+    one = Task("one", "one", "i", command=(("x",),), outputs=(Parameter("o"),))
+    two = Task("two", "two", "i", command=(("x",),), inputs=(Parameter("text", default=""),))
+    graph = Graph("g", (), (one, replace(two, arguments=given, behind=("one",))))
+    with pytest.raises(InputError, match="task 'two', argument 'text', target argo: it is made of"):
+        argo.lower(graph)

@@ -11,8 +11,11 @@ from coalmine.compiler.graph import (
     ArtifactPath,
     Constant,
     ExecutorText,
+    Gathered,
     InputRef,
     Joined,
+    LoopItem,
+    OneOf,
     OutputPath,
     ParameterRef,
     Part,
@@ -36,6 +39,8 @@ PLACES = {
     "{{$.outputMetadataUri}}": ExecutorText.OUTPUT,
 }
 OPENING = "{{$"
+WRITTEN = (Constant, ParameterRef, TaskOutputRef, OneOf, LoopItem, Gathered, RunFact, Joined)
+"""What an f-string may be made of."""
 
 
 def has_placeholder(text: str) -> bool:
@@ -126,14 +131,15 @@ def parse_value(text: str, inputs: Mapping[str, Value], *, task: str) -> Value:
     Raises:
         InputError: It asks for something that is not given, or is no text.
     """
-    parts: list[Constant | ParameterRef | TaskOutputRef | RunFact] = []
+    parts: list[Value] = []
     for part in parse_piece(text, inputs=inputs, outputs=(), task=task):
         found = inputs[part.name] if isinstance(part, InputRef) else part
         if isinstance(found, str) and not isinstance(found, RunFact | ExecutorText):
             found = Constant(found)
-        if not isinstance(found, Constant | ParameterRef | TaskOutputRef | RunFact):
+        if not isinstance(found, WRITTEN):
             raise unsupported(task, f"the text {text}, which holds more than parameters")
-        parts.append(found)
+        # One f-string within another, handed through a sub-pipeline, is one f-string.
+        parts += found.parts if isinstance(found, Joined) else (found,)
     return parts[0] if len(parts) == 1 else Joined(tuple(parts))
 
 

@@ -26,6 +26,17 @@ from coalmine.compiler.ir.waits import Member, Waits, waits_of
 __all__ = ["Scope"]
 
 CHANNEL = "pipelinechannel--"
+LOOP_ITEM = "loop-item"
+SETTINGS = {
+    "base_image": "an image",
+    "cpu_request": "a CPU request",
+    "cpu_limit": "a CPU limit",
+    "memory_request": "a memory request",
+    "memory_limit": "a memory limit",
+    "accelerator_type": "an accelerator",
+    "accelerator_count": "an accelerator",
+}
+"""What the SDK writes as inputs that no component has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +181,7 @@ class Scope:
         if name not in self.types:
             raise InputError(
                 f"task {task!r} takes {name!r}, which is no input of the group it stands in",
-                fix="compile the pipeline again",
+                fix=_fix_of(name),
             )
         return self.inputs.get(name)
 
@@ -180,7 +191,9 @@ class Scope:
         if key not in member.outputs:
             raise InputError(
                 f"task {task!r} takes the output {key!r} of {producer!r}, which has no such output",
-                fix=f"use one of: {', '.join(sorted(member.outputs)) or 'it has none'}",
+                fix=_fix_of(key)
+                if LOOP_ITEM in key
+                else f"use one of: {', '.join(sorted(member.outputs)) or 'it has none'}",
             )
         return member.outputs[key]
 
@@ -204,7 +217,21 @@ def _constant(value: object, parameter: Parameter, within: Mapping[str, Value], 
 
 
 def _not_taken(name: str, task: str) -> InputError:
+    if what := SETTINGS.get(name):
+        return unsupported(
+            task, f"{what} made of a parameter", fix="write it in the pipeline, or run it on kfp"
+        )
     return InputError(
         f"task {task!r} gives a value to {name!r}, which its component does not take",
         fix="compile the pipeline again",
     )
+
+
+def _fix_of(name: str) -> str:
+    """Say how to mend a name that leads nowhere; the SDK writes such ones for items of loops."""
+    if LOOP_ITEM in name:
+        return (
+            "the KFP SDK loses the item of a loop that an f-string within a group or a loop inside "
+            "of it holds: give the item to an input of its own"
+        )
+    return "compile the pipeline again"
