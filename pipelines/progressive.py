@@ -53,6 +53,7 @@ def progressive(  # noqa: PLR0917 - kfp pipelines take their parameters by posit
     prometheus_url: str = "",
     namespace: str = "",
     kind: str = "bento",
+    force_takeover: str = "",
 ) -> None:
     """Release one bento version into one service, with a gate after every share.
 
@@ -71,11 +72,13 @@ def progressive(  # noqa: PLR0917 - kfp pipelines take their parameters by posit
         repository: Where images go; empty means the engine's own.
         serving: The serving backend; empty means the engine's own.
         prometheus_url: Base URL of Prometheus; empty means the engine's own.
-        namespace: Kubernetes namespace of the service, for gate policies that use it.
+        namespace: Kubernetes namespace of the service; gate policies may use it.
         kind: What the image is of: bento, or model for its models alone.
+        force_takeover: true takes the service from a release that has not ended.
     """
-    owned = {"release_id": release_id, "service": service, "serving": serving}
-    watched = {"policy": policy, "prometheus_url": prometheus_url, "namespace": namespace}
+    owned = {"release_id": release_id, "service": service}
+    owned |= {"serving": serving, "namespace": namespace}
+    watched = {"policy": policy, "prometheus_url": prometheus_url}
     with dsl.ExitHandler(guard(finalize(**owned), minutes=10, retries=5)):
         bento = retrieve(name=name, version=version, store=store, contexts=contexts)
         guard(bento, minutes=10, retries=3)
@@ -85,6 +88,7 @@ def progressive(  # noqa: PLR0917 - kfp pipelines take their parameters by posit
             image=image.outputs["image"],
             version=bento.outputs["version"],
             percent=percent,
+            force_takeover=force_takeover,
             **owned,
             **watched,
         )
@@ -97,6 +101,7 @@ def progressive(  # noqa: PLR0917 - kfp pipelines take their parameters by posit
                 canary=trial.outputs["canary"],
                 stable=trial.outputs["stable"],
                 since=since,
+                namespace=namespace,
                 **watched,
             )
             # A policy limits its gate itself; a day leaves time for a person where one is asked.

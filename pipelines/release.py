@@ -29,6 +29,7 @@ def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position 
     prometheus_url: str = "",
     namespace: str = "",
     kind: str = "bento",
+    force_takeover: str = "",
 ) -> None:
     """Release one bento version into one service.
 
@@ -45,10 +46,11 @@ def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position 
         repository: Where images go; empty means the engine's own.
         serving: The serving backend; empty means the engine's own.
         prometheus_url: Base URL of Prometheus; empty means the engine's own.
-        namespace: Kubernetes namespace of the service, for gate policies that use it.
+        namespace: Kubernetes namespace of the service; gate policies may use it.
         kind: What the image is of: bento, or model for its models alone.
+        force_takeover: true takes the service from a release that has not ended.
     """
-    end = finalize(release_id=release_id, service=service, serving=serving)
+    end = finalize(release_id=release_id, service=service, serving=serving, namespace=namespace)
     guard(end, minutes=10, retries=5)
     with dsl.ExitHandler(end):
         bento = guard(
@@ -71,6 +73,7 @@ def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position 
             serving=serving,
             prometheus_url=prometheus_url,
             namespace=namespace,
+            force_takeover=force_takeover,
         )
         guard(trial, minutes=10, retries=2)
         judge = gate(
@@ -87,7 +90,9 @@ def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position 
         guard(judge, minutes=24 * 60, retries=2)
         with dsl.If(judge.outputs["verdict"] == "promote"):
             guard(
-                promote(release_id=release_id, service=service, serving=serving),
+                promote(
+                    release_id=release_id, service=service, serving=serving, namespace=namespace
+                ),
                 minutes=10,
                 retries=5,
             )
@@ -98,6 +103,7 @@ def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position 
                     service=service,
                     reason=judge.outputs["reason"],
                     serving=serving,
+                    namespace=namespace,
                 ),
                 minutes=10,
                 retries=5,

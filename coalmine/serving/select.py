@@ -2,26 +2,83 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from coalmine._base.errors import InputError
 from coalmine.serving.local import LocalServing, Unpack
 from coalmine.serving.protocol import ServingBackend
 
-__all__ = ["open_backend"]
+__all__ = ["BACKENDS", "ServingSettings", "open_backend"]
 
 
-def open_backend(name: str, *, state: Path, unpack: Unpack) -> ServingBackend:
+@dataclass(frozen=True, slots=True)
+class ServingSettings:
+    """What backends on Kubernetes are told besides their name.
+
+    Attributes:
+        namespace: Where the services live; empty means the kubeconfig's or the pod's own.
+        template: File that a service is made from on its first release; empty refuses to make one.
+        probe: What to ask of a canary, ``PATH JSON``; empty means the bento's own example.
+        force: Whether a canary may take the service from an unfinished release.
+    """
+
+    namespace: str = ""
+    template: str = ""
+    probe: str = ""
+    force: bool = False
+
+
+def open_backend(
+    name: str, *, state: Path, unpack: Unpack, settings: ServingSettings | None = None
+) -> ServingBackend:
     """Open a serving backend.
 
     Args:
-        name: ``local``, or empty for it.
+        name: One of `BACKENDS`, or empty for ``local``.
         state: The state folder.
         unpack: Unpacks an image.
+        settings: What backends on Kubernetes are told besides.
 
     Raises:
-        InputError: There is no such backend.
+        InputError: There is no such backend, or a setting is wrong.
     """
     if name in ("", "local"):
         return LocalServing.of(state, unpack)
-    raise InputError(f"{name!r} is no serving backend", field="serving", fix="give: local")
+    if name not in _ON_KUBERNETES:
+        raise InputError(
+            f"{name!r} is no serving backend", field="serving", fix=f"give: {', '.join(BACKENDS)}"
+        )
+    return _ON_KUBERNETES[name](settings or ServingSettings())
+
+
+def _kserve(settings: ServingSettings) -> ServingBackend:
+    from coalmine.serving.kserve.open import open_knative  # noqa: PLC0415 - only where it is used
+
+    return open_knative(
+        namespace=settings.namespace,
+        template=settings.template,
+        probe=settings.probe,
+        force=settings.force,
+    )
+
+
+def _kfserving(settings: ServingSettings) -> ServingBackend:
+    from coalmine.serving.kserve.open import open_knative  # noqa: PLC0415 - as above
+
+    return open_knative(
+        namespace=settings.namespace,
+        template=settings.template,
+        probe=settings.probe,
+        force=settings.force,
+        kfserving=True,
+    )
+
+
+_ON_KUBERNETES: Mapping[str, Callable[[ServingSettings], ServingBackend]] = {
+    "kserve": _kserve,
+    "kfserving": _kfserving,
+}
+BACKENDS = ("local", *_ON_KUBERNETES)
+"""Every backend by its name."""

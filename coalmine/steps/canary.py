@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from coalmine._base.errors import InputError
 from coalmine.serving.protocol import ServingBackend
 from coalmine.stack.layout import Layout
 from coalmine.steps.contract import Step, Surroundings, given, optional
@@ -24,12 +25,23 @@ class Inputs:
     policy: str = optional(
         "The gate's policy file, to be checked before traffic moves.", setting=True
     )
-    serving: str = optional("The serving backend: local.", setting=True)
+    serving: str = optional("The serving backend: local, kserve or kfserving.", setting=True)
     prometheus_url: str = optional(
         "Where Prometheus answers, to be checked before traffic moves.", setting=True
     )
     namespace: str = optional(
-        "Kubernetes namespace, for policies that use ${namespace}.", setting=True
+        "Kubernetes namespace of the service; policies may use it as ${namespace}.", setting=True
+    )
+    template: str = optional(
+        "File that a service on KServe is made from on its first release.", setting=True
+    )
+    probe: str = optional(
+        "The prediction that a canary on Kubernetes must answer before it gets traffic, PATH JSON; "
+        "the bento's own example if empty.",
+        setting=True,
+    )
+    force_takeover: str = optional(
+        "true takes the service from a release that has not ended; on Kubernetes only."
     )
 
 
@@ -47,7 +59,14 @@ class Outputs:
 
 def run(inputs: Inputs, surroundings: Surroundings) -> Outputs:
     """Start the canary, wait until it answers, and see that it has its share."""
-    backend = serving_backend(inputs.serving, surroundings)
+    backend = serving_backend(
+        inputs.serving,
+        surroundings,
+        namespace=inputs.namespace,
+        template=inputs.template,
+        probe=inputs.probe,
+        force=_is_true(inputs.force_takeover),
+    )
     _see_that_it_can_be_judged(inputs, surroundings, backend)
     record = backend.apply_canary(
         service=inputs.service,
@@ -58,6 +77,12 @@ def run(inputs: Inputs, surroundings: Surroundings) -> Outputs:
     )
     log_routed(backend, inputs.service)
     return Outputs(record.canary, record.stable, rfc3339(record.canary_since))
+
+
+def _is_true(text: str) -> bool:
+    if text not in {"", "true", "false"}:
+        raise InputError(f"{text!r} is neither", field="--force-takeover", fix="give true or false")
+    return text == "true"
 
 
 def _see_that_it_can_be_judged(

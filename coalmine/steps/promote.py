@@ -16,7 +16,11 @@ class Inputs:
 
     release_id: str = given("The release that owns the service.")
     service: str = given("What users call.")
-    serving: str = optional("The serving backend: local.", setting=True)
+    serving: str = optional("The serving backend: local, kserve or kfserving.", setting=True)
+    namespace: str = optional(
+        "Kubernetes namespace of the service; that of the cluster's configuration if empty.",
+        setting=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class Outputs:
 
 def run(inputs: Inputs, surroundings: Surroundings) -> Outputs:
     """Give the canary all traffic, and let the old version drain and stop."""
-    backend = serving_backend(inputs.serving, surroundings)
+    backend = serving_backend(inputs.serving, surroundings, namespace=inputs.namespace)
     record = backend.promote(service=inputs.service, release_id=inputs.release_id)
     log_routed(backend, inputs.service)
     return Outputs(outcome_of(record))

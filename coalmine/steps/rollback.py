@@ -20,7 +20,11 @@ class Inputs:
     release_id: str = given("The release that owns the service.")
     service: str = given("What users call.")
     reason: str = optional("Why, for the log.")
-    serving: str = optional("The serving backend: local.", setting=True)
+    serving: str = optional("The serving backend: local, kserve or kfserving.", setting=True)
+    namespace: str = optional(
+        "Kubernetes namespace of the service; that of the cluster's configuration if empty.",
+        setting=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class Outputs:
 
 def run(inputs: Inputs, surroundings: Surroundings) -> Outputs:
     """Give the stable version all traffic again, and let the canary drain and stop."""
-    backend = serving_backend(inputs.serving, surroundings)
+    backend = serving_backend(inputs.serving, surroundings, namespace=inputs.namespace)
     logger.info("rolling back", extra={"service": inputs.service, "reason": inputs.reason})
     record = backend.rollback(service=inputs.service, release_id=inputs.release_id)
     if record:

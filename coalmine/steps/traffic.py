@@ -17,7 +17,11 @@ class Inputs:
     release_id: str = given("The release that owns the service.")
     service: str = given("What users call.")
     percent: int = given("The canary's share of the traffic from now on, 1 to 99.")
-    serving: str = optional("The serving backend: local.", setting=True)
+    serving: str = optional("The serving backend: local, kserve or kfserving.", setting=True)
+    namespace: str = optional(
+        "Kubernetes namespace of the service; that of the cluster's configuration if empty.",
+        setting=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class Outputs:
 
 def run(inputs: Inputs, surroundings: Surroundings) -> Outputs:
     """Change the canary's share, and see that it has it."""
-    backend = serving_backend(inputs.serving, surroundings)
+    backend = serving_backend(inputs.serving, surroundings, namespace=inputs.namespace)
     record = backend.set_traffic(
         service=inputs.service, percent=inputs.percent, release_id=inputs.release_id
     )

@@ -14,19 +14,32 @@ __all__ = ["log_routed", "outcome_of", "rfc3339", "serving_backend"]
 logger = logging.getLogger(__name__)
 
 
-def serving_backend(name: str, surroundings: Surroundings) -> ServingBackend:
+def serving_backend(
+    name: str,
+    surroundings: Surroundings,
+    *,
+    namespace: str = "",
+    template: str = "",
+    probe: str = "",
+    force: bool = False,
+) -> ServingBackend:
     """Open the serving backend of a step.
 
     Args:
         name: The step's input ``serving``.
         surroundings: Where the step runs.
+        namespace: Kubernetes namespace of the service.
+        template: File that a service on KServe is made from on its first release.
+        probe: The prediction to ask of a canary on Kubernetes.
+        force: Whether a canary may take the service from an unfinished release.
 
     Raises:
         InputError: There is no such backend.
     """
-    from coalmine.serving.select import open_backend  # noqa: PLC0415 - only when a step runs
+    from coalmine.serving.select import ServingSettings, open_backend  # noqa: PLC0415 - only when a step runs
 
-    return open_backend(name, state=surroundings.state, unpack=_unpack)
+    settings = ServingSettings(namespace=namespace, template=template, probe=probe, force=force)
+    return open_backend(name, state=surroundings.state, unpack=_unpack, settings=settings)
 
 
 def log_routed(backend: ServingBackend, service: str) -> None:

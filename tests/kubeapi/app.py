@@ -63,6 +63,8 @@ class App:
 
     Attributes:
         logs: Texts that ``pods/NAME/log`` gives, by (namespace, pod, container).
+        pods: What ``pods/NAME:PORT/proxy/PATH`` answers: from the pod's name, the method, the path
+            and the body, a status code and a text.
         requests: Every request so far: method, path with query, body.
         token: Where set, the bearer token that each request must carry.
         bookmark_every: Seconds between bookmarks, where a watch allows them.
@@ -72,6 +74,7 @@ class App:
         self.store = store
         self.faults = faults
         self.logs: dict[tuple[str, str, str], str] = {}
+        self.pods: Callable[[str, str, str, Any], tuple[int, str]] = _no_pod
         self.requests: list[tuple[str, str, Any]] = []
         self.token = ""
         self.bookmark_every = 1.0
@@ -123,6 +126,10 @@ class App:
         if target is None:
             found = discovery(request.url.path)
             return found or PlainTextResponse("404 page not found\n", 404)
+        if target.subresource.startswith("proxy/"):
+            pod, path = target.name.partition(":")[0], target.subresource.removeprefix("proxy")
+            code, text = self.pods(pod, request.method, path, body)
+            return PlainTextResponse(text, code)
         verbs: dict[str, Callable[[Request, Target, Any], Response]] = {
             "GET": self._get,
             "POST": self._create,
@@ -235,6 +242,10 @@ class App:
                     yield line
             if not await _woken(event, min(self.bookmark_every, left)) and bookmarks:
                 yield {"type": "BOOKMARK", "object": _bookmark(target.kind, seen)}
+
+
+def _no_pod(pod: str, _method: str, _path: str, _body: Any) -> tuple[int, str]:
+    return 503, f"error trying to reach service: no pod {pod}"
 
 
 async def _woken(event: asyncio.Event, seconds: float) -> bool:

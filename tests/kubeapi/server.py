@@ -72,7 +72,10 @@ class _Server(uvicorn.Server):
 def serve() -> Iterator[KubeApi]:
     """Run a server on a free port of 127.0.0.1."""
     app = App(Store(), Faults())
-    listener = socket.create_server(("127.0.0.1", 0))
+    # asyncio sends at once (TCP_NODELAY) only on a socket that says its protocol.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
     config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
     server = _Server(config)
     server.started_event = threading.Event()

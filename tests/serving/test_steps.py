@@ -77,5 +77,5 @@ def test_steps_release_a_real_bento(
 
 
 def test_an_unknown_backend_is_wrong_input(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="'kserve' is no serving backend"):
-        open_backend("kserve", state=tmp_path, unpack=lambda source, into: into)
+    with pytest.raises(InputError, match="'nonesuch' is no serving backend"):
+        open_backend("nonesuch", state=tmp_path, unpack=lambda source, into: into)

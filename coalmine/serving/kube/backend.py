@@ -81,7 +81,8 @@ class KubeServing(Generic[S]):
             if previous and record is previous.record:
                 self._own.renew(service, release_id)
                 return previous
-            return self._begin(previous, record)
+            # What is stable is told by the cluster, so the share is not yet known to be whole.
+            return self._begin(previous, replace(record, percent=percent))
 
         return self._tried(self._patiently(start))
 

@@ -1,0 +1,1 @@
+"""KServe, and KFServing before it: canaries of an InferenceService."""

@@ -1,0 +1,34 @@
+"""Open KServe or KFServing as a serving backend."""
+
+from __future__ import annotations
+
+from coalmine.serving.kserve.knative import KFSERVING, KSERVE, KnativeMoves
+from coalmine.serving.kserve.seen import Seen
+from coalmine.serving.kserve.template import load_template
+from coalmine.serving.kube.backend import KubeServing
+from coalmine.serving.kube.client import open_kube
+from coalmine.serving.kube.example import parse_prediction
+
+__all__ = ["open_knative"]
+
+
+def open_knative(
+    *, namespace: str, template: str, probe: str, force: bool, kfserving: bool = False
+) -> KubeServing[Seen]:
+    """Open the cluster that is named here.
+
+    Args:
+        namespace: Where the InferenceServices live; empty means the cluster's default.
+        template: File that a service is made from on its first release.
+        probe: The prediction to ask of a canary; empty means the bento's own example.
+        force: Whether a canary may take the service from an unfinished release.
+        kfserving: Whether to speak to ``serving.kubeflow.org``.
+
+    Raises:
+        InputError: No cluster is named, or the template or the probe is wrong.
+    """
+    made, prediction = load_template(template), parse_prediction(probe)
+    kube = open_kube(namespace)
+    resource = KFSERVING if kfserving else KSERVE
+    moves = KnativeMoves(kube.namespace, made, resource=resource, force=force)
+    return KubeServing(kube, moves, force=force, probe=prediction)

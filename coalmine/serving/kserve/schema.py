@@ -1,0 +1,41 @@
+"""Hold an InferenceService against the schema of KServe's CRD.
+
+``inferenceservice.schema.json`` is made from the CRD by ``scripts/compact-crd``.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from coalmine._base.errors import InputError
+from coalmine.serving.kube.client import Object
+
+__all__ = ["SCHEMA", "faults"]
+
+SCHEMA = Path(__file__).parent / "inferenceservice.schema.json"
+
+
+def faults(service: Object) -> list[str]:
+    """Name what is wrong with an InferenceService, as ``path: what``; nothing if it is right.
+
+    Raises:
+        InputError: jsonschema is not installed.
+    """
+    found = _validator().iter_errors(service)
+    return sorted(f"{'.'.join(map(str, e.absolute_path)) or '(root)'}: {e.message}" for e in found)
+
+
+@cache
+def _validator() -> Any:  # noqa: ANN401 - jsonschema has no types
+    try:
+        from jsonschema import Draft7Validator  # noqa: PLC0415 - only where a template is checked
+    except ImportError:
+        raise InputError(
+            "jsonschema is not installed",
+            field="template",
+            fix="pip install 'coalmine[kubernetes]'",
+        ) from None
+    return Draft7Validator(json.loads(SCHEMA.read_text()))

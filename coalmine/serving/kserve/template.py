@@ -1,0 +1,78 @@
+"""What a service is made from on its first release: an InferenceService without an image.
+
+It is held against the schema of KServe's own CRD (as of 0.20.0, without descriptions), strictly: an
+unknown field is an error here, while the API server would drop it without a word.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coalmine._base.errors import InputError
+from coalmine.serving.kserve.schema import faults
+from coalmine.serving.kserve.seen import CONTAINER
+from coalmine.serving.kube.client import Object, Resource
+
+__all__ = ["Template", "load_template"]
+
+IMAGE = "registry.invalid/image@sha256:" + "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A checked template.
+
+    Attributes:
+        body: The InferenceService as it was written.
+    """
+
+    body: Object
+
+    def filled(self, resource: Resource, service: str, image: str) -> Object:
+        """Make the object to create: named, with an image and without a percent."""
+        made = copy.deepcopy(self.body)
+        made |= {"apiVersion": resource.api, "kind": resource.kind}
+        made["metadata"] = {**(made.get("metadata") or {}), "name": service}
+        made["metadata"].pop("namespace", None)
+        predictor = made["spec"]["predictor"]
+        predictor.pop("canaryTrafficPercent", None)
+        containers = predictor["containers"]
+        named = [c for c in containers if c.get("name") == CONTAINER] or containers[:1]
+        named[0]["image"] = image
+        return made
+
+
+def load_template(path: str) -> Template | None:
+    """Read and check a template; an empty path is None.
+
+    Raises:
+        InputError: It cannot be read, or is no InferenceService with a container.
+    """
+    if not path:
+        return None
+    import yaml  # noqa: PLC0415 - only where a template is used
+
+    try:
+        body: Any = yaml.safe_load(Path(path.removeprefix("file://")).read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"cannot be read: {error}", field="template") from None
+    return Template(_checked(body, path))
+
+
+def _checked(body: Any, path: str) -> Object:  # noqa: ANN401 - YAML
+    if not isinstance(body, dict) or body.get("kind") != "InferenceService":
+        raise InputError(f"{path} is no InferenceService", field="template")
+    predictor = (body.get("spec") or {}).get("predictor") or {}
+    if not isinstance(predictor, dict) or not predictor.get("containers"):
+        raise InputError(
+            f"{path} has no spec.predictor.containers",
+            field="template",
+            fix="give one container, named kserve-container; its image is set by the release",
+        )
+    named = Resource(str(body.get("apiVersion")), "", "InferenceService")
+    if found := faults(Template(body).filled(named, "x", IMAGE)):
+        raise InputError(f"{path}: {'; '.join(found[:5])}", field="template", fix="mend the fields")
+    return body
