@@ -23,6 +23,7 @@ COMMANDS = {
     "runs": "List releases, or show one.",
     "watch": "Follow a release until it ends.",
     "cancel": "Cancel a release.",
+    "retry": "Ask once more for a release that came to nothing.",
     "approve": "Promote a canary that is held for a person.",
     "reject": "Roll back a canary that is held for a person.",
     "report": "Write the HTML report of a release.",

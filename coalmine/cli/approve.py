@@ -1,4 +1,4 @@
-"""``coalmine approve ID``, and what it shares with ``coalmine reject ID``."""
+"""``coalmine approve ID``, and what it shares with ``reject`` and ``retry``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from coalmine.cli.options import output_option, state_option, token_option
+from coalmine.cli.options import launcher_option, output_option, state_option, token_option
 
 __all__ = ["command", "deciding"]
 
@@ -24,15 +24,11 @@ def deciding(verb: str, told: str, *, text: str) -> click.Command:
 
     @click.command(verb, help=text)
     @click.argument("release_id", metavar="ID")
-    @click.option(
-        "--launcher",
-        "url",
-        help="Base URL; else the launcher with this state folder. ID is then whole.",
-    )
+    @launcher_option
     @token_option
     @state_option
     @output_option
-    def command(release_id: str, url: str | None, token: str, state: Path, output: str) -> None:
+    def command(release_id: str, url: str, token: str, state: Path, output: str) -> None:
         from coalmine.cli.send import find_launcher  # noqa: PLC0415 - `--help` stays quick
         from coalmine.events.send import ask_to  # noqa: PLC0415
         from coalmine.launcher.read import read_release  # noqa: PLC0415

@@ -8,22 +8,18 @@ from pathlib import Path
 
 import click
 
-from coalmine.cli.options import output_option, state_option, token_option
+from coalmine.cli.options import launcher_option, output_option, state_option, token_option
 
 __all__ = ["command"]
 
 
 @click.command()
 @click.argument("release_id", metavar="ID")
-@click.option(
-    "--launcher",
-    "url",
-    help="Base URL; else the launcher with this state folder. ID is then whole.",
-)
+@launcher_option
 @token_option
 @state_option
 @output_option
-def command(release_id: str, url: str | None, token: str, state: Path, output: str) -> None:
+def command(release_id: str, url: str, token: str, state: Path, output: str) -> None:
     """Cancel the release whose id is or begins with ID.
 
     One that has not begun is cancelled at once. The running step of another is ended, and its

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["DEFAULT_STATE", "output_option", "state_option", "token_option"]
+__all__ = ["DEFAULT_STATE", "launcher_option", "output_option", "state_option", "token_option"]
 
 F = TypeVar("F", bound=Callable[..., Any] | click.Command)
 
@@ -25,6 +25,16 @@ def state_option(function: F) -> F:
         show_default=True,
         envvar="COALMINE_STATE",
         help="Folder in which everything on this machine keeps its state.",
+    )(function)
+
+
+def launcher_option(function: F) -> F:
+    """Add ``--launcher``, the base URL of a launcher to ask, in parameter ``url``."""
+    return click.option(
+        "--launcher",
+        "url",
+        default="",
+        help="Base URL; else the launcher with this state folder. ID is then whole.",
     )(function)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from coalmine.cli.options import output_option, state_option, token_option
+from coalmine.cli.options import launcher_option, output_option, state_option, token_option
 
 __all__ = ["command"]
 
@@ -20,7 +20,7 @@ SOURCE = "/coalmine/cli"
 @click.option("--percent", type=click.IntRange(1, 99), help="The canary's share of the traffic.")
 @click.option("--watch", is_flag=True, help="Follow the release until it ends.")
 @click.option("--id", "event_id", help="The event's id; the same id again is the same release.")
-@click.option("--launcher", "url", help="Base URL; else the launcher with this state folder.")
+@launcher_option
 @token_option
 @state_option
 @output_option
@@ -31,7 +31,7 @@ def command(
     percent: int | None,
     watch: bool,
     event_id: str | None,
-    url: str | None,
+    url: str,
     token: str,
     state: Path,
     output: str,
@@ -52,6 +52,7 @@ def command(
     if output == "text" or not watch:
         print_answer(answer, output)
     if watch:
+        from coalmine.cli.reading import Reading  # noqa: PLC0415
         from coalmine.cli.watch import follow  # noqa: PLC0415
 
-        sys.exit(follow(state, answer.id, output))
+        sys.exit(follow(Reading(state, url, token), answer.id, output))

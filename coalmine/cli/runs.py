@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from coalmine.cli.options import output_option, state_option
+from coalmine.cli.options import launcher_option, output_option, state_option, token_option
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["COLOURS", "aligned", "command", "seconds_of", "steps_table"]
+__all__ = ["COLOURS", "aligned", "command", "held_text", "seconds_of", "state_of", "steps_table"]
 
-STATES = ("accepted", "running", "promoted", "rolled_back", "failed", "cancelled", "dead")
+STATES = (
+    "accepted", "running", "held", "promoted", "rolled_back", "failed", "cancelled", "dead",
+)  # fmt: skip
 RELEASE_COLUMNS = ("id", "service", "version", "state", "verdict", "took", "why")
 STEP_COLUMNS = ("step", "state", "tries", "took", "message")
 COLOURS = {
@@ -26,6 +28,7 @@ COLOURS = {
     "succeeded": "green",
     "rolled_back": "yellow",
     "running": "cyan",
+    "held": "magenta",
     "failed": "red",
     "cancelled": "red",
     "dead": "red",
@@ -36,21 +39,51 @@ COLOURS = {
 
 @click.command()
 @click.argument("release_id", metavar="[ID]", required=False)
-@click.option("--release-state", type=click.Choice(STATES), help="List only these.")
+@click.option(
+    "--release-state", multiple=True, type=click.Choice(STATES), help="Only these; repeatable."
+)
+@click.option("--service", default="", help="Only those of this service.")
+@click.option(
+    "--since", default="", metavar="TIME", help="Only those asked for since then, RFC 3339."
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=100,
+    show_default=True,
+    help="At most so many, the newest.",
+)
+@launcher_option
+@token_option
 @state_option
 @output_option
-def command(release_id: str | None, release_state: str | None, state: Path, output: str) -> None:
-    """List releases, the oldest first, or show the one whose id is or begins with ID.
+def command(
+    *,
+    release_id: str | None,
+    release_state: tuple[str, ...],
+    service: str,
+    since: str,
+    limit: int,
+    url: str,
+    token: str,
+    state: Path,
+    output: str,
+) -> None:
+    """List releases, the newest last, or show the one whose id is or begins with ID.
 
-    Reads the ledger in the state folder; no launcher need be running.
+    Reads the ledger in the state folder, for which no launcher need be running, or asks the one
+    that is named. A release whose canary is held for a person is shown as held.
     """
-    from coalmine.launcher.read import read_release, read_releases  # noqa: PLC0415
+    from coalmine.cli.reading import Reading  # noqa: PLC0415 - `--help` stays quick
 
+    reading = Reading(state, url, token)
     if release_id:
-        _print_one(read_release(state, release_id), output)
+        _print_one(reading.one(release_id), output)
         return
-    chosen = [one for one in read_releases(state) if release_state in (None, one["state"])]
-    _print_all(chosen, output)
+    from coalmine.launcher.query import Query, parse_since  # noqa: PLC0415 - as above
+
+    query = Query(service, release_state, parse_since(since) if since else None, limit)
+    _print_all(reading.some(query), output)
 
 
 def _print_all(releases: Sequence[dict[str, Any]], output: str) -> None:
@@ -68,20 +101,35 @@ def _print_one(release: dict[str, Any], output: str) -> None:
         click.echo(json.dumps(release, indent=2))
         return
     for key in ("id", "service", "name", "version", "state", "verdict", "reason", "image_digest"):
-        click.echo(f"{key.replace('_', ' ') + ':':14}{_one_line(release[key]) or '-'}")
+        text = state_of(release) if key == "state" else _one_line(release[key])
+        click.echo(f"{key.replace('_', ' ') + ':':14}{text or '-'}")
+    if release["held"]:
+        click.echo(f"{'held since:':14}{release['held']['since']}: {held_text(release)}")
     click.echo(f"{'requested:':14}{release['requested_at']} by {release['event']['source']}")
     _print_table(STEP_COLUMNS, [_step_row(step) for step in release["steps"]])
 
 
 def _release_row(one: dict[str, Any]) -> list[str]:
     version = f"{one['name']}:{one['version'] or 'latest'}"
-    names = [one["id"], one["service"], version, one["state"], one["verdict"]]
-    return [*names, seconds_of(one), _one_line(one["reason"])]
+    names = [one["id"], one["service"], version, state_of(one), one["verdict"]]
+    why = held_text(one) if one["held"] else _one_line(one["reason"])
+    return [*names, seconds_of(one), why]
 
 
 def _step_row(step: dict[str, Any]) -> list[str]:
     names = [step["name"], step["state"], str(step["attempts"])]
     return [*names, seconds_of(step), _one_line(step["message"])]
+
+
+def state_of(release: dict[str, Any]) -> str:
+    """Give a release's state, or that its canary is held."""
+    return "held" if release["held"] else str(release["state"])
+
+
+def held_text(release: dict[str, Any]) -> str:
+    """Say in one line why a canary is held, and what to do about it."""
+    way = f"coalmine approve {release['id']}, or reject"
+    return _one_line(f"{release['held']['reason']}; {way}")
 
 
 def _one_line(text: str) -> str:

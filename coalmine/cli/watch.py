@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from coalmine.cli.options import output_option, state_option
+from coalmine.cli.options import launcher_option, output_option, state_option, token_option
 
 if TYPE_CHECKING:
     from rich.console import Group
+
+    from coalmine.cli.reading import Reading
 
 __all__ = ["command", "follow", "news"]
 
@@ -24,53 +26,62 @@ OPEN = {"accepted", "running"}
 
 @click.command()
 @click.argument("release_id", metavar="ID")
+@launcher_option
+@token_option
 @state_option
 @output_option
-def command(release_id: str, state: Path, output: str) -> None:
+def command(release_id: str, url: str, token: str, state: Path, output: str) -> None:
     """Follow the release whose id is or begins with ID; exit with 0 if it is promoted, else 1.
 
     Live on a terminal, plain lines elsewhere. With '-o json' the release is printed at its end.
     """
-    sys.exit(follow(state, release_id, output))
+    from coalmine.cli.reading import Reading  # noqa: PLC0415 - `--help` stays quick
+
+    sys.exit(follow(Reading(state, url, token), release_id, output))
 
 
-def follow(state: Path, release_id: str, output: str = "text") -> int:
+def follow(reading: Reading, release_id: str, output: str = "text") -> int:
     """Show a release until it ends; gives the exit code."""
     if output == "json":
-        last = _last(state, release_id)
+        last = _last(reading, release_id)
         click.echo(json.dumps(last, indent=2))
     elif sys.stdout.isatty():
-        last = _show_live(state, release_id)
+        last = _show_live(reading, release_id)
     else:
-        last = _show_lines(state, release_id)
+        last = _show_lines(reading, release_id)
     return 0 if last["state"] == "promoted" else 1
 
 
-def _readings(state: Path, release_id: str) -> Iterator[dict[str, Any]]:
+def _readings(reading: Reading, release_id: str) -> Iterator[dict[str, Any]]:
     """Read a release again and again; the last reading is of its end."""
-    from coalmine.launcher.announce import read_announced  # noqa: PLC0415 - `--help` stays quick
-    from coalmine.launcher.read import read_release  # noqa: PLC0415
-
-    if read_release(state, release_id)["state"] in OPEN and not read_announced(state):
-        click.echo(f"no launcher runs with its state in {state}: waiting for one", err=True)
+    release = reading.one(release_id)
+    if not reading.url and release["state"] in OPEN:
+        _warn(reading.state)
     while True:
-        release: dict[str, Any] = read_release(state, release_id)
         yield release
         if release["state"] not in OPEN:
             return
         time.sleep(POLL_SECONDS)
+        release = reading.one(release_id)
 
 
-def _last(state: Path, release_id: str) -> dict[str, Any]:
+def _warn(state: Path) -> None:
+    from coalmine.launcher.announce import read_announced  # noqa: PLC0415 - `--help` stays quick
+
+    if not read_announced(state):
+        click.echo(f"no launcher runs with its state in {state}: waiting for one", err=True)
+
+
+def _last(reading: Reading, release_id: str) -> dict[str, Any]:
     release: dict[str, Any] = {}
-    for release in _readings(state, release_id):  # noqa: B007
+    for release in _readings(reading, release_id):  # noqa: B007
         pass
     return release
 
 
-def _show_lines(state: Path, release_id: str) -> dict[str, Any]:
+def _show_lines(reading: Reading, release_id: str) -> dict[str, Any]:
     before: dict[str, Any] | None = None
-    for release in _readings(state, release_id):
+    for release in _readings(reading, release_id):
         for line in news(before, release):
             click.echo(line)
         before = release
@@ -78,12 +89,12 @@ def _show_lines(state: Path, release_id: str) -> dict[str, Any]:
     return before
 
 
-def _show_live(state: Path, release_id: str) -> dict[str, Any]:
+def _show_live(reading: Reading, release_id: str) -> dict[str, Any]:
     from rich.live import Live  # noqa: PLC0415
 
     release: dict[str, Any] = {}
     with Live(refresh_per_second=4) as live:
-        for release in _readings(state, release_id):
+        for release in _readings(reading, release_id):
             live.update(_picture(release))
     return release
 
@@ -92,11 +103,10 @@ def _picture(release: dict[str, Any]) -> Group:
     from rich.console import Group  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    from coalmine.cli.runs import COLOURS, steps_table  # noqa: PLC0415
+    from coalmine.cli.runs import COLOURS, state_of, steps_table  # noqa: PLC0415
 
-    return Group(
-        Text(_headline(release), style=COLOURS.get(release["state"], "")), steps_table(release)
-    )
+    style = COLOURS.get(state_of(release), "")
+    return Group(Text(_headline(release), style=style), steps_table(release))
 
 
 def news(before: dict[str, Any] | None, now: dict[str, Any]) -> list[str]:
@@ -104,7 +114,7 @@ def news(before: dict[str, Any] | None, now: dict[str, Any]) -> list[str]:
     from coalmine.cli.runs import seconds_of  # noqa: PLC0415
 
     lines = []
-    if before is None or (before["state"] != now["state"] and now["state"] in OPEN):
+    if before is None or (_where(before) != _where(now) and now["state"] in OPEN):
         lines.append(_headline(now))
     known = {step["name"]: step for step in before["steps"]} if before else {}
     for step in now["steps"]:
@@ -117,8 +127,16 @@ def news(before: dict[str, Any] | None, now: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _where(release: dict[str, Any]) -> tuple[str, bool]:
+    return release["state"], bool(release["held"])
+
+
 def _headline(release: dict[str, Any]) -> str:
+    from coalmine.cli.runs import held_text  # noqa: PLC0415 - `--help` stays quick
+
     version = release["version"] or "latest"
     what = f"release {release['id']} of {release['name']}:{version} to {release['service']}"
+    if release["held"]:
+        return f"{what}: held ({held_text(release)})"
     why = f" ({release['reason']})" if release["reason"] else ""
     return f"{what}: {release['state']}{why}"

@@ -94,13 +94,18 @@ def post_message(url: str, message: Message, *, token: str = "", timeout: float 
     return _post(url, message, "the event", token, timeout)
 
 
-WHAT = {"cancel": "the cancellation", "approve": "the approval", "reject": "the rejection"}
+WHAT = {
+    "cancel": "the cancellation",
+    "approve": "the approval",
+    "reject": "the rejection",
+    "retry": "the retry",
+}
 
 
 def ask_to(
     verb: str, url: str, release_id: str, *, token: str = "", timeout: float = 10.0
 ) -> Answer:
-    """Ask to ``cancel``, ``approve`` or ``reject`` a release; asked again it is the same.
+    """Ask to ``cancel``, ``retry``, ``approve`` or ``reject`` a release; again it is the same.
 
     Raises:
         InputError: There is no such release, or it is too late.

@@ -22,8 +22,9 @@ class Answer(StrEnum):
     REJECTED = "rejected"
 
 
-Person = Callable[[], Answer | None]
-"""Gives what was decided; None while nothing was, or while it cannot be read."""
+Person = Callable[[str], Answer | None]
+"""Told why the canary is held, gives what was decided; None while nothing was, or while it cannot
+be read."""
 VERDICTS = {Answer.APPROVED: Verdict.PROMOTE, Answer.REJECTED: Verdict.ROLLBACK}
 
 
@@ -32,7 +33,7 @@ def held(decision: Decision, person: Person | None) -> Decision:
     if person is None:
         reason = f"{decision.reason}; nobody can be asked, for no launcher is known"
         return replace(decision, verdict=Verdict.INCONCLUSIVE, reason=reason)
-    answer = person()
+    answer = person(decision.reason)
     if answer is None:
         reason = f"held for a person to approve or reject: {decision.reason}"
         return replace(decision, reason=reason)

@@ -24,6 +24,10 @@ class Canceller:
         self._ledger = ledger
         self._on_cancelled = on_cancelled
 
+    def wake(self) -> None:
+        """Say that there is something to do."""
+        self._on_cancelled()
+
     def cancel(self, release_id: str) -> ReleaseState | None:
         """Cancel a release; asked again it is the same.
 

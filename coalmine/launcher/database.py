@@ -99,6 +99,8 @@ class Database:
             METADATA.create_all(connection)
             found = inspect(connection)
             for table in METADATA.sorted_tables:
+                for index in table.indexes:  # one that is newer than the table
+                    index.create(connection, checkfirst=True)
                 there = {column["name"] for column in found.get_columns(table.name)}
                 if missing := sorted({column.name for column in table.columns} - there):
                     raise InputError(

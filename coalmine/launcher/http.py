@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import partial
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from coalmine._base.errors import CoalmineError
 from coalmine.launcher.access import Access
-from coalmine.launcher.answers import Answer, Answers, Refusal
+from coalmine.launcher.api import ReleasesApi
 from coalmine.launcher.bindings import Binding
 from coalmine.launcher.caller import Right
-from coalmine.launcher.cancel import Canceller
 from coalmine.launcher.connection import MAX_HEAD_BYTES
 from coalmine.launcher.intake import Intake
 from coalmine.launcher.ledger import Ledger
 from coalmine.launcher.problem import problem, refusal
-from coalmine.launcher.read import select_release, select_releases
-from coalmine.launcher.receive import Receiver, url_of
-from coalmine.launcher.release import ReleaseState
+from coalmine.launcher.receive import Receiver
 from coalmine.launcher.reloaded import Reloaded
 from coalmine.launcher.telemetry import CONTENT_TYPE_LATEST, Telemetry
 from coalmine.launcher.webhook import handshake
@@ -37,17 +33,16 @@ __all__ = ["make_app"]
 logger = logging.getLogger(__name__)
 
 EVENT_PATHS = frozenset({"/", "/events"})
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
 
 
 def make_app(
     intake: Intake,
-    canceller: Canceller,
+    api: ReleasesApi,
     ledger: Ledger,
     telemetry: Telemetry,
     ready: Callable[[], bool],
     *,
-    answers: Answers,
     access: Access,
     bindings: Reloaded[tuple[Binding, ...]],
 ) -> ASGIApp:
@@ -55,24 +50,15 @@ def make_app(
 
     Args:
         intake: Takes events.
-        canceller: Ends releases.
-        ledger: Where releases are read from.
+        api: Tells of releases, and decides about them.
+        ledger: Where releases stand.
         telemetry: What ``/metrics`` shows, and counts answers.
         ready: Tells whether new releases would be run.
-        answers: Keeps what people decide about releases.
         access: Decides who may do what.
         bindings: Which events are taken; ``/healthz`` tells when their file is wrong.
     """
     receiver = Receiver(intake, access, telemetry)
-    others = _others(
-        canceller=canceller,
-        ledger=ledger,
-        telemetry=telemetry,
-        ready=ready,
-        answers=answers,
-        access=access,
-        bindings=bindings,
-    )
+    others = _others(api, _probes(ledger, telemetry, ready, bindings), access)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEAD_BYTES:
@@ -90,31 +76,10 @@ def make_app(
 
 
 def _others(
-    *,
-    canceller: Canceller,
-    ledger: Ledger,
-    telemetry: Telemetry,
-    ready: Callable[[], bool],
-    answers: Answers,
+    api: ReleasesApi,
+    probes: list[Route],
     access: Access,
-    bindings: Reloaded[tuple[Binding, ...]],
 ) -> Starlette:
-    def releases(_: Request) -> Response:
-        with ledger.connect() as connection:
-            return JSONResponse(select_releases(connection))
-
-    def release(request: Request) -> Response:
-        release_id = request.path_params["release_id"]
-        with ledger.connect() as connection:
-            found = select_release(connection, release_id)
-        return _unknown(release_id) if found is None else JSONResponse(found)
-
-    def cancel(request: Request) -> Response:
-        return _cancel(canceller, request)
-
-    approve = partial(_answer, answers, Answer.APPROVED)
-    reject = partial(_answer, answers, Answer.REJECTED)
-
     def options(request: Request) -> Response:
         granted = handshake(request.headers, origins=access.origins, rate=access.rate)
         return Response(status_code=200, headers=granted)
@@ -123,12 +88,8 @@ def _others(
         middleware=[Middleware(Guard, access=access)],
         routes=[
             *(Route(path, options, methods=["OPTIONS"]) for path in EVENT_PATHS),
-            Route("/releases", releases),
-            Route("/releases/{release_id}", release),
-            Route("/releases/{release_id}/cancel", cancel, methods=["POST"]),
-            Route("/releases/{release_id}/approve", approve, methods=["POST"]),
-            Route("/releases/{release_id}/reject", reject, methods=["POST"]),
-            *_probes(ledger, telemetry, ready, bindings),
+            *api.routes(),
+            *probes,
         ],
         exception_handlers={
             CoalmineError: _on_coalmine_error,
@@ -165,39 +126,6 @@ def _probes(
     ]
 
 
-def _unknown(release_id: str) -> Response:
-    return problem(404, f"there is no release {release_id}", "see GET /releases")
-
-
-def _cancel(canceller: Canceller, request: Request) -> Response:
-    release_id = request.path_params["release_id"]
-    return _cancelled(request, release_id, canceller.cancel(release_id))
-
-
-def _answer(answers: Answers, answer: Answer, request: Request) -> Response:
-    release_id = request.path_params["release_id"]
-    refused = answers.give(release_id, answer)
-    if refused is Refusal.UNKNOWN:
-        return _unknown(release_id)
-    if refused:
-        detail = f"the release {release_id} is not {answer}: {refused}"
-        return problem(409, detail, "see: coalmine runs ID; to end it: coalmine cancel ID")
-    url = url_of(request, release_id)
-    return JSONResponse({"id": release_id, "url": url, "state": "running", "answer": answer})
-
-
-def _cancelled(request: Request, release_id: str, state: ReleaseState | None) -> Response:
-    if state is None:
-        return _unknown(release_id)
-    if state not in {ReleaseState.CANCELLED, ReleaseState.RUNNING}:
-        detail = f"the release {release_id} has ended already: {state}"
-        return problem(409, detail, "ask for a new release")
-    return JSONResponse(
-        {"id": release_id, "url": url_of(request, release_id), "state": state},
-        status_code=202 if state is ReleaseState.RUNNING else 200,
-    )
-
-
 class Guard:
     """Lets through, of all requests but those that bring events, those that may be made.
 
@@ -215,13 +143,19 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI has it."""
         if scope["type"] == "http" and not _is_open(scope):
-            right = Right.READ if scope["method"] in {"GET", "HEAD"} else Right.DECIDE
+            right = _right(scope)
             try:
                 await self._access.admit(Headers(scope=scope), right)
             except CoalmineError as error:
                 await refusal(error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+def _right(scope: Scope) -> Right:
+    # A gate that holds its canary changes what people are shown, and nothing else.
+    asks = scope["method"] in {"GET", "HEAD"} or scope["path"].endswith("/hold")
+    return Right.READ if asks else Right.DECIDE
 
 
 def _is_open(scope: Scope) -> bool:
@@ -238,7 +172,7 @@ async def _on_coalmine_error(_: Request, error: Exception) -> Response:
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail = f"{request.method} {request.url.path}: {error.detail}"
-    fix = "send events with POST / or /events; read GET /releases, /healthz, /readyz, /metrics"
+    fix = "send events with POST / or /events; the rest is in GET /openapi.json"
     return problem(error.status_code, detail, fix, headers=dict(error.headers or {}))
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, delete, func, insert, select, update
 
-from coalmine._base.errors import InputError
 from coalmine.engines.protocol import TaskStatus
 from coalmine.events.happening import What
 from coalmine.launcher.admission import (
@@ -31,7 +30,7 @@ from coalmine.launcher.release import NewRelease, OpenRelease, ReleaseState
 from coalmine.launcher.statements import ACCEPTED, Statements
 from coalmine.launcher.tables import RELEASES, TASKS, moment_text
 
-__all__ = ["LEASE_SECONDS", "Ledger", "ledger_url"]
+__all__ = ["LEASE_SECONDS", "Ledger", "ledger_url", "newer_promotion"]
 
 LEASE_SECONDS = 15.0
 """A launcher that has not been seen for so long is taken for dead."""
@@ -70,7 +69,8 @@ class Ledger:
         self._clock = clock
         self._owner = owner
         self._lease = lease
-        self._notes = notes or Notes()
+        self.notes = notes or Notes()
+        """What others are told of."""
 
     def close(self) -> None:
         """Let go of the database."""
@@ -110,8 +110,8 @@ class Ledger:
             moment = self.moment()
             rows = [_row(release, moment) for release in admission.inserts]
             connection.execute(self._say.insert_releases, _given(rows))
-            noted = [(one.id, Note(What.ACCEPTED)) for one in admission.inserts if self._notes]
-            self._notes.put(connection, moment, noted)
+            noted = [(one.id, Note(What.ACCEPTED)) for one in admission.inserts if self.notes]
+            self.notes.put(connection, moment, noted)
         if admission.claims:
             claims = [{"key": key, **asdict(one)} for key, one in admission.claims.items()]
             connection.execute(self._say.write_claims, _given(claims))
@@ -123,7 +123,7 @@ class Ledger:
         ended = {"state": ReleaseState.CANCELLED.value, "reason": reason, "ended_at": moment}
         if connection.execute(update(RELEASES).where(one, WAITS).values(**ended)).rowcount:
             note = Note(What.CANCELLED, moment, {"reason": reason})
-            self._notes.put(connection, moment, [(release_id, note)])
+            self.notes.put(connection, moment, [(release_id, note)])
             return
         asked = update(RELEASES).where(one, RUNS, RELEASES.c.cancel_reason == "")
         connection.execute(asked.values(cancel_reason=reason))
@@ -144,7 +144,7 @@ class Ledger:
                 change = update(RELEASES).where(RELEASES.c.id.in_(found), WAITS)
                 connection.execute(change.values(**values))
                 noted = [(one, Note(What.RUNNING)) for one in found]
-                self._notes.put(connection, values["started_at"], noted)
+                self.notes.put(connection, values["started_at"], noted)
         return tuple(found)
 
     def cancel(self, release_id: str, reason: str) -> ReleaseState | None:
@@ -162,22 +162,22 @@ class Ledger:
     def retry(self, release_id: str) -> ReleaseState | None:
         """Put a dead release back in line, at its old place; any other is left as it is.
 
+        So is one whose service had a newer promotion meanwhile.
+
         Returns:
             Where the release is now; None if there is none of this id.
-
-        Raises:
-            InputError: A newer release of its service was promoted meanwhile.
         """
         one = RELEASES.c.id == release_id
         with self.writing(in_order=True) as connection:
             found = connection.execute(select(RELEASES).where(one)).mappings().first()
             if found is None or found["state"] != ReleaseState.DEAD.value:
                 return ReleaseState(found["state"]) if found else None
-            _check_newest(connection, found)
+            if newer_promotion(connection, found):
+                return ReleaseState.DEAD
             change = update(RELEASES).where(one)
             values = {"state": ReleaseState.ACCEPTED.value, "reason": "", "cancel_reason": ""}
             connection.execute(change.values(**values, ended_at=None, started_at=None))
-            self._notes.put(connection, self.moment(), [(release_id, Note(What.ACCEPTED))])
+            self.notes.put(connection, self.moment(), [(release_id, Note(What.ACCEPTED))])
         return ReleaseState.ACCEPTED
 
     def record(
@@ -207,14 +207,14 @@ class Ledger:
         change = update(RELEASES).where(*mine).values(state=state.value, **known, **ended_at)
         rows = [_task_row(release_id, position, task) for position, task in enumerate(tasks)]
         with self.writing() as connection:
-            before = self._notes.before(connection, release_id)
+            before = self.notes.before(connection, release_id)
             if not connection.execute(change).rowcount:
                 return
             if rows:
                 connection.execute(delete(TASKS).where(TASKS.c.release_id == release_id))
                 connection.execute(insert(TASKS), rows)
             told = (tasks, facts, state)
-            self._notes.recorded(connection, release_id, before, told, moment)
+            self.notes.recorded(connection, release_id, before, told, moment)
 
     def running(self) -> tuple[OpenRelease, ...]:
         """List this launcher's releases that run, the oldest first."""
@@ -276,7 +276,7 @@ class Ledger:
         """Open a transaction to write with; what it notes for others is sent once it has ended."""
         with self._database.writing(in_order=in_order) as connection:
             yield connection
-        self._notes.wake()
+        self.notes.wake()
 
     @property
     def database(self) -> Database:
@@ -299,19 +299,14 @@ def _row(release: NewRelease, moment: str) -> dict[str, object]:
     return said | {"state": ReleaseState.ACCEPTED.value, "requested_at": moment}
 
 
-def _check_newest(connection: Connection, release: Mapping[Any, Any]) -> None:
+def newer_promotion(connection: Connection, release: Mapping[Any, Any]) -> str:
+    """Find a newer release of the same service that was promoted; empty if there is none."""
     newer = select(RELEASES.c.id).where(
         RELEASES.c.service == release["service"],
         RELEASES.c.seq > release["seq"],
         RELEASES.c.state == ReleaseState.PROMOTED.value,
     )
-    found = connection.execute(newer.limit(1)).scalar()
-    if found:
-        raise InputError(
-            f"the newer release {found} of {release['service']} was promoted meanwhile, and an "
-            "older one never takes its place",
-            fix="ask for the version again by a new event",
-        )
+    return connection.execute(newer.limit(1)).scalar() or ""
 
 
 def _open(row: Mapping[Any, Any]) -> OpenRelease:

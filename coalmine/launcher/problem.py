@@ -13,6 +13,7 @@ from coalmine.events import BatchError, EventError
 from coalmine.launcher.admission import ConflictError
 from coalmine.launcher.bindings import NotTakenError
 from coalmine.launcher.caller import AccessError
+from coalmine.launcher.retry import NoRetryError
 
 __all__ = ["RETRY_SECONDS", "problem", "refusal", "status_of"]
 
@@ -45,7 +46,7 @@ def status_of(error: CoalmineError) -> int:
         return error.status
     if isinstance(error, BatchError):
         return status_of(next(iter(error.problems.values())))
-    if isinstance(error, ConflictError):
+    if isinstance(error, ConflictError | NoRetryError):
         return HTTPStatus.CONFLICT
     if isinstance(error, NotTakenError):
         # The message is a good event at the right place: only its content finds no taker.

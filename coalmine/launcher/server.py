@@ -27,6 +27,7 @@ from coalmine.engines.settings import EngineSettings
 from coalmine.launcher.access import Access, OpenAccess
 from coalmine.launcher.announce import announced
 from coalmine.launcher.answers import Answers
+from coalmine.launcher.api import ReleasesApi
 from coalmine.launcher.cancel import Canceller
 from coalmine.launcher.commit import GroupCommit
 from coalmine.launcher.connection import LimitedProtocol, raise_file_limit
@@ -45,6 +46,7 @@ from coalmine.launcher.pipelines import (
     pipeline_folders,
 )
 from coalmine.launcher.reloaded import Reloaded
+from coalmine.launcher.retry import Retrier
 from coalmine.launcher.sinks import read_sinks
 from coalmine.launcher.telemetry import Telemetry
 from coalmine.launcher.telling import Telling
@@ -169,11 +171,10 @@ def serve(settings: Settings) -> None:
         canceller = Canceller(ledger, dispatcher.wake)
         app = make_app(
             intake,
-            canceller,
+            ReleasesApi(ledger, canceller, Answers(ledger), Retrier(ledger)),
             ledger,
             telemetry,
             lambda: dispatcher.alive,
-            answers=Answers(ledger),
             access=access,
             bindings=bindings,
         )

@@ -20,6 +20,7 @@ from sqlalchemy import (
 __all__ = [
     "ANSWERS",
     "CLAIMS",
+    "HOLDS",
     "LAUNCHERS",
     "METADATA",
     "OUTBOX",
@@ -71,6 +72,7 @@ Index(
     sqlite_where=OPEN,
     postgresql_where=OPEN,
 )
+Index("releases_of_a_service", RELEASES.c.service, RELEASES.c.seq)
 RUNNING = RELEASES.c.state == "running"
 Index(
     "one_running_release_per_service",
@@ -100,6 +102,15 @@ ANSWERS = Table(
     Column("release_id", String(16), ForeignKey("release.id"), primary_key=True),
     Column("answer", String(16), nullable=False),
     Column("answered_at", String(32), nullable=False),
+)
+
+# Canaries that their gates hold for a person.
+HOLDS = Table(
+    "hold",
+    METADATA,
+    Column("release_id", String(16), ForeignKey("release.id"), primary_key=True),
+    Column("since", String(32), nullable=False),
+    Column("reason", Text, nullable=False),
 )
 
 # What is to be told to others, written with what it tells of, removed when a sink has taken it.

@@ -1,4 +1,4 @@
-"""Asks a launcher what a person decided about a release whose canary is held."""
+"""Tells a launcher that a canary is held, and asks what a person decided about it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def person_behind(launcher_url: str, release_id: str) -> Person | None:
     if not launcher_url:
         return None
     try:
-        url = httpx.URL(f"{launcher_url.rstrip('/')}/releases/{quote(release_id, safe='')}")
+        url = httpx.URL(f"{launcher_url.rstrip('/')}/releases/{quote(release_id, safe='')}/hold")
     except httpx.InvalidURL:
         url = httpx.URL("")
     if url.scheme not in {"http", "https"} or not url.host:
@@ -40,12 +40,12 @@ def person_behind(launcher_url: str, release_id: str) -> Person | None:
     return partial(_ask, url)
 
 
-def _ask(url: httpx.URL) -> Answer | None:
+def _ask(url: httpx.URL, reason: str) -> Answer | None:
     """Ask once; a launcher that is away has not answered yet."""
     token = os.environ.get(TOKEN, "")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        response = httpx.get(url, headers=headers, timeout=TIMEOUT)
+        response = httpx.post(url, headers=headers, json={"reason": reason}, timeout=TIMEOUT)
         response.raise_for_status()
         answer = response.json().get("answer")
         return Answer(answer) if answer else None

@@ -13,6 +13,7 @@ import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -47,6 +48,7 @@ def test_runs_as_json(state: Path) -> None:
         "service",
         "name",
         "version",
+        "engine",
         "state",
         "verdict",
         "reason",
@@ -55,6 +57,7 @@ def test_runs_as_json(state: Path) -> None:
         "started_at",
         "ended_at",
         "answer",
+        "held",
         "event",
         "steps",
     }
@@ -177,7 +180,8 @@ def test_watch_tells_the_end_by_its_exit_code(state: Path) -> None:
 
 
 def test_news_are_told_once() -> None:
-    release = {"id": "r1", "name": "iris", "version": "", "service": "iris", "reason": ""}
+    names = {"id": "r1", "name": "iris", "version": "", "service": "iris", "reason": ""}
+    release: dict[str, Any] = {**names, "held": None}
     step = {"name": "gate", "attempts": 1, "started_at": None, "ended_at": None, "message": ""}
     accepted = {**release, "state": "accepted", "steps": []}
     running = {**release, "state": "running", "steps": [{**step, "state": "running"}]}
@@ -189,6 +193,10 @@ def test_news_are_told_once() -> None:
         "  gate: running",
     ]
     assert news(running, running) == []
+    held = running | {"held": {"since": "2026-01-01T00:00:00Z", "reason": "too few"}}
+    way = "coalmine approve r1, or reject"
+    assert news(running, held) == [f"release r1 of iris:latest to iris: held (too few; {way})"]
+    assert news(held, held) == []
     assert news(running, ended) == [
         "  gate: succeeded",
         "release r1 of iris:latest to iris: promoted",

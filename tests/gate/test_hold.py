@@ -27,7 +27,7 @@ HELD = Decision(Verdict.HOLD, "too few requests", 3.0, ())
     ],
 )
 def test_the_answer_is_the_verdict(answer: Answer | None, verdict: str, words: str) -> None:
-    decision = held(HELD, lambda: answer)
+    decision = held(HELD, lambda _: answer)
     assert (decision.verdict, decision.reason, decision.requests) == (verdict, words, 3.0)
 
 
@@ -39,14 +39,15 @@ def test_where_nobody_can_be_asked_nobody_is_waited_for() -> None:
 
 class Launcher(ThreadingHTTPServer):
     reply: tuple[int, bytes]
-    asked: list[tuple[str, str | None]]
+    asked: list[tuple[str, str | None, object]]
 
 
 class Handler(BaseHTTPRequestHandler):
     server: Launcher
 
-    def do_GET(self) -> None:
-        self.server.asked.append((self.path, self.headers["authorization"]))
+    def do_POST(self) -> None:
+        told = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.asked.append((self.path, self.headers["authorization"], told))
         status, body = self.server.reply
         self.send_response(status)
         self.send_header("content-length", str(len(body)))
@@ -90,14 +91,14 @@ def test_only_a_launchers_own_word_counts(
     launcher.reply = (status, json.dumps(body).encode())
     person = person_behind(f"http://127.0.0.1:{launcher.server_port}/", "r1")
     assert person is not None
-    assert person() is answer
-    assert launcher.asked == [("/releases/r1", "Bearer secret")]
+    assert person("too few") is answer
+    assert launcher.asked == [("/releases/r1/hold", "Bearer secret", {"reason": "too few"})]
 
 
 def test_a_launcher_that_is_away_has_not_answered() -> None:
     person = person_behind("http://127.0.0.1:1", "r1")
     assert person is not None
-    assert person() is None
+    assert person("") is None
 
 
 def test_without_a_launcher_there_is_no_person() -> None:

@@ -114,11 +114,11 @@ def test_a_held_canary_waits_for_a_person(make: Any) -> None:
         return decision, world, ticks
 
     answers = iter([None, None, Answer.APPROVED])
-    decision, world, ticks = run(lambda: next(answers))
+    decision, world, ticks = run(lambda _: next(answers))
     assert (decision.verdict, world.now - world.since) == ("promote", 32)
     assert [tick.decision.verdict for tick in ticks[-3:]] == ["hold", "hold", "promote"]
     assert "approved by a person; after 32s: the canary has answered" in decision.reason
-    decision, world, _ = run(lambda: None)
+    decision, world, _ = run(lambda _: None)
     assert (decision.verdict, world.now - world.since) == ("inconclusive", 90)
     decision, world, _ = run(None)
     assert (decision.verdict, world.now - world.since) == ("inconclusive", 30)

@@ -102,8 +102,9 @@ class Launched:
         return httpx.post(self.url, content=body, headers=structured | named)
 
     def releases(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = httpx.get(f"{self.url}/releases").json()
-        return found
+        """The releases, the oldest first."""
+        found: list[dict[str, Any]] = httpx.get(f"{self.url}/releases?limit=1000").json()
+        return found[::-1]
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 40

@@ -76,6 +76,12 @@ def test_what_a_person_says_is_the_verdict(
     first, second = (launcher.post(id=i, name="iris").json()["id"] for i in ("1", "2"))
     assert call("approve", second, "--launcher", launcher.url).exit_code == 1, "it does not run yet"
     launcher.wait_for(lambda: held(first))
+    [shown] = httpx.get(f"{launcher.url}/releases?state=held").json()
+    assert (shown["id"], shown["state"], shown["answer"]) == (first, "running", "")
+    assert "held" not in shown["held"]["reason"]
+    assert " held " in call("runs", "--state", launcher.state).output
+    assert "coalmine approve" in call("runs", first, "--launcher", launcher.url).output
+    assert "held since" in call("runs", first, "--launcher", launcher.url).output
     done = call("approve", first[:6], "--state", launcher.state, "-o", "json")
     assert done.exit_code == 0, done.output
     assert json.loads(done.output)["id"] == first

@@ -23,6 +23,7 @@ from coalmine.launcher.facts import Facts, final_facts, final_state, read_facts
 from coalmine.launcher.ledger import Ledger, ledger_url
 from coalmine.launcher.read import read_release, read_releases
 from coalmine.launcher.release import NewRelease, ReleaseState
+from coalmine.launcher.retry import NoRetryError, Retrier
 
 
 def test_waits_grow_to_a_limit() -> None:
@@ -278,8 +279,9 @@ def test_a_dead_release_never_takes_the_place_of_a_newer_one(bench: Bench) -> No
     bench.tick_at(200)
     bench.engine.say("r2", RunState.SUCCEEDED, outcome="promoted")
     bench.tick_at(201)
-    with pytest.raises(InputError, match="the newer release r2 of iris was promoted"):
-        bench.ledger.retry("r1")
+    assert bench.ledger.retry("r1") is ReleaseState.DEAD
+    with pytest.raises(NoRetryError, match="the newer release r2 of iris was promoted"):
+        Retrier(bench.ledger).retry("r1")
     assert bench.states() == {"r1": "dead", "r2": "promoted"}
 
 

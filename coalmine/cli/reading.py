@@ -1,0 +1,57 @@
+"""Where the commands read releases: the ledger in the state folder, or a launcher elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from coalmine.launcher.query import Query
+
+__all__ = ["Reading"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Reads releases.
+
+    Attributes:
+        state: The state folder.
+        url: Base URL of the launcher to ask; empty to read the ledger in the folder.
+        token: Shown to the launcher, if any.
+    """
+
+    state: Path
+    url: str = ""
+    token: str = ""
+
+    def one(self, release_id: str) -> dict[str, Any]:
+        """Read one release, by its id; in the state folder a beginning of it will do.
+
+        Raises:
+            InputError: There is no such release.
+            CoalmineError: It cannot be read.
+        """
+        if self.url:
+            from coalmine.client.launcher import get_release  # noqa: PLC0415 - `--help` is quick
+
+            return get_release(self.url, release_id, token=self.token)
+        from coalmine.launcher.read import read_release  # noqa: PLC0415 - as above
+
+        return read_release(self.state, release_id)
+
+    def some(self, query: Query) -> list[dict[str, Any]]:
+        """Read the newest releases that a query takes, the newest last.
+
+        Raises:
+            InputError: There is no ledger, or the query is refused.
+            CoalmineError: They cannot be read.
+        """
+        if self.url:
+            from coalmine.client.launcher import get_releases  # noqa: PLC0415 - as above
+
+            return get_releases(self.url, query.parameters(), token=self.token)[::-1]
+        from coalmine.launcher.read import read_releases  # noqa: PLC0415 - as above
+
+        return read_releases(self.state, query)
