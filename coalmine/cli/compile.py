@@ -53,6 +53,12 @@ __all__ = ["command"]
     help="For a source in the DSL of kfp 1.8: a PipelineRun made by kfp-tekton, in an environment "
     "of its own, made valid for Tekton v1.",
 )
+@click.option(
+    "--guard-image",
+    default="",
+    help="For tekton: an image with python3, for tasks that compare the numbers in conditions. "
+    "Default: that of the first Python function, else python:3.11-slim.",
+)
 @click.option("--pipeline", default="", help="Which pipeline, where the source holds several.")
 def command(
     *,
@@ -64,6 +70,7 @@ def command(
     bindings: Path | None,
     namespace: str,
     via: str | None,
+    guard_image: str,
     pipeline: str,
 ) -> None:
     """Compile PIPELINE for an engine.
@@ -84,7 +91,13 @@ def command(
         from coalmine.cli.beside import beside_pipeline  # noqa: PLC0415
 
         beside = beside_pipeline(extras, parameters, bindings, namespace)
-    compiled = compile_pipeline(pipeline_file, Target(target), pipeline=pipeline, beside=beside)
+    compiled = compile_pipeline(
+        pipeline_file,
+        Target(target),
+        pipeline=pipeline,
+        beside=beside,
+        guard_image=guard_image.strip(),
+    )
     for note in compiled.notes:
         click.echo(f"Note: {note}", err=True)
     write_output(compiled.text, output)

@@ -1,38 +1,22 @@
 """What a comparison means: texts read as values of a type, the way the KFP backend reads them.
 
-Strings are compared to the byte. Numbers and booleans may stand between blanks. The KFP launcher
-does the same with what a task has written (``strconv.ParseInt``, ``ParseFloat``, ``ParseBool``).
+Single values are read by ``comparing``, which manifests carry too; lists and dicts are JSON.
 """
 
 from __future__ import annotations
 
 import json
-import operator
-import re
 from collections.abc import Callable
 from typing import Any
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import Comparison, Operator, ParameterType, Value
+from coalmine.compiler.comparing import FALSE_TEXTS, TRUE_TEXTS, compares, value_of
+from coalmine.compiler.graph import Comparison, ParameterType, Value
 from coalmine.compiler.jsontext import is_json, json_text, number_text
 
 __all__ = ["FALSE_TEXTS", "TRUE_TEXTS", "holds", "normal", "read"]
 
-TRUE_TEXTS = ("true", "True", "TRUE", "t", "T", "1")
-FALSE_TEXTS = ("false", "False", "FALSE", "f", "F", "0")
-INTEGER = re.compile(r"[+-]?[0-9]+")
-DOUBLE = re.compile(
-    r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?(inf(inity)?|nan)", re.IGNORECASE
-)
-
-_OPERATIONS: dict[Operator, Callable[[Any, Any], bool]] = {
-    Operator.EQUAL: operator.eq,
-    Operator.NOT_EQUAL: operator.ne,
-    Operator.LESS: operator.lt,
-    Operator.LESS_OR_EQUAL: operator.le,
-    Operator.GREATER: operator.gt,
-    Operator.GREATER_OR_EQUAL: operator.ge,
-}
+FIX = "write a value of its type"
 
 
 def holds(comparison: Comparison, text_of: Callable[[Value], str]) -> bool:
@@ -45,9 +29,12 @@ def holds(comparison: Comparison, text_of: Callable[[Value], str]) -> bool:
     Raises:
         InputError: A text is no value of the type that is compared.
     """
-    left = read(text_of(comparison.left), comparison.type)
-    right = read(text_of(comparison.right), comparison.type)
-    return _OPERATIONS[comparison.operator](left, right) is not comparison.negated
+    left, right = text_of(comparison.left), text_of(comparison.right)
+    try:
+        found = compares(left, comparison.operator, right, comparison.type)
+    except ValueError as error:
+        raise InputError(str(error), fix=FIX) from None
+    return found is not comparison.negated
 
 
 def normal(text: str, kind: ParameterType) -> str:
@@ -75,17 +62,11 @@ def read(text: str, kind: ParameterType) -> str | int | float | bool | list[Any]
     """
     if kind in _STRUCTURED:
         return _structured(text, kind)
-    bare = text.strip()
-    match kind:
-        case ParameterType.STRING:
-            return text
-        case ParameterType.INTEGER if INTEGER.fullmatch(bare):
-            return int(bare)
-        case ParameterType.DOUBLE if DOUBLE.fullmatch(bare):
-            return float(bare)
-        case ParameterType.BOOLEAN if bare in TRUE_TEXTS + FALSE_TEXTS:
-            return bare in TRUE_TEXTS
-    raise InputError(f"{text!r} is no {kind.value}", fix="write a value of its type")
+    try:
+        found: str | int | float | bool = value_of(text, kind)
+    except ValueError as error:
+        raise InputError(str(error), fix=FIX) from None
+    return found
 
 
 _STRUCTURED: dict[ParameterType, type[list[Any] | dict[str, Any]]] = {

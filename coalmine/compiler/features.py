@@ -116,7 +116,7 @@ FEATURES = (
     Feature(
         "conditions: `<`, `<=`, `>`, `>=`; floats; two ints or bools",
         "read, then compared",
-        REFUSED,
+        "a task that compares; `when` of its answer",
         "`asInt`, `asFloat`",
     ),
     Feature("conditions on a string with a quote, a backslash or a line break"),

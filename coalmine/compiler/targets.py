@@ -56,7 +56,12 @@ class Beside:
 
 
 def compile_pipeline(
-    path: Path, target: Target, *, pipeline: str = "", beside: Beside | None = None
+    path: Path,
+    target: Target,
+    *,
+    pipeline: str = "",
+    beside: Beside | None = None,
+    guard_image: str = "",
 ) -> Compiled:
     """Compile a pipeline for one target; see ``compile_targets``.
 
@@ -65,12 +70,14 @@ def compile_pipeline(
         target: What to compile to.
         pipeline: Which pipeline of a source, where it has several.
         beside: What else is wanted; Tekton and Argo only.
+        guard_image: See ``compile_targets``.
 
     Raises:
         InputError: See ``compile_targets``; or something beside the pipeline is wrong.
     """
     if beside is None:
-        return compile_targets(path, [target], pipeline=pipeline)[target]
+        made = compile_targets(path, [target], pipeline=pipeline, guard_image=guard_image)
+        return made[target]
     if target is Target.KFP:
         raise InputError(
             "stands beside a pipeline on tekton and argo only",
@@ -78,11 +85,11 @@ def compile_pipeline(
             fix="on Kubeflow Pipelines a run is submitted, see: coalmine schedule",
         )
     graph = read_pipeline(path, pipeline=pipeline)
-    return _lowered(graph, target, path, beside)
+    return _lowered(graph, target, path, guard_image, beside)
 
 
 def compile_targets(
-    path: Path, targets: Collection[Target], *, pipeline: str = ""
+    path: Path, targets: Collection[Target], *, pipeline: str = "", guard_image: str = ""
 ) -> dict[Target, Compiled]:
     """Compile a pipeline for several targets, reading it once.
 
@@ -93,6 +100,8 @@ def compile_targets(
         path: A .py source, or KFP IR as .yaml, .yml or .json.
         targets: What to compile to.
         pipeline: Which pipeline of a source, where it has several.
+        guard_image: An image with ``python3`` for what compares numbers on Tekton; empty for that
+            of the pipeline's first Python function, or else one with nothing more.
 
     Raises:
         InputError: The pipeline is wrong, or asks for something that one of the targets cannot do.
@@ -104,7 +113,7 @@ def compile_targets(
     elif path.suffix != ".py":
         _check_compiled(text, path)
     return {
-        target: _lowered(graph, target, path)
+        target: _lowered(graph, target, path, guard_image)
         if graph and target is not Target.KFP
         else Compiled(text)
         for target in targets
@@ -170,12 +179,16 @@ def _check_compiled(text: str, path: Path) -> None:
         )
 
 
-def _lowered(graph: Graph, target: Target, path: Path, beside: Beside | None = None) -> Compiled:
+def _lowered(
+    graph: Graph, target: Target, path: Path, guard_image: str, beside: Beside | None = None
+) -> Compiled:
+    asked = {"guard_image": guard_image} if target is Target.TEKTON and guard_image else {}
     try:
-        manifest: Manifest = _import_target(target).lower(graph)
+        manifest: Manifest = _import_target(target).lower(graph, **asked)
     except InputError as error:
         raise InputError(error.message, field=str(path), fix=error.fix) from None
     command = f"coalmine compile {_shown(path)} --target {target}"
+    command += "".join(f" --guard-image {image}" for image in asked.values())
     others: list[Manifest] = []
     if beside is not None:
         command += f" --with {','.join(beside.extras)} --namespace {beside.given.namespace}"

@@ -32,6 +32,7 @@ from coalmine.compiler.graph import (
     Value,
     references,
 )
+from coalmine.compiler.guards import Guarded, with_guards
 from coalmine.compiler.loops import expand_constants
 from coalmine.compiler.manifest import Manifest, Place
 from coalmine.compiler.order import ancestors, inherited_conditions, waits_for
@@ -40,7 +41,7 @@ from coalmine.compiler.pod import pod_text, resources, stand_ins
 from coalmine.compiler.podspec import env_of, leaves, mounts_of, volumes_of
 from coalmine.compiler.tekton_names import check_cases, checked_name, checked_result
 from coalmine.compiler.tekton_results import result_name
-from coalmine.compiler.tekton_when import plain, says_whole_numbers, when
+from coalmine.compiler.tekton_when import asks_too_much, plain, says_whole_numbers, when
 from coalmine.compiler.tekton_wrap import (
     WORKSPACE,
     added_params,
@@ -60,18 +61,24 @@ DEFAULT_RUN_TIMEOUT = 3600
 LONGEST_NAME = 63
 
 
-def lower(graph: Graph) -> Manifest:
+def lower(graph: Graph, *, guard_image: str = "") -> Manifest:
     """Write a graph as a Tekton Pipeline.
+
+    Args:
+        graph: The pipeline.
+        guard_image: What runs where a condition needs more than texts; see ``guards``.
 
     Raises:
         InputError: A value or a name cannot be said in Tekton; names the task and the value.
     """
     told, graph = note_pages(graph), without_pages(graph)
     graph = split_choices(_without_loops(graph))
+    _check_ends(graph)
+    guarded = with_guards(graph, asks_too_much, guard_image)
+    graph = guarded.graph
     above = ancestors(graph.tasks)
     conditions = inherited_conditions(graph.tasks)
     last = [task for task in graph.tasks if task.behind]
-    _check_ends(graph)
     spec: dict[str, Any] = {}
     if graph.description:
         spec["description"] = graph.description
@@ -103,7 +110,7 @@ def lower(graph: Graph) -> Manifest:
         "metadata": {"name": graph.name},
         "spec": {key: value for key, value in spec.items() if value},
     }
-    return Manifest(document, (*_notes(graph), *told))
+    return Manifest(document, (*_notes_of_guards(guarded), *_notes(graph), *told))
 
 
 def _parameter(item: Parameter, defaults: Mapping[str, str]) -> dict[str, str]:
@@ -215,9 +222,11 @@ def _check_ends(graph: Graph) -> None:
 def _without_loops(graph: Graph) -> Graph:
     graph = expand_constants(graph)
     for loop in graph.loops:
+        # Tekton's matrix goes over parameters and results of type array only. Those of a pipeline
+        # are strings that hold JSON, on every engine, for whoever submits it.
         raise InputError(
             f"{Place(loop.name, 'items', TARGET)}: the list of this loop is known only in a run, "
-            "and Tekton makes no tasks then",
+            "where it is a string of JSON, and Tekton's matrix makes tasks of arrays only",
             fix="loop over a list in the pipeline's source, let one task do the work for all "
             "items, or compile for argo or kfp",
         )
@@ -331,6 +340,14 @@ def _exact(text: str, where: Place) -> str:
             fix="use a value without them",
         )
     return text
+
+
+def _notes_of_guards(guarded: Guarded) -> list[str]:
+    if not guarded.guards:
+        return []
+    names = ", ".join(guarded.guards)
+    how = f"with python3 in {guarded.image} (--guard-image names another image)"
+    return [f"Tekton cannot compare numbers; tasks of their own do, {how}: {names}."]
 
 
 def _notes(graph: Graph) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
 """A task's conditions as Tekton's ``when``: an input that is in a list of texts, or is not.
 
-Tekton knows no numbers here. Its CEL (``when.cel``) would, but that is an alpha feature, off by
-default, refused by the API server where it is off, and values are pasted into the expression as
-text, so that a value with a quote changes its meaning.
+Tekton knows no numbers here, so what asks for them gets a task that compares (``guards``). Its CEL
+(``when.cel``) would know them, but that is an alpha feature, off by default, refused by the API
+server where it is off, and values are pasted into the expression as text, so that a value with a
+quote changes its meaning.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from coalmine.compiler.graph import (
 from coalmine.compiler.manifest import Place
 from coalmine.compiler.tekton_results import result_name
 
-__all__ = ["plain", "reference", "says_whole_numbers", "when"]
+__all__ = ["asks_too_much", "plain", "reference", "says_whole_numbers", "when"]
 
 TARGET = "tekton"
 VARIABLE = re.compile(
@@ -35,10 +36,10 @@ VARIABLE = re.compile(
 
 
 def when(condition: Comparison, task: str) -> dict[str, Any]:
-    """Write one condition.
+    """Write one condition that does not ask too much.
 
     Raises:
-        InputError: Tekton cannot say it; names the task and the targets that can.
+        InputError: A text in it would mean something else to Tekton; names the task.
     """
     where = Place(task, "condition", TARGET)
     left, right = condition.left, condition.right
@@ -47,7 +48,6 @@ def when(condition: Comparison, task: str) -> dict[str, Any]:
     if isinstance(left, Constant) and isinstance(right, Constant):
         known = holds(condition, lambda value: value.value if isinstance(value, Constant) else "")
         return {"input": str(known).lower(), "operator": "in", "values": ["true"]}
-    _check(condition, right, where)
     positive = condition.operator is Operator.EQUAL
     values = [_side(right, where)]
     if condition.type is ParameterType.BOOLEAN:
@@ -62,6 +62,15 @@ def when(condition: Comparison, task: str) -> dict[str, Any]:
         "operator": "in" if positive else "notin",
         "values": values,
     }
+
+
+def asks_too_much(condition: Comparison) -> bool:
+    """Tell whether a condition has to be answered by a task: it is no equality of texts."""
+    sides = (condition.left, condition.right)
+    known = sum(isinstance(side, Constant) for side in sides)
+    if known == len(sides) or condition.type is ParameterType.STRING:
+        return condition.operator.orders and known < len(sides)
+    return condition.operator.orders or condition.type is ParameterType.DOUBLE or not known
 
 
 def says_whole_numbers(graph: Graph) -> bool:
@@ -96,20 +105,3 @@ def reference(value: Value) -> str:
 
 def _side(value: Value, where: Place) -> str:
     return plain(value.value, where) if isinstance(value, Constant) else reference(value)
-
-
-def _check(condition: Comparison, right: Value, where: Place) -> None:
-    kind = condition.type
-    problem = ""
-    if condition.operator.orders:
-        problem = f"it asks for {condition.operator}, and Tekton only knows equal and not equal"
-    elif kind is ParameterType.DOUBLE:
-        problem = "it compares floats, and Tekton only compares texts"
-    elif kind is not ParameterType.STRING and not isinstance(right, Constant):
-        problem = f"it compares two values of type {kind.value}, and Tekton only compares texts"
-    if problem:
-        raise InputError(
-            f"{where}: {problem}",
-            fix="let a task decide and write a word for dsl.If to compare with, "
-            "or compile for argo or kfp",
-        )

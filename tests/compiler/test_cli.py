@@ -125,6 +125,13 @@ def test_a_refusal_names_task_feature_and_file(corpus: Path) -> None:
     assert not done.stdout
 
 
+def test_the_image_of_what_compares_is_asked_for(corpus: Path) -> None:
+    source = corpus / "otherwise.yaml"
+    done = coalmine(source, "--target", "tekton", "--guard-image", "mirror.example.com/python:3")
+    assert done.stdout.count('image: "mirror.example.com/python:3"') == 2
+    assert done.stdout.splitlines()[0].endswith(" --guard-image mirror.example.com/python:3")
+
+
 def test_an_output_that_cannot_be_written_exits_1(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     output = tmp_path / "file" / "out.yaml"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from coalmine.compiler.compare import holds, read
 from coalmine.compiler.graph import (
     Comparison,
     Constant,
+    ExecutorText,
     Graph,
     Operator,
     Parameter,
@@ -25,6 +29,7 @@ from coalmine.compiler.graph import (
     Task,
     TaskOutputRef,
 )
+from coalmine.compiler.guards import script
 from coalmine.compiler.ir import read_graph, read_graph_text
 from coalmine.compiler.ir.read import SCHEMA
 from coalmine.engines.local.plan import Ended, next_move
@@ -59,8 +64,8 @@ def run_locally(graph: Graph, parameters: Mapping[str, str], outputs: Outputs) -
 
 
 @pytest.fixture
-def wanted(run_graph: Run, run_argo: Run) -> Callable[..., set[str]]:
-    """Name what runs by the graph; the local engine and Argo must agree."""
+def wanted(run_graph: Run, run_argo: Run, run_tekton: Run) -> Callable[..., set[str]]:
+    """Name what runs by the graph; the local engine, Argo and Tekton must agree."""
 
     def compare(graph: Graph, parameters: Mapping[str, str], outputs: Outputs) -> set[str]:
         found = run_graph(graph, parameters, outputs)
@@ -68,6 +73,7 @@ def wanted(run_graph: Run, run_argo: Run) -> Callable[..., set[str]]:
         # Argo takes one line break off the end of an output.
         trimmed = {key: text.removesuffix("\n") for key, text in outputs.items()}
         assert set(run_argo(argo.lower(graph), parameters, trimmed)) == set(found)
+        assert set(run_tekton(tekton.lower(graph), parameters, outputs)) == set(found)
         return set(found)
 
     return compare
@@ -128,10 +134,9 @@ def test_every_operator_on_every_type(
         (("4", "false"), ("7", "True\n"), "say-5"),
     ],
 )
-def test_equality_of_numbers_and_booleans_everywhere(  # noqa: PLR0917 - fixtures and values
+def test_equality_of_numbers_and_booleans_everywhere(
     corpus: Path,
     wanted: Callable[..., set[str]],
-    run_tekton: Run,
     given_values: tuple[str, str],
     written: tuple[str, str],
     runs: str,
@@ -140,7 +145,6 @@ def test_equality_of_numbers_and_booleans_everywhere(  # noqa: PLR0917 - fixture
     parameters = {"count": given_values[0], "flag": given_values[1]}
     outputs = {("measure", "count"): written[0], ("measure", "flag"): written[1]}
     assert wanted(graph, parameters, outputs) == {"measure", runs}
-    assert set(run_tekton(tekton.lower(graph), parameters, outputs)) == {"measure", runs}
 
 
 @pytest.mark.parametrize(
@@ -188,28 +192,92 @@ def test_a_comparison_of_two_parameters(
         assert wanted(opposite, values, {}) == {"t"} - ran
 
 
+def test_tekton_compares_numbers_by_tasks_of_their_own(corpus: Path) -> None:
+    manifest = tekton.lower(read_graph(corpus / "otherwise.yaml"))
+    tasks = {task["name"]: task for task in manifest.document["spec"]["tasks"]}
+    first, second = "check-ratio-below-0-5", "check-count-at-least-4"
+    assert list(tasks) == [first, "say", second, "say-2", "say-3"]
+    assert tasks[second]["when"] == [
+        {"input": f"$(tasks.{first}.results.holds)", "operator": "in", "values": ["false"]}
+    ]
+    (step,) = tasks[first]["taskSpec"]["steps"]
+    assert step["image"] == "python:3.11-slim"
+    assert step["args"] == [
+        "$(params.left)",
+        "<",
+        "$(params.right)",
+        "NUMBER_DOUBLE",
+        "$(results.holds.path)",
+    ]
+    (note,) = (note for note in manifest.notes if "cannot compare" in note)
+    assert second in note
+    assert "python:3.11-slim" in note
+
+
+def test_the_image_of_what_compares() -> None:
+    item = Comparison(ParameterRef("p"), Operator.LESS, Constant("5"), ParameterType.INTEGER)
+    graph = guarded(item)
+    function = Task("f", "c", "function:1", args=((ExecutorText.INPUT,),))
+
+    def image(graph: Graph, **asked: str) -> str:
+        (check, *_) = tekton.lower(graph, **asked).document["spec"]["tasks"]
+        return str(check["taskSpec"]["steps"][0]["image"])
+
+    assert image(graph) == "python:3.11-slim"
+    assert image(graph, guard_image="mirror/python:3") == "mirror/python:3"
+    assert image(replace(graph, tasks=(*graph.tasks, function))) == "function:1"
+
+
+def test_what_compares_has_a_name_of_its_own() -> None:
+    item = Comparison(ParameterRef("p"), Operator.LESS, Constant("-5"), ParameterType.INTEGER)
+    long = Comparison(ParameterRef("p" * 80), Operator.LESS, Constant("5"), ParameterType.INTEGER)
+    tasks = (Task("check-p-below-minus-5", "c", "i", when=(item, long)),)
+    graph = Graph("g", (Parameter("p"), Parameter("p" * 80)), tasks)
+    names = [task["name"] for task in tekton.lower(graph).document["spec"]["tasks"]]
+    assert names == ["check-p-below-minus-5-2", "check-" + "p" * 49, "check-p-below-minus-5"]
+
+
+def test_the_same_condition_is_answered_once_unless_it_stands_within_another() -> None:
+    item = Comparison(ParameterRef("p"), Operator.LESS, Constant("5"), ParameterType.INTEGER)
+    outer = Comparison(ParameterRef("q"), Operator.EQUAL, Constant("x"))
+    tasks = (
+        Task("a", "c", "i", when=(item,)),
+        Task("b", "c", "i", when=(item,)),
+        Task("c", "c", "i", when=(outer, item)),
+    )
+    manifest = tekton.lower(Graph("g", (Parameter("p"), Parameter("q")), tasks))
+    names = [task["name"] for task in manifest.document["spec"]["tasks"]]
+    assert names == ["check-p-below-5", "a", "b", "check-p-below-5-2", "c"]
+
+
 @pytest.mark.parametrize(
-    ("item", "why"),
+    ("arguments", "answer"),
     [
-        (
-            Comparison(ParameterRef("p"), Operator.LESS, Constant("5"), ParameterType.INTEGER),
-            "it asks for <",
-        ),
-        (
-            Comparison(ParameterRef("p"), Operator.EQUAL, Constant("0.5"), ParameterType.DOUBLE),
-            "it compares floats",
-        ),
-        (
-            Comparison(ParameterRef("p"), Operator.EQUAL, ParameterRef("q"), ParameterType.BOOLEAN),
-            "it compares two values of type BOOLEAN",
-        ),
+        (["5\n", "<", "5.5", "NUMBER_DOUBLE"], "true"),
+        (["NaN", "<", "0.5", "NUMBER_DOUBLE"], "false"),
+        (["-5", ">=", "-4", "NUMBER_INTEGER"], "false"),
+        (["T", "==", "1", "BOOLEAN"], "true"),
+        (["a' b", "<", "a' é", "STRING"], "true"),
+        (["five", "<", "5", "NUMBER_INTEGER"], None),
     ],
 )
-def test_what_tekton_cannot_compare_names_who_can(item: Comparison, why: str) -> None:
-    with pytest.raises(InputError, match=f"task 't', condition, target tekton: {why}") as caught:
-        tekton.lower(guarded(item))
-    assert "argo or kfp" in caught.value.fix
-    assert argo.lower(guarded(item))
+def test_the_script_in_the_manifest(
+    tmp_path: Path, arguments: list[str], answer: str | None
+) -> None:
+    file = tmp_path / "holds"
+    command = [sys.executable, "-I", "-c", script(), *arguments, str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) is (answer is not None)
+    if answer is None:
+        assert done.stderr == "the condition cannot be judged: 'five' is no NUMBER_INTEGER\n"
+        assert not file.exists()
+    else:
+        assert file.read_text() == answer
+
+
+def test_a_number_that_is_none_ends_the_run_on_tekton(corpus: Path, run_tekton: Run) -> None:
+    manifest = tekton.lower(read_graph(corpus / "otherwise.yaml"))
+    assert run_tekton(manifest, {"ratio": "much", "count": "5"}, {}) == {}
 
 
 def test_tekton_says_how_it_compares_whole_numbers(corpus: Path) -> None:
@@ -223,8 +291,7 @@ def test_conditions_hold_against_the_schemas(
 ) -> None:
     graph = read_graph(corpus / f"{name}.yaml")
     check_manifest(argo.lower(graph).to_yaml())
-    if name == "equalities":
-        check_manifest(tekton.lower(graph).to_yaml())
+    check_manifest(tekton.lower(graph).to_yaml())
 
 
 @pytest.mark.parametrize(
