@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
+import json
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -41,6 +41,12 @@ class Change:
     namespace: str
     object: Object
     before: Object | None = None
+
+
+def _copied(item: Object) -> Object:
+    """Copy an object, which is JSON: several times as fast as deepcopy."""
+    made: Object = json.loads(json.dumps(item))
+    return made
 
 
 def _now() -> str:
@@ -114,7 +120,7 @@ class Store:
             found = self._objects.get((kind, namespace, name))
             if found is None:
                 raise not_found(kind, name)
-            return copy.deepcopy(found)
+            return _copied(found)
 
     def list(self, kind: Kind, namespace: str = "") -> tuple[list[Object], int]:
         """All objects of a kind, in order of name, and the resourceVersion of the list."""
@@ -123,7 +129,7 @@ class Store:
                 (key for key in self._objects if key[0] == kind and namespace in {"", key[1]}),
                 key=lambda key: key[1:],
             )
-            return [copy.deepcopy(self._objects[key]) for key in keys], self._version
+            return [_copied(self._objects[key]) for key in keys], self._version
 
     def create(
         self, item: Object, namespace: str = "", *, manager: str = "test", dry_run: bool = False
@@ -133,7 +139,7 @@ class Store:
             kind = kind_of(item.get("apiVersion", ""), item.get("kind", ""))
         except KeyError:
             raise bad_request("the object provided is unrecognized") from None
-        made = copy.deepcopy(item)
+        made = _copied(item)
         with self._lock:
             metadata = made.setdefault("metadata", {})
             if not metadata.get("name") and metadata.get("generateName"):
@@ -167,7 +173,7 @@ class Store:
         """
         with self._lock:
             before = self.get(kind, namespace, name)
-            after = change(copy.deepcopy(before))
+            after = change(_copied(before))
             seen = after.get("metadata", {}).get("resourceVersion")
             if seen and seen != before["metadata"]["resourceVersion"]:
                 raise conflict(kind, name)
@@ -185,7 +191,7 @@ class Store:
             kind,
             where.get("namespace", ""),
             where["name"],
-            lambda now: now | {"status": copy.deepcopy(status)},
+            lambda now: now | {"status": _copied(status)},
             subresource=subresource,
             manager="controller",
         )
@@ -196,7 +202,7 @@ class Store:
             if not dry_run:
                 del self._objects[kind, namespace, name]
                 self._note_time()
-                last = copy.deepcopy(before)
+                last = _copied(before)
                 last["metadata"]["resourceVersion"] = str(self._version)
                 self._tell(Change(self._version, "DELETED", kind, namespace, last, before))
             return before
@@ -215,16 +221,16 @@ class Store:
             **before,
             "metadata": _plain(before),
         }:
-            return copy.deepcopy(before)
+            return _copied(before)
         manage(before, after, manager, subresource, _now())
         if not dry_run:
             self._note_time()
             after["metadata"]["resourceVersion"] = str(self._version)
             self._objects[key] = after
             verb = "MODIFIED" if before else "ADDED"
-            kept = copy.deepcopy(after)
+            kept = _copied(after)
             self._tell(Change(self._version, verb, key[0], key[1], kept, before or None))
-        return copy.deepcopy(after)
+        return _copied(after)
 
     def _tell(self, change: Change) -> None:
         self.history.append(change)

@@ -15,7 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from coalmine.serving.kserve.patches import patch
-from coalmine.serving.kserve.seen import Seen, differences, image_of_revision, last_writer
+from coalmine.serving.kserve.seen import (
+    Seen,
+    differences,
+    image_of_revision,
+    is_written_by_us,
+    last_writer,
+)
 from coalmine.serving.kube.client import Change, Resource
 from coalmine.serving.kube.kept import Kept
 from coalmine.serving.kube.moves import Ask, Done, Drifted, Move, Note, Wait, Write
@@ -44,7 +50,7 @@ class Decide:
 
     def move(self) -> Move:
         """Tell the next move towards the goal of the record's phase."""
-        if self._notes.get(SETTLED):
+        if self._notes.get(SETTLED) and not self._is_back():
             return Done()
         goals: Mapping[Phase, Callable[[], Move]] = {
             Phase.PREPARING: self._prepare,
@@ -54,6 +60,15 @@ class Decide:
             Phase.REMOVED: self._withdraw,
         }
         return goals[self._record.phase]()
+
+    def _is_back(self) -> bool:
+        """Whether a process that outlived its release has still written the canary's image."""
+        seen, withdrawn = self._seen, {Phase.ROLLED_BACK, Phase.REMOVED}
+        if self._record.phase not in withdrawn:
+            return False
+        if self._notes.get("made"):
+            return seen.image == self._record.canary_image and is_written_by_us(seen.service)
+        return seen.percent == 0 and seen.image in {self._record.canary_image, self._notes["image"]}
 
     # --- towards a canary
 

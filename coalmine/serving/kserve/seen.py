@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from coalmine.serving.kube.client import Object
+from coalmine.serving.kube.client import MANAGER, Object
 
-__all__ = ["Seen", "differences", "image_of_revision", "last_writer", "mode_of"]
+__all__ = ["Seen", "differences", "image_of_revision", "is_written_by_us", "last_writer", "mode_of"]
 
 CONTAINER = "kserve-container"
 STANDARD = frozenset({"Standard", "RawDeployment"})
@@ -150,15 +150,25 @@ def differences(before: str, after: str) -> list[str]:
     return sorted(set(_changed(json.loads(before), json.loads(after), "")))
 
 
-def last_writer(service: Object | None, *, ours: str = "coalmine") -> str:
+def last_writer(service: Object | None) -> str:
     """Name who else wrote last, by the managed fields; empty if nobody is named."""
-    entries = ((service or {}).get("metadata") or {}).get("managedFields") or []
-    others = [e for e in entries if e.get("manager") != ours and not e.get("subresource")]
+    entries = _writers(service)
+    others = [entry for entry in entries if entry.get("manager") != MANAGER]
     if not others:
         return ""
     # Times are whole seconds; of the same one, the entry that was made later stands further back.
     _, _, last = max((str(entry.get("time", "")), n, entry) for n, entry in enumerate(others))
     return f"{last.get('manager')} at {last.get('time')}"
+
+
+def is_written_by_us(service: Object | None) -> bool:
+    """Whether anything in it was written under our name."""
+    return any(entry.get("manager") == MANAGER for entry in _writers(service))
+
+
+def _writers(service: Object | None) -> list[Mapping[str, Any]]:
+    entries = ((service or {}).get("metadata") or {}).get("managedFields") or []
+    return [entry for entry in entries if not entry.get("subresource")]
 
 
 def _changed(before: Any, after: Any, path: str) -> Iterator[str]:  # noqa: ANN401 - JSON

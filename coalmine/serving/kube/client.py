@@ -19,7 +19,7 @@ from coalmine._base.errors import CoalmineError, InputError
 if TYPE_CHECKING:
     import httpx2
 
-__all__ = ["Change", "Kube", "Object", "Resource", "StaleError", "open_kube"]
+__all__ = ["MANAGER", "Change", "Kube", "Object", "Resource", "StaleError", "open_kube"]
 
 Object = dict[str, Any]
 MANAGER = "coalmine"

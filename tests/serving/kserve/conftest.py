@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx2
 import pytest
 
 from coalmine.serving.kserve.knative import KnativeMoves
@@ -17,7 +16,8 @@ from coalmine.serving.kserve.template import Template
 from coalmine.serving.kube.backend import KubeServing
 from coalmine.serving.kube.client import Kube
 from coalmine.serving.kube.drive import Timing
-from tests.kubeapi.server import KubeApi, serve
+from tests.kubeapi.direct import direct_api, direct_client
+from tests.kubeapi.server import KubeApi
 from tests.kubeapi.store import Object
 from tests.serving.kserve.controller import (
     ISVC,
@@ -84,24 +84,15 @@ class World:
         return seen.image, seen.percent
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[KubeApi]:
-    with serve() as running:
-        yield running
-
-
-def new_world(server: KubeApi) -> World:
-    server.faults.clear()
-    server.app.requests.clear()
-    for kind, _, name in list(server.store._objects):
-        server.store.delete(kind, NAMESPACE, name)
-    answer_predictions(server)
-    http = httpx2.Client(base_url=server.url)
-    return World(server, Played(server.store), Kube(http, NAMESPACE, sleep=lambda _: None))
+def new_world() -> World:
+    api = direct_api()
+    answer_predictions(api)
+    kube = Kube(direct_client(api), NAMESPACE, sleep=lambda _: None)
+    return World(api, Played(api.store), kube)
 
 
 @pytest.fixture
-def world(server: KubeApi) -> Iterator[World]:
-    made = new_world(server)
+def world() -> Iterator[World]:
+    made = new_world()
     yield made
     made.kube.close()
