@@ -44,6 +44,10 @@ compiled:
 	@for target in kfp tekton argo; do for name in release progressive; do \
 	  $(BIN)/coalmine compile pipelines/$$name.py --target $$target -o $(OUT)/$$target/$$name.yaml || exit 1; \
 	done; done
+	@for target in kfp tekton argo; do for builder in buildah buildkit kaniko; do \
+	  $(BIN)/coalmine compile pipelines/full_builds.py --pipeline release-$$builder --target $$target \
+	    -o $(OUT)/$$target/release-$$builder.yaml 2> /dev/null || exit 1; \
+	done; done
 	@for target in tekton argo; do \
 	  $(BIN)/coalmine compile pipelines/release.py --target $$target --with rbac,triggers \
 	    --namespace coalmine -o $(OUT)/$$target/release-with-events.yaml 2> /dev/null || exit 1; \

@@ -6,105 +6,132 @@ tried again stands here. (Annotations must stay real types here: kfp reads them 
 
 from kfp import dsl
 
-from parts import build, canary, finalize, gate, guard, promote, retrieve, rollback
-
-__all__ = ["release"]
-
-
-@dsl.pipeline(  # type: ignore[untyped-decorator]
-    name="release",
-    description="Release one bento version into one service behind a canary and a gate.",
+from parts import (
+    Builder,
+    build,
+    built_by,
+    canary,
+    finalize,
+    gate,
+    guard,
+    promote,
+    retrieve,
+    rollback,
 )
-def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position too
-    release_id: str,
-    service: str,
-    name: str,
-    version: str = "",
-    percent: int = 10,
-    policy: str = "",
-    store: str = "",
-    contexts: str = "",
-    repository: str = "",
-    serving: str = "",
-    prometheus_url: str = "",
-    namespace: str = "",
-    kind: str = "bento",
-    force_takeover: str = "",
-) -> None:
-    """Release one bento version into one service.
 
-    Args:
-        release_id: The release; the same id is the same release.
-        service: The service that users call.
-        name: The bento's name.
-        version: The bento's version; empty means the newest.
-        percent: The canary's share of the traffic, 1 to 99.
-        policy: The gate's policy; empty means the default policy.
-        store: Where bentos come from; empty means the engine's own.
-        contexts: Where build contexts go, for example s3://bucket/prefix; empty means the engine's
-            own.
-        repository: Where images go; empty means the engine's own.
-        serving: The serving backend; empty means the engine's own.
-        prometheus_url: Base URL of Prometheus; empty means the engine's own.
-        namespace: Kubernetes namespace of the service; gate policies may use it.
-        kind: What the image is of: bento, or model for its models alone.
-        force_takeover: true takes the service from a release that has not ended.
-    """
-    end = finalize(release_id=release_id, service=service, serving=serving, namespace=namespace)
-    guard(end, minutes=10, retries=5)
-    with dsl.ExitHandler(end):
-        bento = guard(
-            retrieve(name=name, version=version, store=store, contexts=contexts),
-            minutes=10,
-            retries=3,
-        )
-        image = guard(
-            build(context=bento.outputs["context"], repository=repository, kind=kind),
-            minutes=15,
-            retries=2,
-        )
-        trial = canary(
-            release_id=release_id,
-            service=service,
-            image=image.outputs["image"],
-            version=bento.outputs["version"],
-            percent=percent,
-            policy=policy,
-            serving=serving,
-            prometheus_url=prometheus_url,
-            namespace=namespace,
-            force_takeover=force_takeover,
-        )
-        guard(trial, minutes=10, retries=2)
-        judge = gate(
-            release_id=release_id,
-            service=service,
-            canary=trial.outputs["canary"],
-            stable=trial.outputs["stable"],
-            since=trial.outputs["since"],
-            policy=policy,
-            prometheus_url=prometheus_url,
-            namespace=namespace,
-        )
-        # A policy limits its gate itself; a day leaves time for a person where one is asked.
-        guard(judge, minutes=24 * 60, retries=2)
-        with dsl.If(judge.outputs["verdict"] == "promote"):
-            guard(
-                promote(
-                    release_id=release_id, service=service, serving=serving, namespace=namespace
-                ),
+__all__ = ["release", "release_with"]
+
+
+def release_with(builder: Builder | None = None) -> dsl.graph_component.GraphComponent:
+    """Wire the pipeline with a builder; without one the build step's own default builds."""
+
+    @dsl.pipeline(  # type: ignore[untyped-decorator]
+        name=f"release-{builder.name}" if builder else "release",
+        description="Release one bento version into one service behind a canary and a gate.",
+    )
+    def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position too
+        release_id: str,
+        service: str,
+        name: str,
+        version: str = "",
+        percent: int = 10,
+        policy: str = "",
+        store: str = "",
+        contexts: str = "",
+        repository: str = "",
+        serving: str = "",
+        prometheus_url: str = "",
+        namespace: str = "",
+        kind: str = "bento",
+        force_takeover: str = "",
+    ) -> None:
+        """Release one bento version into one service.
+
+        Args:
+            release_id: The release; the same id is the same release.
+            service: The service that users call.
+            name: The bento's name.
+            version: The bento's version; empty means the newest.
+            percent: The canary's share of the traffic, 1 to 99.
+            policy: The gate's policy; empty means the default policy.
+            store: Where bentos come from; empty means the engine's own.
+            contexts: Where build contexts go, for example s3://bucket/prefix; empty means the
+                engine's own.
+            repository: Where images go; empty means the engine's own.
+            serving: The serving backend; empty means the engine's own.
+            prometheus_url: Base URL of Prometheus; empty means the engine's own.
+            namespace: Kubernetes namespace of the service; gate policies may use it.
+            kind: What the image is of: bento, or model for its models alone.
+            force_takeover: true takes the service from a release that has not ended.
+        """
+        end = finalize(release_id=release_id, service=service, serving=serving, namespace=namespace)
+        guard(end, minutes=10, retries=5)
+        with dsl.ExitHandler(end):
+            bento = guard(
+                retrieve(name=name, version=version, store=store, contexts=contexts),
                 minutes=10,
-                retries=5,
+                retries=3,
             )
-        with dsl.Else():
-            guard(
-                rollback(
-                    release_id=release_id,
-                    service=service,
-                    reason=judge.outputs["reason"],
-                    serving=serving,
-                    namespace=namespace,
+            image = guard(
+                built_by(
+                    builder,
+                    build(
+                        context=bento.outputs["context"],
+                        repository=repository,
+                        kind=kind,
+                        **({"builder": builder.name} if builder else {}),
+                    ),
                 ),
-                minutes=10,
-                retries=5,
+                minutes=60 if builder else 15,
+                retries=2,
             )
+            trial = canary(
+                release_id=release_id,
+                service=service,
+                image=image.outputs["image"],
+                version=bento.outputs["version"],
+                percent=percent,
+                policy=policy,
+                serving=serving,
+                prometheus_url=prometheus_url,
+                namespace=namespace,
+                force_takeover=force_takeover,
+            )
+            guard(trial, minutes=10, retries=2)
+            judge = gate(
+                release_id=release_id,
+                service=service,
+                canary=trial.outputs["canary"],
+                stable=trial.outputs["stable"],
+                since=trial.outputs["since"],
+                policy=policy,
+                prometheus_url=prometheus_url,
+                namespace=namespace,
+            )
+            # A policy limits its gate itself; a day leaves time for a person where one is asked.
+            guard(judge, minutes=24 * 60, retries=2)
+            with dsl.If(judge.outputs["verdict"] == "promote"):
+                guard(
+                    promote(
+                        release_id=release_id, service=service, serving=serving, namespace=namespace
+                    ),
+                    minutes=10,
+                    retries=5,
+                )
+            with dsl.Else():
+                guard(
+                    rollback(
+                        release_id=release_id,
+                        service=service,
+                        reason=judge.outputs["reason"],
+                        serving=serving,
+                        namespace=namespace,
+                    ),
+                    minutes=10,
+                    retries=5,
+                )
+
+    return release
+
+
+release = release_with()

@@ -8,25 +8,19 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from coalmine._base.errors import CoalmineError, InputError
-from coalmine.images.bento import read_facts, scan
+from coalmine._base.errors import CoalmineError
+from coalmine.images.dockerfile import DOCKERFILE, buildable, find_tool, run_tool
 from coalmine.images.protocol import BuiltImage
 from coalmine.images.reference import ImageReference, parse_target
-from coalmine.images.secrets import refuse_secrets
 from coalmine.registry.address import RemoteReference
 from coalmine.registry.digest import is_digest
 from coalmine.registry.options import RegistryOptions
 
 __all__ = ["BuildahBuilder"]
-
-_DOCKERFILE = "env/docker/Dockerfile"
-_SECONDS = 3600
-_SAID_LINES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +44,7 @@ class BuildahBuilder:
             InputError: The context is no bento or has no Dockerfile.
             CoalmineError: buildah is not here, or failed; its last words are in the error.
         """
-        target, facts = parse_target(repository), read_facts(context)
-        refuse_secrets(scan(context), context)
-        if not (context / _DOCKERFILE).is_file():
-            raise InputError(
-                f"{facts.name}:{facts.version} has no {_DOCKERFILE}",
-                field="context",
-                fix="build the bento again with: bentoml build",
-            )
+        target, facts = parse_target(repository), buildable(context)
         tag = facts.version
         if isinstance(target, RemoteReference):
             tag = target.tag or tag
@@ -69,7 +56,7 @@ class BuildahBuilder:
         dated = ["--timestamp", str(self.epoch)] if self.epoch is not None else []
         self._run(
             *("bud", "--isolation", "chroot", "--layers", "--format", "oci", *dated),
-            *("--file", str(context / _DOCKERFILE), "--tag", name, str(context)),
+            *("--file", str(context / DOCKERFILE), "--tag", name, str(context)),
         )
 
     def _push(self, name: str, target: Path | RemoteReference, tag: str) -> BuiltImage:
@@ -98,26 +85,11 @@ class BuildahBuilder:
         return ["--cert-dir", str(folder)]
 
     def _run(self, *arguments: str) -> None:
-        buildah = shutil.which("buildah")
-        if buildah is None:
-            raise CoalmineError(
-                "buildah is not here",
-                fix="install it (apt install buildah), or use --builder layered",
-            )
+        buildah = find_tool(
+            "buildah", fix="install it (apt install buildah), or use --builder layered"
+        )
         self.storage.mkdir(parents=True, exist_ok=True)
         places = ["--root", str(self.storage / "root"), "--runroot", str(self.storage / "run")]
-        try:
-            done = subprocess.run(
-                [buildah, *places, "--storage-driver", "vfs", *arguments],
-                env={**os.environ, "BUILDAH_ISOLATION": "chroot"},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise CoalmineError(f"buildah took over {_SECONDS} s") from None
-        if done.returncode:
-            last = "; ".join(done.stderr.strip().splitlines()[-_SAID_LINES:])
-            raise CoalmineError(f"buildah {arguments[0]} failed: {last}")
+        words = [buildah, *places, "--storage-driver", "vfs", *arguments]
+        environ = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
+        run_tool(f"buildah {arguments[0]}", words, environ)

@@ -51,7 +51,8 @@ class BuildInputs:
         "How layers that shrink are packed: 'zstd' or 'gzip'.", "zstd", setting=True
     )
     builder: str = optional(
-        "What makes the image: 'layered', or 'buildah' for a full build of its Dockerfile.",
+        "What makes the image: 'layered', or 'buildah', 'buildkit' or 'kaniko' for a full build of "
+        "its Dockerfile.",
         "layered",
         setting=True,
     )
@@ -104,14 +105,9 @@ def _layered(inputs: BuildInputs, cache: Path) -> Builder:
 
 
 def _buildah(inputs: BuildInputs, cache: Path) -> Builder:
-    if find_kind(inputs.kind) is MODEL:
-        raise InputError(
-            f"{inputs.builder} builds the Dockerfile of a bento, and not an image of models",
-            field="kind",
-            fix="use --builder layered for it",
-        )
     from coalmine.images.buildah import BuildahBuilder  # noqa: PLC0415 - seldom used
 
+    _refuse_models(inputs)
     return BuildahBuilder(
         storage=cache.parent / ".buildah",
         epoch=source_date(os.environ.get("SOURCE_DATE_EPOCH", "")),
@@ -119,9 +115,50 @@ def _buildah(inputs: BuildInputs, cache: Path) -> Builder:
     )
 
 
+def _buildkit(inputs: BuildInputs, _: Path) -> Builder:
+    from coalmine.images.buildkit import BuildkitBuilder  # noqa: PLC0415 - seldom used
+
+    _refuse_models(inputs)
+    return BuildkitBuilder(
+        platforms=parse_platforms(inputs.platforms) if inputs.platforms else (),
+        epoch=source_date(os.environ.get("SOURCE_DATE_EPOCH", "")),
+        registry=options_from(os.environ),
+    )
+
+
+def _kaniko(inputs: BuildInputs, cache: Path) -> Builder:
+    from coalmine.images.kaniko import KanikoBuilder  # noqa: PLC0415 - seldom used
+
+    _refuse_models(inputs)
+    platforms = parse_platforms(inputs.platforms)
+    if len(platforms) > 1:
+        raise InputError(
+            "kaniko builds for one platform at a time",
+            field="platforms",
+            fix="name one, or use --builder layered or buildkit",
+        )
+    return KanikoBuilder(
+        scratch=cache.parent / ".kaniko",
+        platform=platforms[0] if inputs.platforms else None,
+        epoch=source_date(os.environ.get("SOURCE_DATE_EPOCH", "")),
+        registry=options_from(os.environ),
+    )
+
+
+def _refuse_models(inputs: BuildInputs) -> None:
+    if find_kind(inputs.kind) is MODEL:
+        raise InputError(
+            f"{inputs.builder} builds the Dockerfile of a bento, and no image of models",
+            field="kind",
+            fix="use --builder layered for it",
+        )
+
+
 _BUILDERS: dict[str, Callable[[BuildInputs, Path], Builder]] = {
     "layered": _layered,
     "buildah": _buildah,
+    "buildkit": _buildkit,
+    "kaniko": _kaniko,
 }
 
 

@@ -64,8 +64,8 @@ def test_source_date_epoch_is_taken(
 def test_an_unknown_builder_is_refused_with_what_there_is(
     surroundings: Surroundings, context: str
 ) -> None:
-    with pytest.raises(InputError, match="no builder 'kaniko'") as caught:
-        build(BuildInputs(context=context, builder="kaniko"), surroundings)
+    with pytest.raises(InputError, match="no builder 'docker'") as caught:
+        build(BuildInputs(context=context, builder="docker"), surroundings)
     assert "layered" in caught.value.fix
 
 
