@@ -14,6 +14,8 @@ from coalmine.engines.settings import NAMES, EngineSettings
 
 __all__ = ["Opened", "make_engine", "open_engines"]
 
+IN_CLUSTER = "http://ml-pipeline.kubeflow:8888"
+"""The API of an installation in the namespace that its manifests name, from within the cluster."""
 ReadGraph = Callable[[Path], Graph]
 
 
@@ -35,9 +37,20 @@ def make_engine(name: str, settings: EngineSettings, read_graph: ReadGraph) -> O
     """
     if name in {"tekton", "argo"}:
         return _on_kubernetes(name, settings, read_graph)
+    if name == "kfp":
+        return _on_kfp(settings, read_graph)
     raise InputError(
         f"there is no engine {name}", field="--engine", fix=f"use one of: {', '.join(NAMES)}"
     )
+
+
+def _on_kfp(settings: EngineSettings, read_graph: ReadGraph) -> Opened:
+    from coalmine.engines.kfp import KfpEngine  # noqa: PLC0415 - only where it is asked for
+    from coalmine.engines.kfp.api import KfpApi, pod_token  # noqa: PLC0415
+
+    token = settings.kfp_token_file or pod_token()
+    api = KfpApi(settings.kfp_host or IN_CLUSTER, settings.namespace, token)
+    return KfpEngine(api, read_graph, experiment=settings.kfp_experiment, account=settings.account)
 
 
 def _on_kubernetes(name: str, settings: EngineSettings, read_graph: ReadGraph) -> Opened:

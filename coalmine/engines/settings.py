@@ -21,7 +21,7 @@ class EngineSettings:
         context: Its context; empty for the current one.
         account: The service account of the tasks; empty for ``<pipeline>-run``.
         embedded: Whether each run on Tekton or Argo carries its pipeline; else the cluster has it.
-        kfp_host: The base URL of Kubeflow Pipelines' API.
+        kfp_host: The base URL of Kubeflow Pipelines' API; empty for that in the same cluster.
         kfp_token_file: A file with the token for it, read again when it is refused.
         kfp_experiment: The experiment that its runs belong to.
     """

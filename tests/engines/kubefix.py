@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from coalmine.compiler.graph import Graph
 from coalmine.compiler.ir import read_graph
 from coalmine.engines.argo import Argo
 from coalmine.engines.kube.client import connect
@@ -18,16 +20,22 @@ from coalmine.engines.tekton import Tekton
 from tests.engines.replay import RUN
 from tests.kubeapi.server import KubeApi
 
-__all__ = ["DIALECTS", "RELEASE_IR", "make_engine", "request", "until", "wait_ended"]
+__all__ = ["DIALECTS", "RELEASE_IR", "make_engine", "read_once", "request", "until", "wait_ended"]
 
 T = TypeVar("T")
 RELEASE_IR = Path(__file__).parents[2] / "compiled" / "kfp" / "release.yaml"
 DIALECTS: dict[str, Callable[[], Dialect]] = {"tekton": Tekton, "argo": Argo}
 
 
+@functools.cache
+def read_once(path: Path) -> Graph:
+    """Read a pipeline that no test changes."""
+    return read_graph(path)
+
+
 def make_engine(api: KubeApi, folder: Path, name: str, *, embedded: bool = True) -> KubeEngine:
     settings = EngineSettings(kubeconfig=api.kubeconfig(folder / "kubeconfig", "ci"))
-    return KubeEngine(DIALECTS[name](), connect(settings), read_graph, embedded=embedded)
+    return KubeEngine(DIALECTS[name](), connect(settings), read_once, embedded=embedded)
 
 
 def request(run_id: str = RUN, **values: str) -> RunRequest:

@@ -1,0 +1,247 @@
+"""The engine of Kubeflow Pipelines: a version for each pipeline's digest, a run for each release.
+
+Nothing is kept here that the API does not know: what a run is of, and with which values, is read
+back from it, so that any launcher can follow it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from coalmine._base.errors import InputError
+from coalmine.compiler.graph import Graph, ParameterType
+from coalmine.engines.kfp.api import KfpApi, KfpError
+from coalmine.engines.kfp.package import exit_only, graph_of, uncached, version_name
+from coalmine.engines.kfp.status import read_run
+from coalmine.engines.protocol import RunRequest, RunState, RunStatus, TaskState
+from coalmine.engines.values import check_for, check_known
+
+__all__ = ["KfpEngine", "name_of"]
+
+Object = dict[str, Any]
+POLL_SECONDS = 3.0
+"""The API has no watch; a run is asked for at most so often."""
+REFUSED = {400, 413, 422}
+ENDED = {"SUCCEEDED", "SKIPPED", "FAILED", "CANCELED"}
+READ: Mapping[ParameterType, Callable[[str], object]] = {
+    ParameterType.INTEGER: int,
+    ParameterType.DOUBLE: float,
+    ParameterType.BOOLEAN: lambda text: text.lower() == "true",
+    ParameterType.LIST: json.loads,
+    ParameterType.STRUCT: json.loads,
+}
+
+
+def name_of(run_id: str) -> str:
+    """Name a run. Names are not unique there: the oldest run of a name is the one that counts."""
+    return f"coalmine-{run_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """A version of a pipeline, as it was uploaded."""
+
+    pipeline_id: str
+    version_id: str
+    graph: Graph
+    text: str
+
+    @property
+    def reference(self) -> dict[str, str]:
+        return {"pipeline_id": self.pipeline_id, "pipeline_version_id": self.version_id}
+
+
+class KfpEngine:
+    """Runs pipelines on Kubeflow Pipelines.
+
+    Args:
+        api: The installation.
+        read_graph: Reads a pipeline file.
+        experiment: What runs belong to.
+        account: The service account of the tasks; empty for the installation's own.
+        poll: Seconds for which what was told of a run is told again.
+        monotonic: Seconds that only grow.
+    """
+
+    name = "kfp"
+    portable = True
+
+    def __init__(
+        self,
+        api: KfpApi,
+        read_graph: Callable[[Path], Graph],
+        *,
+        experiment: str = "coalmine",
+        account: str = "",
+        poll: float = POLL_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._api = api
+        self._read_graph = read_graph
+        self._experiment_name = experiment
+        self._account = account
+        self._poll = poll
+        self._monotonic = monotonic
+        self._uploading = threading.Lock()
+        self._experiment = ""
+        self._files: dict[str, tuple[Graph, str]] = {}
+        self._versions: dict[str, _Version] = {}
+        self._ids: dict[str, str] = {}
+        self._told: dict[str, tuple[float, RunStatus]] = {}
+        self._cancelled: set[str] = set()
+
+    def open(self) -> None:
+        """Nothing needs to be opened: the first run finds out whether the API answers."""
+
+    def close(self) -> None:
+        """Let go; the runs go on."""
+        self._api.close()
+
+    def submit(self, request: RunRequest) -> None:
+        """Begin a run; see `coalmine.engines.protocol.Engine`."""
+        check_for(self.name, request.parameters)
+        graph, text = self._compiled(request.pipeline)
+        check_known(graph, request.parameters)
+        values = _typed(graph, request.parameters)
+        try:
+            version = self._uploaded(graph, text)
+            if self._find(name_of(request.run_id)) is None:
+                self._create(name_of(request.run_id), version, values)
+        except KfpError as error:
+            if error.code in REFUSED:
+                raise InputError(error.message) from None
+            raise
+        if request.run_id in self._cancelled:
+            self.cancel(request.run_id)
+
+    def status(self, run_id: str) -> RunStatus | None:
+        """Tell how a run goes; see `coalmine.engines.protocol.Engine`."""
+        at, told = self._told.get(run_id, (0.0, None))
+        if told and self._monotonic() - at < self._poll:
+            return told
+        run = self._find(name_of(run_id))
+        if run is None:
+            return None
+        found = self._read(run_id, run)
+        if found.state.ended:
+            self._told.pop(run_id, None)
+            self._ids.pop(name_of(run_id), None)
+        else:
+            self._told[run_id] = (self._monotonic(), found)
+        return found
+
+    def cancel(self, run_id: str) -> None:
+        """Ask a run to end; see `coalmine.engines.protocol.Engine`."""
+        run = self._find(name_of(run_id))
+        if run is None:
+            self._cancelled.add(run_id)
+            return
+        self._cancelled.discard(run_id)
+        self._told.pop(run_id, None)
+        if run.get("state") not in ENDED:
+            self._api.terminate(str(run["run_id"]))
+
+    def logs(self, run_id: str, task: str, start: int = 0) -> bytes:  # noqa: ARG002
+        """Give nothing: its API has no logs; they are in the pods that it names."""
+        return b""
+
+    def _compiled(self, path: Path) -> tuple[Graph, str]:
+        text = path.read_text(encoding="utf-8")
+        if text not in self._files:
+            self._files[text] = (self._read_graph(path), uncached(text))
+        return self._files[text]
+
+    def _find(self, name: str) -> Object | None:
+        known = self._ids.get(name)
+        if known:
+            return self._api.run(known)
+        found = self._api.runs_named(self._experiment_id(), name)
+        for one in found[1:]:  # of a submission whose answer was lost, and that was late
+            if one.get("state") not in ENDED:
+                self._api.terminate(str(one["run_id"]))
+        if not found:
+            return None
+        self._ids[name] = str(found[0]["run_id"])
+        return self._api.run(self._ids[name])
+
+    def _create(self, name: str, version: _Version, values: Mapping[str, object]) -> None:
+        body: Object = {
+            "display_name": name,
+            "experiment_id": self._experiment_id(),
+            "pipeline_version_reference": version.reference,
+            "runtime_config": {"parameters": dict(values)},
+        }
+        if self._account:
+            body["service_account"] = self._account
+        self._api.create_run(body)
+
+    def _experiment_id(self) -> str:
+        if not self._experiment:
+            self._experiment = self._api.experiment(self._experiment_name)
+        return self._experiment
+
+    def _uploaded(self, graph: Graph, text: str, suffix: str = "") -> _Version:
+        name = version_name(graph, text) + suffix
+        with self._uploading:  # or each of many first runs would do it
+            if name not in self._versions:
+                pipeline = self._api.pipeline(graph.name)
+                made = self._api.upload(pipeline, name, text)
+                self._versions[name] = _Version(pipeline, made, graph, text)
+            return self._versions[name]
+
+    def _version_of(self, run: Object) -> _Version:
+        reference = run["pipeline_version_reference"]
+        key = str(reference["pipeline_version_id"])
+        known = {one.version_id: one for one in self._versions.values()}
+        if key not in known:
+            pipeline = str(reference["pipeline_id"])
+            graph, text = graph_of(self._api.spec(pipeline, key))
+            self._versions[key] = known[key] = _Version(pipeline, key, graph, text)
+        return known[key]
+
+    def _read(self, run_id: str, run: Object) -> RunStatus:
+        version = self._version_of(run)
+        found = read_run(run_id, run, version.graph)
+        if found.state is not RunState.CANCELLED or version.graph.exit_task is None:
+            return found
+        if found.tasks[-1].state is TaskState.SUCCEEDED:
+            return found
+        return self._cleaned_up(found, run, version, version.graph.exit_task.name)
+
+    def _cleaned_up(
+        self, found: RunStatus, run: Object, version: _Version, exit_task: str
+    ) -> RunStatus:
+        """Run the exit task of a run that was terminated, as a run of its own."""
+        name = f"{name_of(found.run_id)}-exit"
+        text = exit_only(version.text, exit_task)
+        if text is None:
+            return replace(found, message=f"{found.message}; {exit_task} could not be run")
+        after = self._find(name)
+        if after is None:
+            values = (run.get("runtime_config") or {}).get("parameters") or {}
+            self._create(name, self._uploaded(version.graph, text, "-exit"), values)
+            return replace(found, state=RunState.RUNNING, message="")
+        status = read_run(found.run_id, after, version.graph)
+        last = status.tasks[-1]
+        tasks = (*found.tasks[:-1], last)
+        if not status.state.ended:
+            return replace(found, state=RunState.RUNNING, tasks=tasks, message="")
+        problem = f"; {status.message}" if status.state is RunState.FAILED else ""
+        return replace(found, tasks=tasks, message=f"{found.message}{problem}")
+
+
+def _typed(graph: Graph, values: Mapping[str, str]) -> dict[str, object]:
+    types = {one.name: one.type for one in graph.parameters}
+    found: dict[str, object] = {}
+    for name, text in values.items():
+        try:
+            found[name] = READ.get(types[name], str)(text)
+        except ValueError:
+            raise InputError(f"{text!r} is no {types[name].value}", field=name) from None
+    return found
