@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from gate_traffic import BOUNDS, STEP, STEPS, Floats, Traffic
@@ -19,7 +19,8 @@ from coalmine.gate.compare import CompareTally, tally_evidence
 from coalmine.gate.comparison import Comparison, SlowerThan, Undecided
 from coalmine.gate.evidence import Grid
 from coalmine.gate.latency import count_slow
-from coalmine.gate.model import Check, FailAfter, NoData
+from coalmine.gate.model import Check, FailAfter, NoData, Policy
+from coalmine.gate.reach import out_of_reach
 from coalmine.gate.sequential import (
     Counts,
     log_evidence_not_worse,
@@ -31,6 +32,16 @@ __all__ = ["Outcomes", "Setting", "coalmine", "counted"]
 WINDOW, MIN_REQUESTS, COVERAGE = 120, 100, 0.8
 GRID = Grid(since=0.0, step=STEP, first=0, last=STEPS, window=WINDOW)
 CHECK = Check("compared", "", None, None, FailAfter(), NoData.WAIT, over=600.0)
+POLICY = Policy(
+    name="bench",
+    window=WINDOW * STEP,
+    step=STEP,
+    delay=0.0,
+    timeout=STEPS * STEP,
+    min_requests=MIN_REQUESTS,
+    coverage=COVERAGE,
+    checks=(CHECK,),
+)
 COMPARED, TOLERANCE = 2, 1e-6
 EPSILON = 1e-9
 
@@ -101,7 +112,8 @@ def _rows(steps: Steps) -> Iterator[list[Counts]]:
 
 def _verdict(tally: CompareTally) -> tuple[bool, int]:
     """Find the verdict as ``judge`` does for a policy with this check alone."""
-    for point in range(1, STEPS + 1):
+    ends = _out_of_reach_at(tally)
+    for point in range(1, ends + 1):
         if tally.failed_at == point:
             return False, point
         if tally.totals[point].canary < MIN_REQUESTS:
@@ -110,7 +122,16 @@ def _verdict(tally: CompareTally) -> tuple[bool, int]:
             return True, point
         if point >= WINDOW and tally.passes(point, COVERAGE):
             return True, point
-    return False, STEPS
+    return False, ends
+
+
+def _out_of_reach_at(tally: CompareTally) -> int:
+    """Find where the gate ends because too many samples are missing, or else the timeout."""
+    missing = STEPS - tally.known[-1]
+    if missing <= (1 - COVERAGE) * WINDOW:
+        return STEPS
+    grids = (replace(GRID, last=point) for point in range(1, STEPS))
+    return next((grid.last for grid in grids if out_of_reach(POLICY, grid, (tally,))), STEPS)
 
 
 def _slow(traffic: Traffic, slower: float) -> Floats:

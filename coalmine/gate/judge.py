@@ -9,9 +9,10 @@ runs again decides as if it had never stopped:
   answered enough requests, and each check had enough of the window's samples and the last of them
   was good; or, before that, enough requests and each check established that it is not worse than
   stable, which only ``compare`` checks can do.
-* Else, once the timeout is over, the evidence is inconclusive. Where the policy says so, the canary
-  is then held for a person: it is still rolled back as soon as a check fails for good, but promoted
-  no longer by evidence.
+* Else, once the timeout is over, or so many samples are missing that no window before it can have
+  enough, the evidence is inconclusive. Where the policy says so, the canary is then held for a
+  person: it is still rolled back as soon as a check fails for good, but promoted no longer by
+  evidence.
 
 Checks that are advisory are weighed like all others, and count for none of this.
 """
@@ -27,9 +28,11 @@ from coalmine.gate.baseline_tally import tally_baseline
 from coalmine.gate.compare import compare_check
 from coalmine.gate.evidence import EPSILON, Evidence, Grid, grid_of, requests_by_point
 from coalmine.gate.model import Check, OnInconclusive, Policy
+from coalmine.gate.reach import out_of_reach
 from coalmine.gate.reasons import (
     AnyTally,
     inconclusive_reason,
+    out_of_reach_reason,
     promote_reason,
     rollback_reason,
 )
@@ -123,10 +126,14 @@ def _verdict(
     if point is not None:
         return Verdict.PROMOTE, promote_reason(point, requests[point - grid.first], tallies)
     count = requests[-1] if requests else 0.0
-    reason = inconclusive_reason(policy, count, tallies, now - grid.since)
-    if now - grid.since < policy.timeout:
-        return Verdict.CONTINUE, reason
-    return _when_inconclusive(policy, now - grid.since), reason
+    elapsed = now - grid.since
+    if elapsed >= policy.timeout:
+        reason = inconclusive_reason(policy, count, tallies, elapsed)
+        return _when_inconclusive(policy, elapsed), reason
+    short = out_of_reach(policy, grid, tallies)
+    if short:
+        return _when_inconclusive(policy, elapsed), out_of_reach_reason(policy, short, elapsed)
+    return Verdict.CONTINUE, inconclusive_reason(policy, count, tallies, elapsed)
 
 
 def _promotion_point(

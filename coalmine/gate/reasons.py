@@ -22,6 +22,7 @@ __all__ = [
     "AnyTally",
     "bounds_text",
     "inconclusive_reason",
+    "out_of_reach_reason",
     "promote_reason",
     "rollback_reason",
     "value_text",
@@ -86,6 +87,16 @@ def inconclusive_reason(
     told = [text for text in missing if text]
     spent = format_duration(max(0, int(elapsed)))
     return f"after {spent}: {'; '.join(told) or 'the last samples are awaited'}"
+
+
+def out_of_reach_reason(policy: Policy, short: Sequence[tuple[str, float]], elapsed: float) -> str:
+    """Say which checks can no longer have enough samples, and the part that each can have."""
+    told = ", ".join(f"{name} at most {most:.0%}" for name, most in short)
+    return (
+        f"after {format_duration(max(0, int(elapsed)))}: too many samples are missing to make up "
+        f"for by the timeout of {format_duration(policy.timeout)}: {told} of a window's "
+        f"({policy.coverage:.0%} needed)"
+    )
 
 
 def _failure(tally: AnyTally) -> str:

@@ -118,6 +118,9 @@ def test_what_is_no_number_is_missing_from_the_coverage(judged: Any, missing: An
     assert judged(10, torn, LONG).verdict == "continue"
     assert judged(10, LONG, torn).verdict == "continue", "of either side"
     assert judged(20, torn, LONG).verdict == "promote", "a later window is whole"
+    assert judged(23, [missing] * 40, LONG).verdict == "continue"
+    for sides in ([missing] * 40, LONG), (LONG, [missing] * 40):
+        assert judged(24, *sides).verdict == "inconclusive", "it is out of reach"
     decision = judged(30, [missing] * 40, LONG)
     assert decision.verdict == "inconclusive"
     assert "values of both sides in 0% of the window's samples (80% and" in decision.reason

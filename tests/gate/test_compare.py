@@ -187,6 +187,16 @@ def test_traffic_that_stops_is_inconclusive(make: Any, world: Any) -> None:
     assert "has answers of both sides in 0% of the window's steps" in decision.reason
 
 
+def test_traffic_that_stops_ends_a_comparison_early(make: Any, world: Any) -> None:
+    stopped = {name: [*list(v)[:4], *[v[3]] * 27] for name, v in counters(0.0, 0.0, rate=4).items()}
+    whole = replace(COMPARISON, early_pass=False)
+    assert at(make, world(stopped, whole), 23).verdict is Verdict.CONTINUE
+    assert at(make, world(stopped, whole), 24).verdict is Verdict.INCONCLUSIVE
+    # What was answered before counts for an early pass: eight steps in all are enough for it.
+    assert at(make, world(stopped), 26).verdict is Verdict.CONTINUE
+    assert at(make, world(stopped), 27).verdict is Verdict.INCONCLUSIVE
+
+
 def test_a_restarted_pod_is_counted_on(make: Any, world: Any) -> None:
     policy, evidence = world(counters(0.0, 0.0))
     other = make.series([500.0, 600.0, 5.0, 105.0], **{PART: "canary_total", "pod": "other"})

@@ -87,7 +87,6 @@ def test_no_traffic_is_never_promoted_even_where_no_data_passes(make: Any) -> No
 
 def test_traffic_that_stops_in_mid_gate_is_inconclusive(make: Any) -> None:
     evidence = make.evidence([0.0] * 6 + [math.nan] * 25)
-    assert judge(make.policy(), evidence, make.since + 29).verdict is Verdict.CONTINUE
     decision = judge(make.policy(), evidence, make.since + 30)
     assert decision.verdict is Verdict.INCONCLUSIVE
     assert decision.reason == "after 30s: errors has 0% of the window's samples (80% needed)"
@@ -183,6 +182,33 @@ def test_an_advisory_check_is_told_and_decides_nothing(make: Any) -> None:
     assert decision.verdict is Verdict.PROMOTE
     assert decision.checks[1].state is CheckState.FAILED
     assert judge(policy, evidence, make.since + 10).verdict is Verdict.PROMOTE
+
+
+def test_the_gate_ends_early_once_coverage_is_out_of_reach(make: Any) -> None:
+    evidence = make.evidence([0.0] * 6 + [math.nan] * 25)
+    # The last window before the timeout begins behind 20 s; two of its ten samples may be missing,
+    # and the newest sample may still be on its way.
+    assert judge(make.policy(), evidence, make.since + 23).verdict is Verdict.CONTINUE
+    decision = judge(make.policy(), evidence, make.since + 24)
+    assert decision.verdict is Verdict.INCONCLUSIVE
+    assert decision.reason == (
+        "after 24s: too many samples are missing to make up for by the timeout of 30s: "
+        "errors at most 70% of a window's (80% needed)"
+    )
+
+
+def test_what_ends_early_is_held_or_rolled_back_as_the_policy_says(make: Any) -> None:
+    evidence = make.evidence([0.0] * 6 + [math.nan] * 25)
+    hold = make.policy(on_inconclusive=OnInconclusive.HOLD, hold=20.0)
+    assert judge(hold, evidence, make.since + 24).verdict is Verdict.HOLD
+    back = make.policy(on_inconclusive=OnInconclusive.ROLLBACK)
+    assert judge(back, evidence, make.since + 24).verdict is Verdict.ROLLBACK
+
+
+def test_an_advisory_check_ends_nothing_early(make: Any) -> None:
+    policy = make.policy(make.check(), make.check(name="advice", advisory=True))
+    few = make.evidence([0.0] * 31, rate=0.3)
+    assert judge(policy, few, make.since + 29).verdict is Verdict.CONTINUE
 
 
 def test_an_inconclusive_canary_is_held_and_still_rolled_back(make: Any) -> None:

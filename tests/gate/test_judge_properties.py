@@ -71,6 +71,31 @@ def test_a_failing_sample_never_turns_a_rollback_into_a_promotion(
     assert not (before is Verdict.ROLLBACK and after is not Verdict.ROLLBACK)
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    VALUES,
+    st.lists(VALUE, max_size=32),
+    st.sampled_from([0.5, 0.8, 1.0]),
+    st.sampled_from([10.0, 14.0, 30.0]),
+)
+def test_what_ends_early_as_inconclusive_could_not_have_been_promoted(
+    make: Any,
+    values: list[float | None],
+    later: list[float | None],
+    coverage: float,
+    timeout: float,
+) -> None:
+    policy = make.policy(coverage=coverage, timeout=timeout)
+    for moment in range(min(len(values), int(timeout))):
+        known = make.evidence(values[: moment + 1], requests=[20.0 * i for i in range(32)])
+        if judge(policy, known, make.since + moment).verdict is Verdict.INCONCLUSIVE:
+            goes_on = [*values[:moment], *later, *[0.0] * 32][:32]
+            whole = make.evidence(goes_on, requests=[20.0 * i for i in range(32)])
+            end = judge(policy, whole, make.since + timeout).verdict
+            assert end in {Verdict.INCONCLUSIVE, Verdict.ROLLBACK}
+            return
+
+
 @settings(deadline=None)
 @given(st.lists(VALUES, min_size=2, max_size=4), st.randoms(), MOMENT)
 def test_the_order_of_series_means_nothing(
@@ -103,13 +128,13 @@ def test_a_gate_that_was_killed_comes_to_the_same_verdict(
                 return verdict, moment
             moment = sum(pause) if moment + 1 > pause[0] > moment else moment + 1
 
-    verdict, _ = run((math.inf, 0.0))
+    verdict, first = run((math.inf, 0.0))
     again, ended = run(absence)
-    if verdict is Verdict.PROMOTE and again is Verdict.ROLLBACK:
-        # Then, and only then, the canary failed while nobody looked, after the window.
+    if verdict is not Verdict.ROLLBACK and again is Verdict.ROLLBACK:
+        # Then, and only then, the canary failed while nobody looked, after the first verdict.
         seen = make.evidence(values[: math.floor(ended) + 1])
         failed_at = judge(policy, seen, make.since + ended).checks[0].failed_at
         assert failed_at is not None
-        assert failed_at > make.since + 10
+        assert failed_at > make.since + first
     else:
         assert again is verdict

@@ -115,4 +115,4 @@ def test_a_reset_of_a_counter_is_no_error(judged: Any) -> None:
 def test_a_stable_that_is_not_measured_is_inconclusive(judged: Any) -> None:
     decision, spent = judged({"iris-r2": (lambda age: 60.0 * age, none)})
     assert decision.verdict == "inconclusive"
-    assert spent == 40
+    assert spent < 40, "it can no longer be covered by the timeout"
