@@ -19,6 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 EXIT_CODES = {"promote": 0, "rollback": 1, "inconclusive": 3, "continue": 3, "hold": 3}
+EVIDENCE = {
+    "verdict",
+    "reason",
+    "policy",
+    "since",
+    "requests",
+    "requests_query",
+    "checks",
+    "skipped",
+}
+"""What every evidence file has."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -170,7 +181,7 @@ def _stored(path: Path) -> dict[str, Any]:
     from coalmine.gate.record import read_record  # noqa: PLC0415
 
     record = read_record(path)
-    if not record or "checks" not in record or "policy" not in record:
+    if not record or not record.keys() >= EVIDENCE:
         raise InputError(
             f"{path} is no evidence of a gate",
             field="--evidence",

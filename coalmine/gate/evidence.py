@@ -24,6 +24,8 @@ __all__ = [
     "growth",
     "read_check",
     "requests_by_point",
+    "steps_until",
+    "steps_within",
     "values_by_point",
 ]
 
@@ -88,15 +90,25 @@ class Reading(StrEnum):
         return self in {Reading.BROKEN, Reading.LOST}
 
 
+def steps_until(time: float, step: float) -> int:
+    """Give the first point of a grid at which a time is over."""
+    return math.ceil(time / step - EPSILON)
+
+
+def steps_within(time: float, step: float) -> int:
+    """Give how many whole steps a time has."""
+    return math.floor(time / step + EPSILON)
+
+
 def grid_of(policy: Policy, since: float, now: float) -> Grid:
     """Lay the grid from the canary's start to now, or to the last moment that counts."""
     length = max(0.0, min(now - since, policy.longest))
     return Grid(
         since=since,
         step=policy.step,
-        first=math.ceil(policy.delay / policy.step - EPSILON),
-        last=math.floor(length / policy.step + EPSILON),
-        window=math.floor(policy.window / policy.step + EPSILON),
+        first=steps_until(policy.delay, policy.step),
+        last=steps_within(length, policy.step),
+        window=steps_within(policy.window, policy.step),
     )
 
 

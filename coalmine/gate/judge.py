@@ -19,14 +19,13 @@ Checks that are advisory are weighed like all others, and count for none of this
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from coalmine.gate.baseline_tally import tally_baseline
 from coalmine.gate.compare import compare_check
-from coalmine.gate.evidence import EPSILON, Evidence, Grid, grid_of, requests_by_point
+from coalmine.gate.evidence import Evidence, Grid, grid_of, requests_by_point, steps_within
 from coalmine.gate.model import Check, OnInconclusive, Policy
 from coalmine.gate.reach import out_of_reach
 from coalmine.gate.reasons import (
@@ -141,7 +140,7 @@ def _promotion_point(
 ) -> int | None:
     """Find the first point at which everything that a promotion needs was so."""
     full = grid.first + grid.window
-    last = min(grid.last, math.floor(policy.timeout / policy.step + EPSILON))
+    last = min(grid.last, steps_within(policy.timeout, policy.step))
     for point in range(grid.first + 1, last + 1):
         if requests[point - grid.first] < policy.min_requests:
             continue

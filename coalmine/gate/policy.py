@@ -25,6 +25,16 @@ FIXES = {
     "missing": "add it",
     "extra_forbidden": "remove it",
     "literal_error": "write it as it is said there",
+    "enum": "write one of these",
+    "float_type": "write a number, without quotes or a unit",
+    "int_type": "write a whole number, without quotes or a point",
+    "bool_type": "write true or false",
+    "finite_number": "write a number that is neither infinite nor NaN",
+    "greater_than": "write a larger number",
+    "greater_than_equal": "write a larger number",
+    "less_than": "write a smaller number; parts are from 0 to 1, not percent",
+    "less_than_equal": "write a smaller number; parts are from 0 to 1, not percent",
+    "too_short": "add one",
 }
 
 

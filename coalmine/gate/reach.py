@@ -7,12 +7,11 @@ point counts as there, for its sample may be on the way.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from coalmine.gate.baseline_tally import BaselineTally
 from coalmine.gate.compare import CompareTally
-from coalmine.gate.evidence import EPSILON, Grid
+from coalmine.gate.evidence import EPSILON, Grid, steps_within
 from coalmine.gate.model import Policy
 from coalmine.gate.reasons import AnyTally
 
@@ -35,7 +34,7 @@ def out_of_reach(
     """
     if grid.last < grid.first:
         return ()
-    last = math.floor(policy.timeout / policy.step + EPSILON)
+    last = steps_within(policy.timeout, policy.step)
     best = ((tally.check.name, _best(tally, grid, last)) for tally in tallies)
     short = tuple((name, most) for name, most in best if most < policy.coverage - EPSILON)
     early = all(_may_pass_early(tally, grid, last, policy.coverage) for tally in tallies)

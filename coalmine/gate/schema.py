@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from coalmine.gate.baseline import LEAST_POINTS
 from coalmine.gate.checkfields import CheckFields
 from coalmine.gate.duration import format_duration
+from coalmine.gate.evidence import steps_until, steps_within
 from coalmine.gate.fields import Count, Name, Part, Query, Seconds, known, one_of
 from coalmine.gate.model import NoData, OnInconclusive, Policy
 from coalmine.gate.presets import REQUEST_COUNTERS
@@ -78,6 +79,10 @@ class SpecFields(Part):
         if self.timeout < self.delay + self.window:
             least = format_duration(self.delay + self.window)
             raise ValueError(f"timeout must be at least delay and window together, {least}")
+        first, window = steps_until(self.delay, self.step), steps_within(self.window, self.step)
+        if steps_within(self.timeout, self.step) < first + window:
+            least = format_duration((first + window) * self.step)
+            raise ValueError(f"timeout ends before a window of whole steps; give at least {least}")
         if (self.timeout + (self.hold or 0)) / self.step > MOST_SAMPLES:
             raise ValueError(
                 f"timeout and hold must be at most {MOST_SAMPLES} steps; give a longer step"

@@ -161,8 +161,9 @@ def test_what_is_missing_or_wrong_is_named(tmp_path: Path) -> None:
     assert "is no RFC 3339 time" in said(*named, "--replay", "yesterday", moment(1))
     assert "is no RFC 3339 time" in said(*named, "--replay", moment(1), "tomorrow")
     path = tmp_path / "gate.json"
-    path.write_text("{}")
-    assert "is no evidence of a gate" in said("explain", "--evidence", str(path))
+    for text in ("{}", "", "[]", '{"checks": [], "policy": {}}'):
+        path.write_text(text)
+        assert "is no evidence of a gate" in said("explain", "--evidence", str(path))
 
 
 @pytest.mark.parametrize(
