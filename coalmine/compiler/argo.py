@@ -21,6 +21,7 @@ from coalmine.compiler.argo_wrap import (
     FACTS,
     about_parameters,
     artifact_arguments,
+    artifact_source,
     check_levels,
     made_artifacts,
     made_path,
@@ -156,9 +157,11 @@ def _outputs(graph: Graph, names: Names) -> dict[str, Any]:
     made = {(task.name, item.name) for task in graph.tasks for item in task.made}
     outputs: dict[str, Any] = {"parameters": [], "artifacts": []}
     for name, value in graph.outputs:
-        if isinstance(value, TaskOutputRef) and (value.task, value.output) in made:
-            source = f"{{{{tasks.{value.task}.outputs.artifacts.{value.output}}}}}"
-            outputs["artifacts"].append({"name": name, "from": source, "optional": True})
+        if isinstance(value, TaskOutputRef | OneOf) and made.issuperset(
+            (one.task, one.output) for one in references(value)
+        ):
+            source = artifact_source(value)
+            outputs["artifacts"].append({"name": name, **source, "optional": True})
         else:
             outputs["parameters"].append(_output(name, value, names))
     return {kind: items for kind, items in outputs.items() if items}

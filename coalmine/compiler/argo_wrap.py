@@ -6,7 +6,17 @@ from collections.abc import Collection
 from typing import Any
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import Graph, Imported, RunFact, Task, TaskOutputRef, references
+from coalmine.compiler.argo_value import ran
+from coalmine.compiler.graph import (
+    Graph,
+    Imported,
+    OneOf,
+    RunFact,
+    Task,
+    TaskOutputRef,
+    Value,
+    references,
+)
 from coalmine.compiler.manifest import Place
 from coalmine.compiler.wrap import Wrapping, about_imported, facts_in
 
@@ -14,6 +24,7 @@ __all__ = [
     "FACTS",
     "about_parameters",
     "artifact_arguments",
+    "artifact_source",
     "check_levels",
     "made_artifacts",
     "made_path",
@@ -90,10 +101,23 @@ def check_levels(graph: Graph) -> None:
 
 def artifact_arguments(task: Task) -> list[dict[str, str]]:
     """Say which artifacts of other tasks a task is given."""
-    return [
-        {"name": name, "from": f"{{{{tasks.{value.task}.outputs.artifacts.{value.output}}}}}"}
-        for name, value in _of_tasks(task).items()
+    return [{"name": name, **artifact_source(value)} for name, value in _of_tasks(task).items()]
+
+
+def artifact_source(value: TaskOutputRef | OneOf) -> dict[str, str]:
+    """Say where an artifact comes from: from one task, or from the one of several that ran."""
+    if isinstance(value, TaskOutputRef):
+        return {"from": f"{{{{tasks.{value.task}.outputs.artifacts.{value.output}}}}}"}
+    return {"fromExpression": _chosen(value, "artifacts", "")}
+
+
+def _chosen(value: OneOf, kind: str, suffix: str) -> str:
+    found = [
+        (one.task, f"tasks['{one.task}'].outputs.{kind}['{one.output}{suffix}']")
+        for one in value.choices
     ]
+    asked = "".join(f"{ran(task)} ? {source} : " for task, source in found[:-1])
+    return f"{asked}{found[-1][1]}"
 
 
 def about_parameters(task: Task, described: Collection[str]) -> list[dict[str, str]]:
@@ -103,11 +127,17 @@ def about_parameters(task: Task, described: Collection[str]) -> list[dict[str, s
     return [
         {
             "name": _about_name(name),
-            "value": f"{{{{tasks.{value.task}.outputs.parameters.{_about_name(value.output)}}}}}",
+            "value": f"{{{{= {_chosen(value, 'parameters', _about_name(''))} }}}}"
+            if isinstance(value, OneOf)
+            else f"{{{{tasks.{value.task}.outputs.parameters.{_about_name(value.output)}}}}}",
         }
         for name, value in _of_tasks(task).items()
-        if value.task in described
+        if _is_described(value, described)
     ]
+
+
+def _is_described(value: Value, described: Collection[str]) -> bool:
+    return all(found.task in described for found in references(value))
 
 
 def taken_artifacts(task: Task) -> list[dict[str, Any]]:
@@ -140,7 +170,7 @@ def wrapping(task: Task, optional: frozenset[str], described: Collection[str]) -
     about = {
         name: f"{{{{inputs.parameters.{_about_name(name)}}}}}"
         for name, value in _of_tasks(task).items()
-        if value.task in described
+        if _is_described(value, described)
     }
     imported = {
         name: about_imported(value) for name, value in task.arguments if isinstance(value, Imported)
@@ -161,7 +191,9 @@ def wrapping(task: Task, optional: frozenset[str], described: Collection[str]) -
     )
 
 
-def _of_tasks(task: Task) -> dict[str, TaskOutputRef]:
+def _of_tasks(task: Task) -> dict[str, TaskOutputRef | OneOf]:
     given = dict(task.arguments)
     found = {item.name: given[item.name] for item in task.taken}
-    return {name: value for name, value in found.items() if isinstance(value, TaskOutputRef)}
+    return {
+        name: value for name, value in found.items() if isinstance(value, TaskOutputRef | OneOf)
+    }

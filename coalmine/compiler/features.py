@@ -68,7 +68,14 @@ FEATURES = (
         "files in the workspace",
         "`outputs.artifacts` of the entrypoint",
     ),
-    Feature("lists of artifacts (`dsl.Collected`), one of several (`dsl.OneOf`)"),
+    Feature("lists of artifacts (`dsl.Collected`)"),
+    Feature(
+        "one of several artifacts (`dsl.OneOf`)",
+        "of the branch that ran",
+        "a twin of the task for each branch",
+        "`fromExpression` asks for `status`",
+    ),
+    Feature("`dsl.OneOf` of imported artifacts, or of lists that a sub-pipeline gathers"),
     Feature(
         "HTML and Markdown of a container component that nothing takes or gives out",
         "files of the run; told by its outputs",

@@ -141,8 +141,8 @@ def _result(name: str, value: Value, ending: Collection[str]) -> dict[str, str]:
 
 def _is_artifact(value: Value, made: set[tuple[str, str]]) -> bool:
     """Tell whether an output is an artifact: it stays in the workspace, see the notes."""
-    if isinstance(value, TaskOutputRef):
-        return (value.task, value.output) in made
+    if isinstance(value, TaskOutputRef | OneOf):
+        return made.issuperset((one.task, one.output) for one in references(value))
     return isinstance(value, Imported)
 
 

@@ -643,6 +643,11 @@ class Runner(Protocol):
 
 
 @pytest.fixture
+def evaluate_expression() -> Callable[[str, Mapping[str, Any]], Any]:
+    return evaluate
+
+
+@pytest.fixture
 def run_graph() -> Runner:
     return lambda graph, given, outputs, failing=(): GraphRun(
         graph, given, outputs, frozenset(failing)

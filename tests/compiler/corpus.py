@@ -546,6 +546,38 @@ def fstrings_of_values(mode: str = "x"):
     say(text=f"{last.outputs['out']}?")
 
 
+@dsl.component(base_image="python:3.11")
+def read_back(data: dsl.Input[dsl.Dataset]) -> str:
+    return data.name
+
+
+@corpus
+def oneof_artifacts(mode: str = "x") -> dsl.Dataset:
+    with dsl.If(mode == "x"):
+        one = returned(text="one")
+    with dsl.Else():
+        two = returned(text="two")
+    chosen = dsl.OneOf(one.output, two.output)
+    read_back(data=chosen)
+    return chosen
+
+
+@dsl.pipeline
+def gathering() -> List[int]:
+    with dsl.ParallelFor([1, 2]) as item:
+        one = count_up(count=item)
+    return dsl.Collected(one.outputs["total"])
+
+
+@corpus
+def no_oneof_gathered(mode: str = "x"):
+    with dsl.If(mode == "x"):
+        one = gathering()
+    with dsl.Else():
+        two = gathering()
+    eat(items=dsl.OneOf(one.output, two.output))
+
+
 @corpus
 def no_late_limit(cores: str = "1"):
     say(text="a").set_cpu_limit(cores)

@@ -24,6 +24,8 @@ EXAMPLES = {
     "artifacts between tasks": "artifacts",
     "artifacts out of the run": "functions",
     "lists of artifacts": "no_artifact_list",
+    "one of several artifacts": "oneof_artifacts",
+    "`dsl.OneOf` of imported": "no_oneof_gathered",
     "HTML and Markdown of": "pages",
     "`dsl.importer`:": "artifacts",
     "the path of what `dsl.importer`": "no_remote_path",

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +25,8 @@ from coalmine.compiler.ir import read_graph
 from coalmine.compiler.manifest import Manifest
 from coalmine.compiler.tekton_when import VARIABLE
 from coalmine.compiler.wrap import script
+from coalmine.engines.local.plan import Ended, arguments_of, outputs_of
+from coalmine.engines.protocol import TaskState
 
 TEXT = 'it\'s "x" {{{y}}} é\n\\ $HOME `id`'
 WANTED = {
@@ -189,6 +192,46 @@ print("SAID" + json.dumps([done.outputs["said"], done.outputs["metrics"].metadat
     (line,) = [text for text in done.stdout.splitlines() if text.startswith("SAID")] or [""]
     assert line, done.stdout[-2000:] + done.stderr[-2000:]
     assert json.loads(line.removeprefix("SAID")) == [SAID, {"loss": 0.25}]
+
+
+@pytest.mark.parametrize(("mode", "ran"), [("x", "returned"), ("y", "returned-2")])
+def test_the_artifact_of_the_branch_that_ran_is_taken(
+    corpus: Path, evaluate_expression: Callable[..., Any], mode: str, ran: str
+) -> None:
+    graph = read_graph(corpus / "oneof_artifacts.yaml")
+    taker = graph.tasks[-1]
+    states = dict.fromkeys(("returned", "returned-2"), TaskState.SKIPPED)
+    written = {ran: Ended(TaskState.SUCCEEDED, {"Output": f"<{ran}>"})}
+    ended = {name: Ended(state) for name, state in states.items()} | written
+    assert arguments_of(taker, {"mode": mode}, ended) == {"data": f"<{ran}>"}
+    assert outputs_of(graph, {"mode": mode}, ended) == {"Output": f"<{ran}>"}
+
+    whole = argo.lower(graph).document["spec"]["templates"][0]
+    node = whole["dag"]["tasks"][-1]
+    (given,) = node["arguments"]["artifacts"]
+    (about,) = node["arguments"]["parameters"]
+    (out,) = whole["outputs"]["artifacts"]
+    tasks = {
+        name: SimpleNamespace(
+            status="Succeeded" if name == ran else "Skipped",
+            outputs=SimpleNamespace(
+                artifacts={"Output": f"<{name}>"}, parameters={"Output-about": f"<{name}>"}
+            ),
+        )
+        for name in states
+    }
+    found = [given["fromExpression"], out["fromExpression"], about["value"].strip("{=} ")]
+    assert [evaluate_expression(one, {"tasks": tasks}) for one in found] == [f"<{ran}>"] * 3
+    assert "status == 'Succeeded'" in node["when"]
+
+    spec = tekton.lower(graph).document["spec"]
+    twins = {task["name"]: task for task in spec["tasks"] if task["name"].startswith("read-back")}
+    assert twins.keys() == {"read-back-1", "read-back-2"}
+    twin = twins["read-back-1" if mode == "x" else "read-back-2"]
+    assert ran in twin["runAfter"]
+    (when,) = twin["when"]
+    assert (when["operator"] == "in") is (mode == "x")
+    assert f".{ran}.Output" in str(twin["taskSpec"]["steps"])
 
 
 def spec(**fields: Any) -> dict[str, Any]:

@@ -127,6 +127,7 @@ def test_the_exit_handler_is_the_whole_pipeline(corpus: Path) -> None:
         ("no_backslash", "condition-1", "the condition"),
         ("no_remote_path", "reader", "the path of the artifact 'data'"),
         ("no_infinity", "condition-1", "< inf"),
+        ("no_oneof_gathered", "condition-branches-1-oneof-1", "gathered from a loop"),
         ("no_late_limit", "say", "a CPU limit made of a parameter"),
         ("no_int_as_text", "condition-1", "== '5'"),
         ("no_create_time", "say", "pipeline_job_create_time_utc"),

@@ -26,7 +26,7 @@ from coalmine.compiler.ir.imports import imported, is_remote
 from coalmine.compiler.ir.iterators import gathered, read_loop
 from coalmine.compiler.ir.models import ArtifactSpec, Component, Dag, TaskSpec
 from coalmine.compiler.ir.refuse import check, unsupported, within
-from coalmine.compiler.ir.scope import Scope
+from coalmine.compiler.ir.scope import CHANNEL, Scope
 from coalmine.compiler.ir.values import parameter
 from coalmine.compiler.ir.waits import Member, Waits
 from coalmine.compiler.order import sort_names
@@ -80,14 +80,19 @@ class Flattener:
                 [
                     scope.output(item.producer_subtask, item.output_parameter_key, task=key)
                     for item in output.selectors
-                ]
+                ],
+                task=f"{scope.prefix}{key}",
             )
             for key, output in dag.outputs.parameters.items()
         }
         for key, artifact in dag.outputs.artifacts.items():
-            (one,) = artifact.artifact_selectors
-            outputs[key] = scope.output(
-                one.producer_subtask, one.output_artifact_key, task=f"{scope.prefix}{key}"
+            name = f"{scope.prefix}{key}"
+            outputs[key] = _one_of(
+                [
+                    scope.output(item.producer_subtask, item.output_artifact_key, task=name)
+                    for item in artifact.artifact_selectors
+                ],
+                task=name,
             )
         flat = tuple(task for member in scope.members.values() for task in member.tasks)
         return Member(flat, outputs, scope.waits, scope.loops)
@@ -222,9 +227,15 @@ def _waits(spec: TaskSpec, scope: Scope, *, task: str) -> tuple[Waits, frozenset
     return scope.waits, frozenset(other.name for member in ending for other in member.tasks)
 
 
-def _one_of(found: list[Value]) -> Value:
+def _one_of(found: list[Value], *, task: str) -> Value:
     if len(found) == 1:
         return found[0]
+    if not all(isinstance(value, TaskOutputRef | OneOf) for value in found):
+        raise unsupported(
+            task.removeprefix(CHANNEL),
+            "dsl.OneOf of a list gathered from a loop or of an imported artifact",
+            fix="let a task in each branch take it and write it as its own output",
+        )
     return OneOf(tuple(choice for value in found for choice in references(value)))
 
 

@@ -95,7 +95,7 @@ class _ArtifactSelector(Strict):
 
 
 class _DagArtifact(Strict):
-    artifact_selectors: list[_ArtifactSelector] = Field(min_length=1, max_length=1)
+    artifact_selectors: list[_ArtifactSelector] = Field(min_length=1)
 
 
 class _DagOutputs(Strict):

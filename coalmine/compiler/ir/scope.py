@@ -23,7 +23,7 @@ from coalmine.compiler.ir.refuse import unsupported
 from coalmine.compiler.ir.values import to_text
 from coalmine.compiler.ir.waits import Member, Waits, waits_of
 
-__all__ = ["Scope"]
+__all__ = ["CHANNEL", "Scope"]
 
 CHANNEL = "pipelinechannel--"
 LOOP_ITEM = "loop-item"
