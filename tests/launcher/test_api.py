@@ -301,14 +301,33 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield schemathesis.openapi.from_asgi("/openapi.json", app)
 
 
-@pytest.mark.parametrize("mode", list(schemathesis.GenerationMode))
+MODES = pytest.mark.parametrize("mode", list(schemathesis.GenerationMode))
+
+
+@MODES
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 def test_the_document_is_true(
     api: Any, path: str, method: str, mode: schemathesis.GenerationMode
 ) -> None:
+    hold(api, path, method, mode, settings(max_examples=8, derandomize=True))
+
+
+@pytest.mark.soak
+@MODES
+@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+def test_the_document_is_true_whatever_is_asked(
+    api: Any, path: str, method: str, mode: schemathesis.GenerationMode
+) -> None:
+    hold(api, path, method, mode, settings(max_examples=300))
+
+
+def hold(
+    api: Any, path: str, method: str, mode: schemathesis.GenerationMode, how: settings
+) -> None:
+    """Hold the document against the code, with known releases half of the time."""
     operation = api[path][method.upper()]
 
-    @settings(max_examples=8, suppress_health_check=list(HealthCheck), database=None)
+    @settings(how, suppress_health_check=list(HealthCheck), database=None)
     @given(operation.as_strategy(generation_mode=mode), st.sampled_from([*ENDS, "r5", "r6", ""]))
     def check(case: Any, release_id: str) -> None:
         if release_id and "release_id" in path and mode.is_positive:
