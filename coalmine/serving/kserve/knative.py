@@ -117,6 +117,12 @@ class KnativeMoves:
                 field="image",
                 fix="release another version",
             )
+        if _is_under_way(seen):
+            who = last_writer(seen.service) or "somebody"
+            raise CoalmineError(
+                f"{record.service} is just being given the image {seen.image} by {who}",
+                fix="wait until its revision is ready or has failed",
+            )
         if _is_unowned(seen) and not self._force:
             who = last_writer(seen.service) or "somebody"
             raise CoalmineError(
@@ -128,6 +134,14 @@ class KnativeMoves:
 
 def _is_unowned(seen: Seen) -> bool:
     return bool(seen.rolled_out and seen.percent is not None and seen.created != seen.rolled_out)
+
+
+def _is_under_way(seen: Seen) -> bool:
+    """Whether another image was set by hand, and has neither come to serve nor failed."""
+    if not seen.rolled_out or seen.percent is not None or seen.image == _before(seen):
+        return False
+    failed = seen.trouble(seen.created)
+    return not (failed and image_of_revision(seen.revisions.get(seen.created)) == seen.image)
 
 
 def _before(seen: Seen) -> str:

@@ -62,9 +62,12 @@ class Played:
         if (template := _template(service)) != (self.templates or [""])[-1]:
             self._create(service, template)
             return self._tell(service, settled=False)
-        if not self.is_ready[-1] and self.images[-1] not in self.bad:
-            self._become_ready()
-            return self._tell(service, settled=False)
+        if not self.is_ready[-1]:
+            if self.images[-1] in self.bad:
+                self._fail()
+            else:
+                self._become_ready()
+                return self._tell(service, settled=False)
         return self._tell(service, settled=True)
 
     def settle(self) -> None:
@@ -99,6 +102,17 @@ class Played:
         metadata = {"name": name, "annotations": {"autoscaling.knative.dev/min-scale": least}}
         head = {"apiVersion": REVISION.api_version, "kind": "Revision", "metadata": metadata}
         self.store.create(head | {"spec": {"containers": copy.deepcopy(containers)}}, NAMESPACE)
+
+    def _fail(self) -> None:
+        name = self.revision(len(self.images) - 1)
+        condition = {
+            "type": "Ready",
+            "status": "False",
+            "reason": "ExitCode3",
+            "message": "no model",
+        }
+        revision = self.store.get(REVISION, NAMESPACE, name)
+        self.store.set_status(revision, {"conditions": [condition]})
 
     def _become_ready(self) -> None:
         self.is_ready[-1] = True
