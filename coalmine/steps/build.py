@@ -17,6 +17,7 @@ from coalmine.images.kinds import MODEL, find_kind
 from coalmine.images.layered import LayeredBuilder
 from coalmine.images.platforms import parse_platforms
 from coalmine.images.protocol import Builder, BuiltImage
+from coalmine.images.reference import parse_target
 from coalmine.registry.options import options_from
 from coalmine.stack.layout import Layout
 from coalmine.steps.contract import Step, Surroundings, given, optional
@@ -61,6 +62,11 @@ class BuildInputs:
         "oci://.",
         "bento",
     )
+    sign: str = optional(
+        "What signs the image: a file with a private key, a KMS reference of cosign's, or "
+        "'keyless'; empty means that it is not signed.",
+        setting=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +85,25 @@ def build(inputs: BuildInputs, surroundings: Surroundings) -> BuildOutputs:
     own = layout.images / read_facts(context).name
     builder = _builder(inputs, own)
     repository = inputs.repository or str(own)
+    if inputs.sign and isinstance(parse_target(repository), Path):
+        raise InputError(
+            f"{repository} is a folder, and images are signed in a registry",
+            field="sign",
+            fix="leave it empty, or give a repository in a registry",
+        )
     began = time.monotonic()
     image = builder.build(context, repository)
+    if inputs.sign:
+        _sign(image, inputs.sign)
     _report(image, time.monotonic() - began)
     return BuildOutputs(image.reference, image.url, image.digest)
+
+
+def _sign(image: BuiltImage, key: str) -> None:
+    from coalmine.images.sign import sign_image  # noqa: PLC0415 - seldom used
+    from coalmine.registry.address import parse_remote  # noqa: PLC0415
+
+    sign_image(parse_remote(image.reference), key, options_from(os.environ))
 
 
 def _layered(inputs: BuildInputs, cache: Path) -> Builder:
