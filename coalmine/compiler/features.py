@@ -165,7 +165,7 @@ FEATURES = (
     ),
     Feature(
         "`dsl.ParallelFor` over constants, nested, of dicts",
-        "one turn after the other",
+        "turns side by side, 8 tasks at most",
         "a task for each turn",
         "a template with `withItems`",
     ),
@@ -177,7 +177,7 @@ FEATURES = (
     ),
     Feature(
         "`parallelism` of a loop",
-        "one turn after the other",
+        "kept by starting no more turns",
         "`runAfter` the turn before",
         "`parallelism` of a template around it",
     ),

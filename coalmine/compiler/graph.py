@@ -48,6 +48,7 @@ __all__ = [
     "RunFact",
     "Task",
     "TaskOutputRef",
+    "Turn",
     "Value",
     "map_value",
     "needed",
@@ -432,6 +433,21 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """A turn of a loop that has been undone.
+
+    Attributes:
+        loop: The loop.
+        at: Which turn, counted from zero.
+        limit: How many turns may be under way at once; None where there is no limit.
+    """
+
+    loop: str
+    at: int
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """One container to run.
 
@@ -453,6 +469,7 @@ class Task:
             did not write is left to the input's default.
         when: All must be true.
         loops: The loops it stands in, from the outside in; it is run once for each turn.
+        turns: The turns it is part of, of the loops around it that have been undone.
         retry: None where it is tried once.
         timeout_seconds: For one try; None where there is no limit.
         env: Environment variables, name and value.
@@ -475,6 +492,7 @@ class Task:
     behind: tuple[str, ...] = ()
     when: tuple[Condition, ...] = ()
     loops: tuple[str, ...] = ()
+    turns: tuple[Turn, ...] = ()
     retry: Retry | None = None
     timeout_seconds: int | None = None
     env: tuple[tuple[str, str], ...] = ()

@@ -23,6 +23,7 @@ from coalmine.compiler.graph import (
     ParameterType,
     Task,
     TaskOutputRef,
+    Turn,
     Value,
     map_value,
 )
@@ -124,7 +125,7 @@ def expand(graph: Graph, name: str, items: Sequence[Any], *, wait: bool = False)
     body = [task for task in graph.tasks if task.loops[:1] == (name,)]
     inner = [other for other in graph.loops if other.loops[:1] == (name,)]
     inside = {task.name for task in body} | {other.name for other in inner}
-    turns = [_Turn(name, at, item, inside) for at, item in enumerate(items)]
+    turns = [_Turn(Turn(name, at, loop.limit), item, inside) for at, item in enumerate(items)]
     made = [[turn.task(task) for task in body] for turn in turns]
     if wait and loop.limit:
         made = [_behind(made, at, loop.limit) for at in range(len(made))]
@@ -162,13 +163,12 @@ def _behind(made: list[list[Task]], at: int, limit: int) -> list[Task]:
 class _Turn:
     """One turn of a loop: what names and values become in it."""
 
-    name: str
-    at: int
+    turn: Turn
     item: Any
     inside: set[str]
 
     def rename(self, name: str) -> str:
-        return turn_name(name, self.at) if name in self.inside else name
+        return turn_name(name, self.turn.at) if name in self.inside else name
 
     def names(self, names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(self.rename(name) for name in names)
@@ -177,7 +177,7 @@ class _Turn:
         match value:
             case TaskOutputRef(task, output):
                 return TaskOutputRef(self.rename(task), output)
-            case LoopItem(loop, path, _) if loop == self.name:
+            case LoopItem(loop, path, _) if loop == self.turn.loop:
                 return Constant(item_text(self.item, path, loop=loop))
             case LoopItem(loop, path, kind):
                 return LoopItem(self.rename(loop), path, kind)
@@ -191,6 +191,7 @@ class _Turn:
             task.with_values(self.value),
             name=self.rename(task.name),
             loops=self.names(task.loops[1:]),
+            turns=(*task.turns, self.turn),
             after=self.names(task.after),
             passed=self.names(task.passed),
             behind=self.names(task.behind),

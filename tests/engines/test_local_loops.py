@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from coalmine.compiler.graph import (
     Constant,
@@ -81,7 +87,7 @@ def test_a_run_that_is_cut_off_in_a_loop_goes_on_there(
         f"pathlib.Path({str(done)!r}).open('a').write(sys.argv[1])"
     )
     each = task("each", code, inputs={"x": LoopItem("l")}, loops=("l",))
-    bench.use(each, loops=[Loop("l", ParameterRef("p"))], parameters=["p"])
+    bench.use(each, loops=[Loop("l", ParameterRef("p"), 1)], parameters=["p"])
     bench.submit(p='["a", "b", "c"]')
     bench.wait(until=lambda _: begun.exists())
     bench.reopen()
@@ -89,6 +95,83 @@ def test_a_run_that_is_cut_off_in_a_loop_goes_on_there(
     assert status.state is RunState.SUCCEEDED
     assert [one.attempts for one in status.tasks] == [1, 2, 1]
     assert done.read_text() == "abc"
+
+
+COUNT = (
+    "d=pathlib.Path({folder!r}); mine=d/(sys.argv[1]+'.on'); mine.touch();"
+    "deadline=time.monotonic()+20;"
+    "enough=lambda: len(list(d.glob('*.on')))>={wanted} or (d/'enough').exists();\n"
+    "while not enough() and time.monotonic()<deadline: time.sleep(.01)\n"
+    "(d/'enough').touch(); seen=len(list(d.glob('*.on'))); mine.unlink();"
+    "(d/'seen').open('a').write(str(seen))"
+)
+"""Waits until so many run at once, and writes how many it has seen."""
+
+
+@pytest.mark.parametrize(("limit", "most"), [(None, 4), (2, 2), (1, 1)])
+def test_turns_run_side_by_side_within_the_limit(
+    bench: Any, task: MakeTask, tmp_path: Path, limit: int | None, most: int
+) -> None:
+    code = COUNT.format(folder=str(tmp_path), wanted=most)
+    each = task("each", code, inputs={"x": LoopItem("l")}, loops=("l",))
+    loop = Loop("l", Constant('["a", "b", "c", "d"]'), limit)
+    bench.use(each, task("z", "pass", passed=("each",)), loops=[loop])
+    bench.submit()
+    status = bench.wait()
+    assert status.state is RunState.SUCCEEDED, status
+    seen = (tmp_path / "seen").read_text()
+    assert len(seen) == 4
+    assert max(seen) == str(most)
+
+
+def test_cancelling_ends_all_turns(bench: Any, task: MakeTask, tmp_path: Path) -> None:
+    code = f"pathlib.Path({str(tmp_path)!r}, sys.argv[1]+'.on').touch(); time.sleep(60)"
+    each = task("each", code, inputs={"x": LoopItem("l")}, loops=("l",))
+    bench.use(each, loops=[Loop("l", Constant('["a", "b", "c"]'))], exit_task=task("z", "pass"))
+    bench.submit()
+    bench.wait(until=lambda _: len(list(tmp_path.glob("*.on"))) == 3)
+    bench.engine.cancel("r1")
+    status = bench.wait()
+    assert status.state is RunState.CANCELLED
+    assert list(states(status).values()) == ["cancelled"] * 3 + ["succeeded"]
+
+
+ENGINE = """
+import pickle, sys, time
+from pathlib import Path
+from coalmine.engines.local import LocalEngine
+from coalmine.engines.protocol import RunRequest
+state, pipeline, graph = sys.argv[1], Path(sys.argv[2]), pickle.loads(bytes.fromhex(sys.argv[3]))
+engine = LocalEngine(Path(state), lambda _: graph, host_command=lambda image, argv: list(argv))
+engine.open()
+engine.submit(RunRequest("r1", pipeline, {}))
+time.sleep(60)
+"""
+
+
+def test_several_turns_survive_a_kill(bench: Any, task: MakeTask, tmp_path: Path) -> None:
+    code = (
+        f"d=pathlib.Path({str(tmp_path)!r}); p=d/(sys.argv[1]+'.on'); first=not p.exists();"
+        "p.touch(); time.sleep(60 if first and sys.argv[1]!='a' else 0);"
+        "(d/'done').open('a').write(sys.argv[1])"
+    )
+    each = task("each", code, inputs={"x": LoopItem("l")}, loops=("l",))
+    loop = Loop("l", Constant('["a", "b", "c", "d"]'), 3)
+    bench.use(each, task("z", "pass", passed=("each",)), loops=[loop])
+    bench.engine.close()
+    graph = pickle.dumps(bench.graph).hex()
+    command = [sys.executable, "-c", ENGINE, str(bench.state), str(bench.pipeline), graph]
+    deadline = time.monotonic() + 60
+    with subprocess.Popen(command) as engine:
+        while len(list(tmp_path.glob("*.on"))) < 4 and time.monotonic() < deadline:
+            assert engine.poll() is None
+            time.sleep(0.02)
+        engine.kill()
+    bench.reopen()
+    status = bench.wait()
+    assert status.state is RunState.SUCCEEDED
+    assert [one.attempts for one in status.tasks] == [1, 2, 2, 2, 1]
+    assert sorted((tmp_path / "done").read_text()) == ["a", "b", "c", "d"]
 
 
 def test_a_list_that_is_none_fails_the_run_and_says_so(bench: Any, task: MakeTask) -> None:

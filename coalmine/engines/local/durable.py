@@ -50,6 +50,7 @@ def _durably(name: str, work: Callable[[], Ended]) -> Ended:
             "state": ended.state.value,
             "outputs": dict(ended.outputs),
             "message": ended.message,
+            **({"task": ended.task} if ended.task else {}),
         }
 
     try:
@@ -58,7 +59,8 @@ def _durably(name: str, work: Callable[[], Ended]) -> Ended:
         # No result of the run: as one it would be recorded as the run's end, as soon as it can be.
         logger.warning("%s cannot be recorded, and the run stops here: %s", name, error)
         raise Interrupted from error
-    return Ended(TaskState(recorded["state"]), recorded["outputs"], recorded["message"])
+    state, task = TaskState(recorded["state"]), recorded.get("task", "")
+    return Ended(state, recorded["outputs"], recorded["message"], task)
 
 
 class Durable:

@@ -45,7 +45,8 @@ def _now() -> datetime:
 class LocalEngine:
     """Runs pipelines on this machine; one a process.
 
-    Tasks of a run are done one after the other, in the graph's order. What a run needs stands in
+    Tasks of a run are done one after the other, in the graph's order; only the turns of a loop are
+    done side by side, within its limit. What a run needs stands in
     ``<state>/runs/<run id>/``: the pipeline as it was submitted, the journal, and each task's log.
 
     Args:

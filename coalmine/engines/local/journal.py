@@ -54,14 +54,14 @@ class Journal:
     """Keeps one run's page, and writes every change through to its file.
 
     A change that cannot be written (the disk is full) is kept in memory and told to the log: the
-    run itself does not depend on it.
+    run itself does not depend on it. Tasks that run side by side may call it at the same time.
     """
 
     def __init__(self, path: Path, page: Page, clock: Clock) -> None:
         self._path = path
         self._page = page
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @property
     def page(self) -> Page:
@@ -74,9 +74,10 @@ class Journal:
 
     def tasks_are(self, names: Sequence[str]) -> None:
         """Note which tasks there are, now that a loop is undone; what is known of them is kept."""
-        known = {task.name: task for task in self._page.run.tasks}
-        tasks = tuple(known.get(name) or TaskStatus(name) for name in names)
-        self._turn(replace(self._page, run=replace(self._page.run, tasks=tasks)))
+        with self._lock:
+            known = {task.name: task for task in self._page.run.tasks}
+            tasks = tuple(known.get(name) or TaskStatus(name) for name in names)
+            self._turn(replace(self._page, run=replace(self._page.run, tasks=tasks)))
 
     def begin_try(self, name: str) -> int:
         """Note that a try begins; gives its number, from 1 on, never one that was used before."""
@@ -88,8 +89,9 @@ class Journal:
 
     def fail_try(self, name: str) -> int:
         """Note that a try failed; gives how many have."""
-        failures = self._page.failures.get(name, 0) + 1
-        self._turn(replace(self._page, failures={**self._page.failures, name: failures}))
+        with self._lock:
+            failures = self._page.failures.get(name, 0) + 1
+            self._turn(replace(self._page, failures={**self._page.failures, name: failures}))
         return failures
 
     def end(self, name: str, ended: Ended) -> None:
@@ -108,22 +110,24 @@ class Journal:
         self, state: RunState, message: str = "", outputs: Mapping[str, str] | None = None
     ) -> None:
         """Note where the run is."""
-        run = replace(self._page.run, state=state, message=message, outputs=outputs or {})
-        self._turn(replace(self._page, run=run))
+        with self._lock:
+            run = replace(self._page.run, state=state, message=message, outputs=outputs or {})
+            self._turn(replace(self._page, run=run))
 
     def _put(self, changed: TaskStatus) -> None:
-        tasks = tuple(
-            changed if task.name == changed.name else task for task in self._page.run.tasks
-        )
-        self._turn(replace(self._page, run=replace(self._page.run, tasks=tasks)))
+        with self._lock:
+            tasks = tuple(
+                changed if task.name == changed.name else task for task in self._page.run.tasks
+            )
+            self._turn(replace(self._page, run=replace(self._page.run, tasks=tasks)))
 
     def _turn(self, page: Page) -> None:
-        with self._lock:
-            self._page = page
-            try:
-                write_atomic(self._path, json.dumps(page_to_json(page), indent=1))
-            except OSError as error:
-                logger.warning("%s cannot be written: %s", self._path, error)
+        """Turn to the next page; the lock is held."""
+        self._page = page
+        try:
+            write_atomic(self._path, json.dumps(page_to_json(page), indent=1))
+        except OSError as error:
+            logger.warning("%s cannot be written: %s", self._path, error)
 
 
 def read_page(path: Path) -> Page | None:

@@ -47,11 +47,19 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a task came to its end."""
+    """How a task came to its end.
+
+    Attributes:
+        state: How.
+        outputs: What it has written.
+        message: Why, if it is no success.
+        task: Its name, where it is not known otherwise.
+    """
 
     state: TaskState
     outputs: Mapping[str, str] = field(default_factory=dict)
     message: str = ""
+    task: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class Exit:
 
 
 class Leash:
-    """Lets another thread end the process of a run, also one that is only about to start.
+    """Lets another thread end the processes of a run, also those that are only about to start.
 
     Args:
         closing: Set when the engine closes.
@@ -58,7 +58,7 @@ class Leash:
         self.cancelled = threading.Event()
         self.closing = closing
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._processes: set[subprocess.Popen[bytes]] = set()
         self._sheltered = False
 
     @contextlib.contextmanager
@@ -81,23 +81,25 @@ class Leash:
         self.pull()
 
     def pull(self) -> None:
-        """End the process if it may not run any more."""
+        """End the processes if they may not run any more."""
         with self._lock:
-            if self._process and self.pulled:
-                _signal_group(self._process, signal.SIGTERM)
+            if self.pulled:
+                for process in self._processes:
+                    _signal_group(process, signal.SIGTERM)
 
     def start(self, argv: Sequence[str], **options: object) -> subprocess.Popen[bytes] | None:
         """Start a process, or nothing if the leash was pulled."""
         with self._lock:
             if self.pulled:
                 return None
-            self._process = subprocess.Popen(argv, **options)  # type: ignore[call-overload]
-            return self._process
+            process: subprocess.Popen[bytes] = subprocess.Popen(argv, **options)  # type: ignore[call-overload]
+            self._processes.add(process)
+            return process
 
-    def let_go(self) -> None:
-        """Forget the process; it has ended."""
+    def let_go(self, process: subprocess.Popen[bytes]) -> None:
+        """Forget a process; it has ended."""
         with self._lock:
-            self._process = None
+            self._processes.discard(process)
 
     def sleep(self, seconds: float) -> None:
         """Wait, but not longer than until the leash is pulled."""
@@ -108,7 +110,7 @@ class Leash:
 
 @contextlib.contextmanager
 def hold_lock(path: Path, leash: Leash) -> Iterator[int]:
-    """Wait until no process of an earlier life of this run is left, then hold its lock.
+    """Wait until no process of an earlier life of this task is left, then hold its lock.
 
     Yields:
         The descriptor, for the process to inherit.
@@ -180,7 +182,7 @@ def run_process(
     except subprocess.TimeoutExpired:
         return Exit(_end_group(process), timed_out=True)
     finally:
-        leash.let_go()
+        leash.let_go(process)
 
 
 def _wait(process: subprocess.Popen[bytes], leash: Leash, timeout: float | None) -> int:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.compiler.graph import Graph, Retry, Task
+from coalmine.engines.local.abreast import Abreast, may_start
 from coalmine.engines.local.command import HostCommand
 from coalmine.engines.local.journal import Journal
 from coalmine.engines.local.logs import log_path
@@ -70,7 +73,7 @@ class Run:
 
 
 def carry_through(run: Run, durably: Durably) -> None:
-    """Run every task that shall run, one after the other, and then the exit task.
+    """Run every task that shall run, turns of loops side by side, and then the exit task.
 
     Which tasks run depends on nothing but results that were recorded, so a second life of the run
     takes the same way. That is why a cancelled run still goes through here: each task finds out
@@ -104,15 +107,23 @@ def _carry_tasks(run: Run, durably: Durably, ended: dict[str, Ended]) -> Graph:
         The graph with its loops undone, but for those that were never reached.
     """
     graph = _undo_loops(run, run.graph, ended)
-    while (move := next_move(graph, run.parameters, ended)) and (move.ready or move.skipped):
-        for name, reason in move.skipped.items():
-            ended[name] = Ended(TaskState.SKIPPED, message=reason)
-            _note(run, name, ended[name])
-        for name in move.ready[:1]:
-            task = next(task for task in graph.tasks if task.name == name)
-            ended[name] = durably(name, lambda task=task: run_task(run, task, dict(ended)))  # type: ignore[misc]
-            _note(run, name, ended[name])
-        graph = _undo_loops(run, graph, ended)
+    under_way: dict[str, Callable[[], Ended]] = {}
+    with contextlib.closing(Abreast()) as abreast:
+        while (move := next_move(graph, run.parameters, ended)) and (move.ready or move.skipped):
+            for name, reason in move.skipped.items():
+                ended[name] = Ended(TaskState.SKIPPED, message=reason)
+                _note(run, name, ended[name])
+            tasks = {task.name: task for task in graph.tasks}
+            for name in may_start(graph, move.ready, ended, under_way):
+                under_way[name] = partial(run_task, run, tasks[name], dict(ended))
+            if under_way:
+                first, *others = under_way
+                named = f"{first} or another" if others else first
+                end = durably(named, partial(abreast.first, dict(under_way)))
+                ended[end.task] = end
+                del under_way[end.task]
+                _note(run, end.task, end)
+            graph = _undo_loops(run, graph, ended)
     return graph
 
 
@@ -187,7 +198,7 @@ def _try_once(run: Run, task: Task, ended: Mapping[str, Ended], attempt: int) ->
         work = prepare(task, arguments, folder, run.parameters)
         argv = run.host_command(task.image, work.argv)
         folder.mkdir(parents=True, exist_ok=True)
-        with hold_lock(run.folder / "lock", run.leash) as lock:
+        with hold_lock(folder.parent / "lock", run.leash) as lock:
             end = run_process(
                 argv,
                 environ={**run.environ, **dict(task.env)},
