@@ -22,6 +22,7 @@ COMMANDS = {
     "release": "Ask for a release of a bento version.",
     "runs": "List releases, or show one.",
     "watch": "Follow a release until it ends.",
+    "logs": "Show what the steps of a release write.",
     "cancel": "Cancel a release.",
     "retry": "Ask once more for a release that came to nothing.",
     "approve": "Promote a canary that is held for a person.",

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -9,9 +13,11 @@ import httpx
 
 from coalmine._base.errors import CoalmineError, InputError
 
-__all__ = ["get_release", "get_releases"]
+__all__ = ["StreamEvent", "follow_logs", "get_release", "get_releases"]
 
 TIMEOUT = 10.0
+STREAM_SECONDS = 60.0
+"""A launcher with nothing to tell says so four times within it."""
 
 
 def get_release(url: str, release_id: str, *, token: str = "") -> dict[str, Any]:
@@ -44,10 +50,74 @@ def get_releases(url: str, query: str = "", *, token: str = "") -> list[dict[str
     return found
 
 
-def _get(url: str, path: str, token: str) -> Any:  # noqa: ANN401 - JSON
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """One event of a release's log stream.
+
+    Attributes:
+        kind: ``log``, ``step``, ``release`` or, last, ``end``.
+        id: Where the stream is after it; to go on from there.
+        data: What it says.
+    """
+
+    kind: str
+    id: str
+    data: dict[str, Any]
+
+
+def follow_logs(
+    url: str, release_id: str, *, token: str = "", step: str = "", position: str = ""
+) -> Iterator[StreamEvent]:
+    """Read what a release's steps write, until it ends.
+
+    Args:
+        url: The launcher's base URL.
+        release_id: The release's id.
+        token: Shown to the launcher, if any.
+        step: Only the log of this step; all unless given.
+        position: The id of the last event that was read; everything unless given.
+
+    Raises:
+        InputError: There is no such release, or the launcher refuses to tell.
+        CoalmineError: The launcher does not answer, or went away before the end; go on from the id
+            of the last event.
+    """
     headers = {"authorization": f"Bearer {token}"} if token else {}
+    headers |= {"last-event-id": position} if position else {}
+    asked = {"step": step} if step else {}
+    target = f"{url.rstrip('/')}/releases/{quote(release_id, safe='')}/logs"
+    timeout = httpx.Timeout(TIMEOUT, read=STREAM_SECONDS)
+    with (
+        _told(url),
+        httpx.stream("GET", target, params=asked, headers=headers, timeout=timeout) as answer,
+    ):
+        if not answer.is_success:
+            answer.read()
+            _content(url, answer)
+        for event in _events(answer.iter_lines()):
+            yield event
+            if event.kind == "end":
+                return
+    raise CoalmineError(f"the launcher at {url} ended the stream", fix="follow it again")
+
+
+def _events(lines: Iterable[str]) -> Iterator[StreamEvent]:
+    """Part lines into events: the fields event, id and data, each once, then an empty line."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name:
+            fields[name] = value.removeprefix(" ")
+        elif not line and fields.get("event"):
+            data = json.loads(fields.get("data", "{}"))
+            yield StreamEvent(fields["event"], fields.get("id", ""), data)
+            fields = {}
+
+
+@contextlib.contextmanager
+def _told(url: str) -> Iterator[None]:
     try:
-        answer = httpx.get(f"{url.rstrip('/')}{path}", headers=headers, timeout=TIMEOUT)
+        yield
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise InputError(
             f"{url!r} is no URL of a launcher: {error}", fix="give one like http://127.0.0.1:8080"
@@ -57,6 +127,16 @@ def _get(url: str, path: str, token: str) -> Any:  # noqa: ANN401 - JSON
             f"the launcher at {url} does not answer: {error}",
             fix="start one with: coalmine up, or name another with --launcher",
         ) from None
+
+
+def _get(url: str, path: str, token: str) -> Any:  # noqa: ANN401 - JSON
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    with _told(url):
+        answer = httpx.get(f"{url.rstrip('/')}{path}", headers=headers, timeout=TIMEOUT)
+    return _content(url, answer)
+
+
+def _content(url: str, answer: httpx.Response) -> Any:  # noqa: ANN401 - JSON
     try:
         body = answer.json()
         if answer.is_success:

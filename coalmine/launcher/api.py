@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import cache, partial
 from importlib.resources import files
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from coalmine._base.errors import InputError
@@ -25,6 +25,7 @@ from coalmine.launcher.read import select_page, select_release
 from coalmine.launcher.receive import read_body, url_of
 from coalmine.launcher.release import ReleaseState
 from coalmine.launcher.retry import Retrier
+from coalmine.launcher.stream import Logs, parse_position
 
 __all__ = ["ReleasesApi", "openapi_document"]
 
@@ -48,15 +49,22 @@ class ReleasesApi:
         canceller: Ends releases.
         answers: Keeps what people decide.
         retrier: Asks for releases again.
+        logs: Streams what steps write.
     """
 
     def __init__(
-        self, ledger: Ledger, canceller: Canceller, answers: Answers, retrier: Retrier
+        self,
+        ledger: Ledger,
+        canceller: Canceller,
+        answers: Answers,
+        retrier: Retrier,
+        logs: Logs,
     ) -> None:
         self._ledger = ledger
         self._canceller = canceller
         self._answers = answers
         self._retrier = retrier
+        self._logs = logs
 
     def routes(self) -> list[Route]:
         """Give what there is to ask."""
@@ -72,6 +80,7 @@ class ReleasesApi:
             Route("/openapi.json", lambda _: JSONResponse(openapi_document())),
             Route("/releases", self._list),
             Route(one, self._one),
+            Route(f"{one}/logs", self._stream),
             *(Route(f"{one}/{verb}", act, methods=["POST"]) for verb, act in posts.items()),
         ]
 
@@ -92,6 +101,22 @@ class ReleasesApi:
             with self._ledger.connect() as connection:
                 found = select_release(connection, release_id)
         return unknown(release_id) if found is None else JSONResponse(found)
+
+    async def _stream(self, request: Request) -> Response:
+        release_id = request.path_params["release_id"]
+        asked = parse_stream(request.query_params.multi_items())
+        position = parse_position(request.headers.get("last-event-id", ""))
+        known = RELEASE_ID.fullmatch(release_id)
+        if not known or await run_in_threadpool(self._logs.find, release_id) is None:
+            return unknown(release_id)
+        if self._logs.full:
+            return problem(
+                503, "too many follow logs", "try again later", headers={"Retry-After": "5"}
+            )
+        events = self._logs.stream(release_id, position, **asked)
+        return StreamingResponse(
+            events, media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+        )
 
     def _cancel(self, request: Request) -> Response:
         release_id = request.path_params["release_id"]
@@ -143,6 +168,22 @@ class ReleasesApi:
 def unknown(release_id: str) -> Response:
     """Answer that there is no such release."""
     return problem(404, f"there is no release {release_id}", "see GET /releases")
+
+
+def parse_stream(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Read how a log is to be streamed from the parameters of a URL.
+
+    Raises:
+        InputError: A parameter is unknown or has no legal value.
+    """
+    asked: dict[str, Any] = {}
+    for name, text in pairs:
+        if name not in {"step", "follow"} or name in asked:
+            raise InputError("it is unknown, or stands there twice", field=name, fix="leave it out")
+        if name == "follow" and text not in {"true", "false"}:
+            raise InputError("it is neither true nor false", field=name, fix="give one of them")
+        asked[name] = text if name == "step" else text == "true"
+    return asked
 
 
 def _told(

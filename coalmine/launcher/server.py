@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -48,6 +49,7 @@ from coalmine.launcher.pipelines import (
 from coalmine.launcher.reloaded import Reloaded
 from coalmine.launcher.retry import Retrier
 from coalmine.launcher.sinks import read_sinks
+from coalmine.launcher.stream import Logs
 from coalmine.launcher.telemetry import Telemetry
 from coalmine.launcher.telling import Telling
 
@@ -169,9 +171,10 @@ def serve(settings: Settings) -> None:
         commit.start()
         intake = Intake(bindings, commit.put)
         canceller = Canceller(ledger, dispatcher.wake)
+        logs = Logs(ledger, engines)
         app = make_app(
             intake,
-            ReleasesApi(ledger, canceller, Answers(ledger), Retrier(ledger)),
+            ReleasesApi(ledger, canceller, Answers(ledger), Retrier(ledger), logs),
             ledger,
             telemetry,
             lambda: dispatcher.alive,
@@ -195,6 +198,7 @@ def serve(settings: Settings) -> None:
                 timeout_graceful_shutdown=DRAIN_SECONDS,
             ),
             listener,
+            logs.stop,
         )
         logger.info("stopping")
 
@@ -240,11 +244,23 @@ def _on_hangup(act: Callable[[], None]) -> None:
         signal.signal(signal.SIGHUP, lambda *_: act())
 
 
-def _run_http(config: uvicorn.Config, listener: socket.socket) -> None:
+class _Server(uvicorn.Server):
+    """Tells when it is asked to end, which uvicorn's own tells nobody until it has drained."""
+
+    def __init__(self, config: uvicorn.Config, on_exit: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_exit = on_exit
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._on_exit()
+        super().handle_exit(sig, frame)
+
+
+def _run_http(config: uvicorn.Config, listener: socket.socket, on_exit: Callable[[], None]) -> None:
     # Uvicorn hands a signal on once it has drained: SIGTERM is then an end like any other.
     with contextlib.suppress(ValueError):  # only the main thread may do this
         signal.signal(signal.SIGTERM, lambda *_: None)
-    uvicorn.Server(config).run(sockets=[listener])
+    _Server(config, on_exit).run(sockets=[listener])
 
 
 def _open_engines(

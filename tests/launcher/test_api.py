@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -25,8 +26,9 @@ from schemathesis.specs.openapi.checks import (
 )
 from starlette.testclient import TestClient
 
-from coalmine._base.errors import InputError
+from coalmine._base.errors import CoalmineError, InputError
 from coalmine.cli import cli
+from coalmine.client.launcher import follow_logs
 from coalmine.engines.protocol import TaskState, TaskStatus
 from coalmine.launcher.access import OpenAccess
 from coalmine.launcher.answers import Answers, Refusal
@@ -44,6 +46,7 @@ from coalmine.launcher.read import select_release
 from coalmine.launcher.release import NewRelease, ReleaseState
 from coalmine.launcher.reloaded import Reloaded
 from coalmine.launcher.retry import Retrier
+from coalmine.launcher.stream import Logs, parse_position
 from coalmine.launcher.telemetry import Telemetry
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -106,7 +109,13 @@ def application(ledger: Ledger) -> Any:
     bindings = Reloaded(lambda: load_bindings(None), [], "the bindings")
     return make_app(
         Intake(bindings, commit.put),
-        ReleasesApi(ledger, Canceller(ledger, lambda: None), Answers(ledger), Retrier(ledger)),
+        ReleasesApi(
+            ledger,
+            Canceller(ledger, lambda: None),
+            Answers(ledger),
+            Retrier(ledger),
+            Logs(ledger, {}),
+        ),
         ledger,
         Telemetry(ledger.count_by_state),
         lambda: True,
@@ -332,6 +341,9 @@ def hold(
     def check(case: Any, release_id: str) -> None:
         if release_id and "release_id" in path and mode.is_positive:
             case.path_parameters["release_id"] = release_id
+        if path.endswith("/logs"):
+            case.query["follow"] = "false"  # else it does not end
+            case.headers.pop("Last-Event-ID", None)
         case.call_and_validate(checks=CHECKS)
 
     try:
@@ -359,3 +371,74 @@ def test_what_is_dead_is_put_back_in_line_unless_a_newer_one_was_promoted(
         refused = client.post(f"/releases/{release_id}/retry")
         assert refused.status_code == 409
         assert "the newer release rn of s2 was promoted" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"gate":7}'])
+def test_a_position_is_what_was_sent(text: str) -> None:
+    assert parse_position(text).text() == (text or "{}")
+
+
+@pytest.mark.parametrize("text", ["7", "[", '{"a":-1}', '{"a":true}', '{"a":1e9}', "{" * 9000])
+def test_a_position_that_was_never_sent(client: Any, text: str) -> None:
+    answer = client.get("/releases/r1/logs", headers={"Last-Event-ID": text})
+    assert (answer.status_code, answer.json()["field"]) == (400, "Last-Event-ID")
+
+
+def test_a_log_that_cannot_be_had(client: Any) -> None:
+    assert client.get("/releases/r9/logs").status_code == 404
+    assert client.get("/releases/r1/logs?follow=maybe").json()["field"] == "follow"
+    assert client.get("/releases/r1/logs?stop=x").json()["field"] == "stop"
+
+
+WRITING = """
+import pathlib, sys, time
+print('first'); print('é"second'); sys.stdout.flush()
+gate = pathlib.Path({gate!r})
+while not gate.exists(): time.sleep(0.02)
+sys.stdout.write('last, without an end')
+"""
+
+
+@pytest.mark.integration
+def test_logs_are_followed_and_resumed(launched: Callable[..., Any], tmp_path: Path) -> None:
+    gate = tmp_path / "go"
+    code = "import pathlib, sys; pathlib.Path(sys.argv[-1]).write_text('promoted')"
+    launcher = launched(
+        {
+            "tasks": [{"name": "build", "code": WRITING.format(gate=str(gate))}],
+            "exit": {"name": "finalize", "code": code, "output": "outcome"},
+        }
+    )
+    release_id = launcher.post(name="iris").json()["id"]
+    first = next(e for e in follow_logs(launcher.url, release_id) if e.kind == "log")
+    assert first.data == {"step": "build", "text": "first"}
+    events = follow_logs(launcher.url, release_id, position=first.id)
+    second = next(event for event in events if event.kind == "log")
+    assert second.data["text"] == 'é"second', "what was read before does not come again"
+    gate.touch()
+    rest = list(events)
+    assert [e.data["text"] for e in rest if e.kind == "log"] == ["last, without an end"]
+    assert rest[-1].kind == "end"
+    assert [e.data["state"] for e in rest if e.kind == "release"][-1] == "promoted"
+    again = follow_logs(launcher.url, release_id, position=rest[-1].id, step="build")
+    assert [event.kind for event in again if event.kind == "log"] == []
+    for way in (["--state", launcher.state], ["--launcher", launcher.url]):
+        shown = call("logs", release_id, *way)
+        assert shown.exit_code == 0, shown.output
+        assert 'build: first\nbuild: é"second\nbuild: last, without an end\n' in shown.output
+    text = call("logs", release_id[:7], "--state", launcher.state, "-o", "json", "--step", "build")
+    assert json.loads(text.output.splitlines()[0])["text"] == "first"
+    assert launcher.end(signal.SIGTERM) == 0
+    assert "first" in call("logs", release_id, "--state", launcher.state).output
+
+
+@pytest.mark.integration
+def test_a_launcher_that_is_followed_stops_in_time(launched: Callable[..., Any]) -> None:
+    launcher = launched({"tasks": [{"name": "slow", "code": "import time; time.sleep(60)"}]})
+    release_id = launcher.post(name="iris").json()["id"]
+    events = follow_logs(launcher.url, release_id)
+    next(events)
+    assert launcher.end(signal.SIGTERM) == 0
+    with pytest.raises(CoalmineError):
+        list(events)
+    assert launcher.log.read_text().count("Traceback") == 0, launcher.log.read_text()[-3000:]

@@ -1,0 +1,83 @@
+"""``coalmine logs ID``: what the steps of a release write."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from coalmine._base.errors import CoalmineError, InputError
+from coalmine.cli.options import launcher_option, output_option, state_option, token_option
+
+if TYPE_CHECKING:
+    from coalmine.cli.reading import Reading
+
+__all__ = ["command"]
+
+TRIES = 5
+WAIT_SECONDS = 1.0
+
+
+@click.command()
+@click.argument("release_id", metavar="ID")
+@click.option("--step", default="", help="Only the log of this step.")
+@launcher_option
+@token_option
+@state_option
+@output_option
+def command(*, release_id: str, step: str, url: str, token: str, state: Path, output: str) -> None:
+    """Show what the steps of the release write whose id is or begins with ID, until it ends.
+
+    A line each, after the step's name; with '-o json' an object with step and text. Where no
+    launcher runs with the state folder, what is in it is shown.
+    """
+    from coalmine.cli.reading import Reading  # noqa: PLC0415 - `--help` stays quick
+    from coalmine.launcher.announce import read_announced  # noqa: PLC0415
+
+    reading = Reading(state, url, token)
+    whole = release_id if url else str(reading.one(release_id)["id"])
+    asked = url or read_announced(state)
+    lines = _followed(asked, whole, step, token) if asked else _stored(reading, whole, step)
+    for name, text in lines:
+        as_json = json.dumps({"step": name, "text": text})
+        click.echo(as_json if output == "json" else f"{name}: {text}")
+
+
+def _followed(url: str, release_id: str, step: str, token: str) -> Iterator[tuple[str, str]]:
+    """Follow a launcher's stream; one that breaks off is taken up again where it was."""
+    from coalmine.client.launcher import follow_logs  # noqa: PLC0415 - `--help` stays quick
+
+    position, failures = "", 0
+    while True:
+        try:
+            for event in follow_logs(url, release_id, token=token, step=step, position=position):
+                position, failures = event.id, 0
+                if event.kind == "log":
+                    yield event.data["step"], event.data["text"]
+        except InputError:
+            raise
+        except CoalmineError:
+            failures += 1
+            if failures > TRIES:
+                raise
+            time.sleep(WAIT_SECONDS)
+        else:
+            return
+
+
+def _stored(reading: Reading, release_id: str, step: str) -> Iterator[tuple[str, str]]:
+    from coalmine.engines.local.logs import read_log  # noqa: PLC0415
+
+    folder = reading.state / "runs" / release_id
+    for one in reading.one(release_id)["steps"]:
+        name = one["name"]
+        if step in {"", name}:
+            start = 0
+            while part := read_log(folder, name, start):
+                start += len(part)
+                for line in part.decode("utf-8", "replace").splitlines():
+                    yield name, line

@@ -1,0 +1,186 @@
+"""What a release's steps write, while they write it: server-sent events that can be resumed.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html. Every event's id says how much of
+each step's log has been sent, so that a client that comes back with ``Last-Event-ID`` misses
+nothing and gets nothing twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+
+from coalmine._base.errors import CoalmineError, InputError
+from coalmine.engines.protocol import Engine
+from coalmine.launcher.ledger import Ledger
+from coalmine.launcher.read import select_release
+
+__all__ = ["Logs", "Position", "parse_position"]
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+QUIET_SECONDS = 15.0
+MOST_STREAMS = 200
+MOST_BYTES = 4096
+OPEN = frozenset({"accepted", "running"})
+ENDED = frozenset({"succeeded", "failed", "skipped", "cancelled"})
+
+
+@dataclass(slots=True)
+class Position:
+    """How far a client has read.
+
+    Attributes:
+        offsets: The bytes of each step's log that were sent.
+        told: What was last said of each step and, under the empty name, of the release.
+    """
+
+    offsets: dict[str, int] = field(default_factory=dict)
+    told: dict[str, str] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """Write the offsets as the id of an event."""
+        return json.dumps(self.offsets, separators=(",", ":"))
+
+
+def parse_position(text: str) -> Position:
+    """Read a position from ``Last-Event-ID``; an empty one is the beginning.
+
+    Raises:
+        InputError: It is none that was sent.
+    """
+    try:
+        offsets = json.loads(text) if text and len(text) <= MOST_BYTES else {}
+        good = isinstance(offsets, dict) and len(text) <= MOST_BYTES
+        good = good and all(type(n) is int and 0 <= n < 1 << 53 for n in offsets.values())
+    except (ValueError, RecursionError):
+        good = False
+    if not good:
+        raise InputError(
+            "it is no id of an event of this stream",
+            field="Last-Event-ID",
+            fix="send the last id as it came, or none for everything",
+        )
+    return Position(offsets)
+
+
+class Logs:
+    """Streams logs.
+
+    Args:
+        ledger: Where releases stand.
+        engines: Where their steps write.
+    """
+
+    def __init__(self, ledger: Ledger, engines: Mapping[str, Engine]) -> None:
+        self._ledger = ledger
+        self._engines = engines
+        self._streams = 0
+        self._stopping = False
+
+    def stop(self) -> None:
+        """End all streams soon, as if the connection had broken."""
+        self._stopping = True
+
+    def find(self, release_id: str) -> dict[str, Any] | None:
+        """Read a release; None if there is none of this id."""
+        with self._ledger.connect() as connection:
+            return select_release(connection, release_id)
+
+    @property
+    def full(self) -> bool:
+        """Tell whether there are as many streams as there may be."""
+        return self._streams >= MOST_STREAMS
+
+    async def stream(
+        self, release_id: str, position: Position, *, step: str = "", follow: bool = True
+    ) -> AsyncIterator[str]:
+        """Give the events, until the release has ended and everything was said.
+
+        Args:
+            release_id: A release that there is.
+            position: How far the client has read; moved on.
+            step: Only the log of this step; empty for all.
+            follow: Go on while the release does.
+        """
+        self._streams += 1
+        quiet = 0.0
+        try:
+            while not self._stopping:
+                events, ended = await run_in_threadpool(self._news, release_id, position, step)
+                for event in events:
+                    yield event
+                if ended or not (follow or events):
+                    yield _event("end", {}, position)
+                    return
+                quiet = 0.0 if events else quiet + POLL_SECONDS
+                if quiet >= QUIET_SECONDS:
+                    quiet = 0.0
+                    yield ": nothing new\n\n"
+                await asyncio.sleep(POLL_SECONDS if follow and not events else 0)
+        finally:
+            self._streams -= 1
+
+    def _news(self, release_id: str, position: Position, step: str) -> tuple[list[str], bool]:
+        # The release first: what its steps wrote before it ended is in their logs then.
+        release = self.find(release_id)
+        assert release is not None, "releases are never removed"
+        events: list[str] = []
+        wanted = [one for one in release["steps"] if step in {"", one["name"]}]
+        for one in wanted:
+            about = {name: one[name] for name in ("name", "state", "attempts", "message")}
+            events += _if_new("step", one["name"], about, position)
+            events += self._lines(release, one, position)
+        whole = not events  # the last look found nothing more to read
+        about = {name: release[name] for name in ("id", "state", "reason", "verdict", "held")}
+        events += _if_new("release", "", about, position)
+        return events, whole and release["state"] not in OPEN
+
+    def _lines(
+        self, release: Mapping[str, Any], step: Mapping[str, Any], position: Position
+    ) -> Iterator[str]:
+        engine = self._engines.get(release["engine"])
+        if engine is None or not step["attempts"]:
+            return
+        name = step["name"]
+        start = position.offsets.get(name, 0)
+        try:
+            written = engine.logs(release["id"], name, start)
+        except CoalmineError as error:
+            logger.warning("the log of %s cannot be read: %s", name, error.message)
+            return
+        ended = step["state"] in ENDED or release["state"] not in OPEN
+        for line, end in _whole_lines(written, ended=ended):
+            position.offsets[name] = start + end
+            text = line.decode("utf-8", "replace")
+            yield _event("log", {"step": name, "text": text}, position)
+
+
+def _whole_lines(written: bytes, *, ended: bool) -> Iterator[tuple[bytes, int]]:
+    """Part what was written into lines, each with where it ends; one that is not whole waits."""
+    start = 0
+    while start < len(written):
+        found = written.find(b"\n", start)
+        if found < 0 and not ended:
+            return
+        end = len(written) if found < 0 else found + 1
+        yield written[start:end].rstrip(b"\r\n"), end
+        start = end
+
+
+def _if_new(kind: str, name: str, about: Mapping[str, object], position: Position) -> Iterator[str]:
+    said = json.dumps(about)
+    if position.told.get(name) != said:
+        position.told[name] = said
+        yield _event(kind, about, position)
+
+
+def _event(kind: str, data: Mapping[str, object], position: Position) -> str:
+    return f"event: {kind}\nid: {position.text()}\ndata: {json.dumps(data)}\n\n"
