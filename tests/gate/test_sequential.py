@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Callable
@@ -71,6 +72,30 @@ def test_a_bet_cannot_be_expected_to_win_under_the_null_hypothesis(
     expected = requests[0] * log_mean(canary, guess[0], null[0])
     expected += requests[1] * log_mean(stable, guess[1], null[1])
     assert expected <= 1e-6
+
+
+def outcomes(canary: float, stable: float) -> list[tuple[float, Counts]]:
+    """Every outcome of a step with three requests on either side, with its probability."""
+
+    def chance(bad: int, ratio: float) -> float:
+        return math.comb(3, bad) * ratio**bad * (1 - ratio) ** (3 - bad)
+
+    both = itertools.product(range(4), repeat=2)
+    return [(chance(b, canary) * chance(w, stable), Counts(b, 3, w, 3, 0.05 * 3)) for b, w in both]
+
+
+@pytest.mark.parametrize("stable", [0.001, 0.02, 0.3, 0.9])
+def test_the_whole_evidence_cannot_be_expected_to_grow_under_the_null_hypothesis(
+    stable: float,
+) -> None:
+    """By Ville's inequality this alone holds the false alarms. It is exact: every outcome counts."""
+    steps = outcomes(stable + 0.05, stable)
+    for weigh in (log_evidence_worse, log_evidence_not_worse):
+        expected = [0.0, 0.0]
+        for (one, first), (two, second) in itertools.product(steps, repeat=2):
+            for look, log in enumerate(weigh([first, second])):
+                expected[look] += one * two * math.exp(log)
+        assert max(expected) <= 1 + 1e-9
 
 
 def counts(random_: random.Random, canary: float, stable: float, requests: int) -> Counts:
