@@ -22,12 +22,18 @@ class ServingSettings:
         template: File that a service is made from on its first release; empty refuses to make one.
         probe: What to ask of a canary, ``PATH JSON``; empty means the bento's own example.
         force: Whether a canary may take the service from an unfinished release.
+        preview: Requests whose header ``x-coalmine-preview`` has this value go to the canary before
+            it has a share; empty for none. By the Gateway API only.
+        mirror: Percent of requests of which a canary gets a copy before its share; empty for none.
+            By the Gateway API only.
     """
 
     namespace: str = ""
     template: str = ""
     probe: str = ""
     force: bool = False
+    preview: str = ""
+    mirror: str = ""
 
 
 def open_backend(
@@ -76,9 +82,23 @@ def _kfserving(settings: ServingSettings) -> ServingBackend:
     )
 
 
+def _gateway(settings: ServingSettings) -> ServingBackend:
+    from coalmine.serving.gateway.open import open_gateway  # noqa: PLC0415 - as above
+
+    return open_gateway(
+        namespace=settings.namespace,
+        template=settings.template,
+        probe=settings.probe,
+        force=settings.force,
+        preview=settings.preview,
+        mirror=settings.mirror,
+    )
+
+
 _ON_KUBERNETES: Mapping[str, Callable[[ServingSettings], ServingBackend]] = {
     "kserve": _kserve,
     "kfserving": _kfserving,
+    "gateway": _gateway,
 }
 BACKENDS = ("local", *_ON_KUBERNETES)
 """Every backend by its name."""

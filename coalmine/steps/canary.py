@@ -25,7 +25,9 @@ class Inputs:
     policy: str = optional(
         "The gate's policy file, to be checked before traffic moves.", setting=True
     )
-    serving: str = optional("The serving backend: local, kserve or kfserving.", setting=True)
+    serving: str = optional(
+        "The serving backend: local, kserve, kfserving or gateway.", setting=True
+    )
     prometheus_url: str = optional(
         "Where Prometheus answers, to be checked before traffic moves.", setting=True
     )
@@ -33,11 +35,19 @@ class Inputs:
         "Kubernetes namespace of the service; policies may use it as ${namespace}.", setting=True
     )
     template: str = optional(
-        "File that a service on KServe is made from on its first release.", setting=True
+        "File that a service on Kubernetes is made from on its first release.", setting=True
     )
     probe: str = optional(
         "The prediction that a canary on Kubernetes must answer before it gets traffic, PATH JSON; "
         "the bento's own example if empty.",
+        setting=True,
+    )
+    preview: str = optional(
+        "Value of the header x-coalmine-preview that leads to a canary, on the Gateway API.",
+        setting=True,
+    )
+    mirror: str = optional(
+        "Percent of requests of which a canary gets a copy before its share, on the Gateway API.",
         setting=True,
     )
     force_takeover: str = optional(
@@ -66,6 +76,8 @@ def run(inputs: Inputs, surroundings: Surroundings) -> Outputs:
         template=inputs.template,
         probe=inputs.probe,
         force=_is_true(inputs.force_takeover),
+        preview=inputs.preview,
+        mirror=inputs.mirror,
     )
     _see_that_it_can_be_judged(inputs, surroundings, backend)
     record = backend.apply_canary(

@@ -17,7 +17,9 @@ class Inputs:
     release_id: str = given("The release that owns the service.")
     service: str = given("What users call.")
     percent: int = given("The canary's share of the traffic from now on, 1 to 99.")
-    serving: str = optional("The serving backend: local, kserve or kfserving.", setting=True)
+    serving: str = optional(
+        "The serving backend: local, kserve, kfserving or gateway.", setting=True
+    )
     namespace: str = optional(
         "Kubernetes namespace of the service; that of the cluster's configuration if empty.",
         setting=True,

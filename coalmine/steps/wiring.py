@@ -22,6 +22,8 @@ def serving_backend(
     template: str = "",
     probe: str = "",
     force: bool = False,
+    preview: str = "",
+    mirror: str = "",
 ) -> ServingBackend:
     """Open the serving backend of a step.
 
@@ -29,16 +31,25 @@ def serving_backend(
         name: The step's input ``serving``.
         surroundings: Where the step runs.
         namespace: Kubernetes namespace of the service.
-        template: File that a service on KServe is made from on its first release.
+        template: File that a service on Kubernetes is made from on its first release.
         probe: The prediction to ask of a canary on Kubernetes.
         force: Whether a canary may take the service from an unfinished release.
+        preview: Value of the preview header, on the Gateway API.
+        mirror: Percent of requests to mirror to a canary before its share, on the Gateway API.
 
     Raises:
         InputError: There is no such backend.
     """
     from coalmine.serving.select import ServingSettings, open_backend  # noqa: PLC0415 - only when a step runs
 
-    settings = ServingSettings(namespace=namespace, template=template, probe=probe, force=force)
+    settings = ServingSettings(
+        namespace=namespace,
+        template=template,
+        probe=probe,
+        force=force,
+        preview=preview,
+        mirror=mirror,
+    )
     return open_backend(name, state=surroundings.state, unpack=_unpack, settings=settings)
 
 
