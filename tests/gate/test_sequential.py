@@ -88,7 +88,7 @@ def outcomes(canary: float, stable: float) -> list[tuple[float, Counts]]:
 def test_the_whole_evidence_cannot_be_expected_to_grow_under_the_null_hypothesis(
     stable: float,
 ) -> None:
-    """By Ville's inequality this alone holds the false alarms. It is exact: every outcome counts."""
+    """By Ville's inequality this alone holds the false alarms. Every outcome is counted."""
     steps = outcomes(stable + 0.05, stable)
     for weigh in (log_evidence_worse, log_evidence_not_worse):
         expected = [0.0, 0.0]
