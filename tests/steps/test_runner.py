@@ -122,6 +122,8 @@ def test_the_settings_of_the_release_steps() -> None:
         "prometheus_url",
         "namespace",
         "launcher_url",
+        "template",
+        "probe",
         "preview",
         "mirror",
     }
