@@ -15,12 +15,13 @@ from datetime import UTC, datetime
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import click
 
 import coalmine
 from coalmine._base.errors import CoalmineError
-from coalmine.cli.options import output_option, state_option
+from coalmine.cli.options import engine_options, output_option, state_option
 
 __all__ = ["Check", "checks", "command"]
 
@@ -68,15 +69,23 @@ _PACKAGES = (
 
 
 @click.command()
+@engine_options
 @state_option
 @output_option
-def command(state: Path, output: str) -> None:
+def command(
+    *,
+    engine_names: tuple[str, ...],
+    state: Path,
+    output: str,
+    **engines: Any,  # noqa: ANN401 - the fields of EngineSettings
+) -> None:
     """Say what is here, what is missing and how to get it.
 
-    Exits with 0 if all that a release on this machine needs is here, else with 1. Nothing is
-    changed or downloaded.
+    Exits with 0 if all that a release on this machine needs is here, else with 1. With --engine it
+    also asks whether runs could be made there. Nothing is changed or downloaded.
     """
-    found = tuple(checks(state))
+    far = [name for name in engine_names if name != "local"]
+    found = (*checks(state), *(_engine(name, engines) for name in far))
     click.echo(_as_json(found) if output == "json" else _as_text(found))
     sys.exit(0 if _is_well(found) else 1)
 
@@ -143,6 +152,23 @@ def _skopeo() -> Check:
     purpose = "shows images and copies them to a registry"
     found = _running(shutil.which("skopeo"))
     return Check("skopeo", found, False, purpose, "install the package skopeo of your system")
+
+
+def _engine(name: str, engines: dict[str, Any]) -> Check:
+    from coalmine.compiler.ir import read_graph  # noqa: PLC0415 - only where it is asked for
+    from coalmine.engines.open import make_engine  # noqa: PLC0415
+    from coalmine.engines.settings import EngineSettings  # noqa: PLC0415
+
+    found, fix = "", ""
+    try:
+        engine = make_engine(name, EngineSettings(**engines), read_graph)
+        try:
+            found = engine.probe()
+        finally:
+            engine.close()
+    except CoalmineError as error:
+        fix = f"{error.message}; {error.fix}" if error.fix else error.message
+    return Check(name, found, True, "runs pipelines elsewhere", fix)
 
 
 def _state(state: Path) -> Check:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from coalmine.cli.options import state_option
+from coalmine.cli.options import engine_options, state_option
 
 __all__ = ["command"]
 
@@ -54,35 +54,7 @@ __all__ = ["command"]
     default="",
     help="Base URL under which others read releases; else that which it listens on.",
 )
-@click.option(
-    "--engine",
-    "engine_names",
-    type=click.Choice(["local", "tekton", "argo", "kfp"]),
-    multiple=True,
-    help="Where runs may be made; else here and where the bindings say. Repeatable.",
-)
-@click.option("--namespace", default="", help="Where tekton and argo make runs; kfp: of the user.")
-@click.option(
-    "--kubeconfig",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="How to reach the cluster; else KUBECONFIG, the pod's own account or ~/.kube/config.",
-)
-@click.option("--context", default="", help="Of the kubeconfig; else its current one.")
-@click.option("--account", default="", help="Service account of the tasks; else PIPELINE-run.")
-@click.option(
-    "--embed/--no-embed",
-    "embedded",
-    default=True,
-    show_default=True,
-    help="Let runs on tekton and argo carry their pipeline; else the cluster has it by its name.",
-)
-@click.option("--kfp-host", default="", help="Base URL of Kubeflow Pipelines' API.")
-@click.option(
-    "--kfp-token-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File with a token for it.",
-)
-@click.option("--kfp-experiment", default="coalmine", show_default=True, help="For its runs.")
+@engine_options
 @click.option(
     "--submit-for",
     type=click.FloatRange(min=0),

@@ -9,7 +9,14 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["DEFAULT_STATE", "launcher_option", "output_option", "state_option", "token_option"]
+__all__ = [
+    "DEFAULT_STATE",
+    "engine_options",
+    "launcher_option",
+    "output_option",
+    "state_option",
+    "token_option",
+]
 
 F = TypeVar("F", bound=Callable[..., Any] | click.Command)
 
@@ -72,3 +79,45 @@ def output_option(function: F) -> F:
         show_default=True,
         help="How to print the result.",
     )(function)
+
+
+_ENGINE_OPTIONS = (
+    click.option(
+        "--engine",
+        "engine_names",
+        type=click.Choice(["local", "tekton", "argo", "kfp"]),
+        multiple=True,
+        help="Where runs may be made; else here and where the bindings say. Repeatable.",
+    ),
+    click.option(
+        "--namespace", default="", help="Where tekton and argo make runs; kfp: of the user."
+    ),
+    click.option(
+        "--kubeconfig",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="How to reach the cluster; else KUBECONFIG, the pod's own account or ~/.kube/config.",
+    ),
+    click.option("--context", default="", help="Of the kubeconfig; else its current one."),
+    click.option("--account", default="", help="Service account of the tasks; else PIPELINE-run."),
+    click.option(
+        "--embed/--no-embed",
+        "embedded",
+        default=True,
+        show_default=True,
+        help="Let runs on tekton and argo carry their pipeline; else the cluster has it by name.",
+    ),
+    click.option("--kfp-host", default="", help="Base URL of Kubeflow Pipelines' API."),
+    click.option(
+        "--kfp-token-file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="File with a token for it.",
+    ),
+    click.option("--kfp-experiment", default="coalmine", show_default=True, help="For its runs."),
+)
+
+
+def engine_options(function: F) -> F:
+    """Add what says where engines are: ``engine_names``, and the fields of ``EngineSettings``."""
+    for add in reversed(_ENGINE_OPTIONS):
+        function = add(function)
+    return function

@@ -12,7 +12,7 @@ from coalmine.compiler.graph import Graph
 from coalmine.engines.protocol import Engine
 from coalmine.engines.settings import NAMES, EngineSettings
 
-__all__ = ["Opened", "make_engine", "open_engines"]
+__all__ = ["Far", "Opened", "make_engine", "open_engines"]
 
 IN_CLUSTER = "http://ml-pipeline.kubeflow:8888"
 """The API of an installation in the namespace that its manifests name, from within the cluster."""
@@ -29,7 +29,18 @@ class Opened(Engine, Protocol):
         """Let go."""
 
 
-def make_engine(name: str, settings: EngineSettings, read_graph: ReadGraph) -> Opened:
+class Far(Opened, Protocol):
+    """An engine that is not of this machine."""
+
+    def probe(self) -> str:
+        """Say where it is, if runs could be made there.
+
+        Raises:
+            CoalmineError: They could not; says why.
+        """
+
+
+def make_engine(name: str, settings: EngineSettings, read_graph: ReadGraph) -> Far:
     """Make an engine that is not of this machine; nothing is sent yet.
 
     Raises:
@@ -44,7 +55,7 @@ def make_engine(name: str, settings: EngineSettings, read_graph: ReadGraph) -> O
     )
 
 
-def _on_kfp(settings: EngineSettings, read_graph: ReadGraph) -> Opened:
+def _on_kfp(settings: EngineSettings, read_graph: ReadGraph) -> Far:
     from coalmine.engines.kfp import KfpEngine  # noqa: PLC0415 - only where it is asked for
     from coalmine.engines.kfp.api import KfpApi, pod_token  # noqa: PLC0415
 
@@ -53,7 +64,7 @@ def _on_kfp(settings: EngineSettings, read_graph: ReadGraph) -> Opened:
     return KfpEngine(api, read_graph, experiment=settings.kfp_experiment, account=settings.account)
 
 
-def _on_kubernetes(name: str, settings: EngineSettings, read_graph: ReadGraph) -> Opened:
+def _on_kubernetes(name: str, settings: EngineSettings, read_graph: ReadGraph) -> Far:
     from coalmine.engines.argo import Argo  # noqa: PLC0415 - imports an extra
     from coalmine.engines.kube.client import connect  # noqa: PLC0415
     from coalmine.engines.kube.engine import KubeEngine  # noqa: PLC0415

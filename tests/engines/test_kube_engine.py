@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,8 +12,10 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from coalmine._base.errors import CoalmineError, InputError
+from coalmine.cli import cli
 from coalmine.engines.kube.client import connect
 from coalmine.engines.kube.dialect import name_of
 from coalmine.engines.kube.engine import KubeEngine
@@ -107,17 +110,19 @@ def test_a_run_carries_its_pipeline_and_its_values(api: KubeApi, engine: KubeEng
     assert (values["percent"], values["release_id"]) == ("5", RUN)
 
 
-def test_a_run_is_valid_to_the_published_schemas(
-    api: KubeApi, engine: KubeEngine, tmp_path: Path
-) -> None:
+def test_runs_are_valid_to_the_published_schemas(api: KubeApi, tmp_path: Path) -> None:
     checker = Path(os.environ.get("COALMINE_SHARED", "/nowhere")) / "bin" / "check-manifests"
     if not checker.is_file():
         pytest.skip("the published schemas are not here")
-    engine.submit(request())
-    (run,) = _runs(api, engine)
-    kept = {name: run["metadata"][name] for name in ("name", "labels")}
-    path = tmp_path / "run.yaml"
-    path.write_text(yaml.safe_dump({**run, "metadata": kept}))
+    runs = []
+    for name in ENGINES:
+        engine = make_engine(api, tmp_path, name)
+        engine.submit(request())
+        (run,) = _runs(api, engine)
+        runs.append({**run, "metadata": {k: run["metadata"][k] for k in ("name", "labels")}})
+        engine.close()
+    path = tmp_path / "runs.yaml"
+    path.write_text(yaml.safe_dump_all(runs))
     command = [sys.executable, str(checker), str(path)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert (done.returncode, "skipped" in done.stdout) == (0, False), done.stdout
@@ -286,6 +291,20 @@ def test_logs_come_from_the_pod(
     assert engine.logs(RUN, "gate", 4) == b"two\n"
     assert engine.logs(RUN, "rollback") == b""
     engine.close()
+
+
+def test_doctor_says_whether_runs_could_be_made(api: KubeApi, tmp_path: Path) -> None:
+    config = str(api.kubeconfig(tmp_path / "kubeconfig", "ci"))
+    words = ["doctor", "--engine", "tekton", "--engine", "argo", "--kubeconfig", config]
+    words += ["-o", "json", "--state", str(tmp_path)]
+
+    def asked() -> dict[str, dict[str, str]]:
+        said = json.loads(CliRunner().invoke(cli, words).stdout)
+        return {one["name"]: one for one in said["checks"]}
+
+    assert asked()["argo"]["found"] == f"Kubernetes v1.36.2 at {api.url}, in ci"
+    api.app.denied = {"create", "patch"}
+    assert "may not create, patch pipelineruns in ci" in asked()["tekton"]["fix"]
 
 
 def test_a_token_is_shown(api: KubeApi, tmp_path: Path) -> None:

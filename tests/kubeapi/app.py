@@ -67,6 +67,7 @@ class App:
             and the body, a status code and a text.
         requests: Every request so far: method, path with query, body.
         token: Where set, the bearer token that each request must carry.
+        denied: Verbs that an access review says the caller may not do.
         bookmark_every: Seconds between bookmarks, where a watch allows them.
     """
 
@@ -77,6 +78,7 @@ class App:
         self.pods: Callable[[str, str, str, Any], tuple[int, str]] = _no_pod
         self.requests: list[tuple[str, str, Any]] = []
         self.token = ""
+        self.denied: set[str] = set()
         self.bookmark_every = 1.0
         self.closing = asyncio.Event()
         self._changed: list[asyncio.Event] = []
@@ -122,6 +124,9 @@ class App:
             )
 
     def _route(self, request: Request, body: Any) -> Response:
+        if request.url.path.endswith("/selfsubjectaccessreviews"):
+            verb = body["spec"]["resourceAttributes"]["verb"]
+            return JSONResponse({**body, "status": {"allowed": verb not in self.denied}}, 201)
         target = _target(request.url.path)
         if target is None:
             found = discovery(request.url.path)

@@ -111,13 +111,18 @@ class KfpApi:
 
     def experiment(self, name: str) -> str:
         """Give the id of an experiment, which is made if there is none."""
+        known = self.find_experiment(name)
+        if known:
+            return known
+        body = {"display_name": name, **self._of_namespace()}
+        made = self._send("POST", "/experiments", json=body, absent={CONFLICT})
+        return str(made["experiment_id"]) if made else self.experiment(name)
+
+    def find_experiment(self, name: str) -> str:
+        """Give the id of an experiment; empty if there is none."""
         query = {"filter": _named(name), **self._of_namespace()}
         found = (self._send("GET", "/experiments", params=query) or {}).get("experiments") or []
-        if not found:
-            body = {"display_name": name, **self._of_namespace()}
-            made = self._send("POST", "/experiments", json=body, absent={CONFLICT})
-            return str(made["experiment_id"]) if made else self.experiment(name)
-        return str(found[0]["experiment_id"])
+        return str(found[0]["experiment_id"]) if found else ""
 
     def pipeline(self, name: str) -> str:
         """Give the id of a pipeline, which is made without a version if there is none."""

@@ -103,6 +103,12 @@ class KfpEngine:
         """Let go; the runs go on."""
         self._api.close()
 
+    def probe(self) -> str:
+        """Say where it is, if it answers; see `coalmine.engines.open.Far`."""
+        self._api.health()
+        self._api.find_experiment(self._experiment_name)
+        return f"Kubeflow Pipelines at {self._api.host}"
+
     def submit(self, request: RunRequest) -> None:
         """Begin a run; see `coalmine.engines.protocol.Engine`."""
         check_for(self.name, request.parameters)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from coalmine._base.errors import InputError
+from coalmine._base.errors import CoalmineError, InputError
 from coalmine.compiler.graph import Graph
 from coalmine.engines.kube.client import KubeClient, KubeError, Object
 from coalmine.engines.kube.dialect import Dialect, name_of
@@ -18,6 +18,7 @@ from coalmine.engines.values import check_for, check_known
 __all__ = ["KubeEngine"]
 
 LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+VERBS = ("create", "get", "list", "watch", "patch")
 REFUSED = {400, 413, 422}
 """Answers to an object that will be the same the next time."""
 
@@ -70,6 +71,23 @@ class KubeEngine:
         for mirror in self._mirrors:
             mirror.join()
         self._client.close()
+
+    def probe(self) -> str:
+        """Say where it is, if runs could be made there; see `coalmine.engines.open.Far`."""
+        version, runs = self._client.version(), self._dialect.runs
+        if not self._client.serves(runs):
+            raise CoalmineError(
+                f"the cluster at {self._client.server} has no {runs.plural}",
+                fix=f"install {self.name} in it",
+            )
+        missing = [verb for verb in VERBS if not self._client.may(verb, runs)]
+        if missing:
+            raise CoalmineError(
+                f"this account may not {', '.join(missing)} {runs.plural} in "
+                f"{self._client.namespace}",
+                fix="give it the rights in docs/engines.md",
+            )
+        return f"Kubernetes {version} at {self._client.server}, in {self._client.namespace}"
 
     def submit(self, request: RunRequest) -> None:
         """Begin a run; see `coalmine.engines.protocol.Engine`."""
