@@ -46,6 +46,7 @@ from coalmine.compiler.tekton_wrap import (
     WORKSPACE,
     added_params,
     fact_text,
+    has_workspace,
     made_path,
     taken_path,
     uses_workspace,
@@ -147,7 +148,7 @@ def _is_artifact(value: Value, made: set[tuple[str, str]]) -> bool:
 
 
 def _workspaces(graph: Graph) -> list[dict[str, str]]:
-    if not any(uses_workspace(task) for task in graph.tasks):
+    if not has_workspace(graph):
         return []
     return [{"name": WORKSPACE, "description": "Holds the artifacts of a run, side by side."}]
 
@@ -370,7 +371,7 @@ def _notes(graph: Graph) -> tuple[str, ...]:
             "and parameters that a condition reads have to be written plainly."
         )
     notes += note(tasks)
-    if any(uses_workspace(task) for task in tasks):
+    if has_workspace(graph):
         notes.append(
             f"The artifacts of a run are files in the workspace {WORKSPACE!r}, each named by its "
             "run, its task and its output: give the run a volume for it."

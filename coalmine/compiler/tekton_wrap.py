@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from coalmine._base.errors import InputError
 from coalmine.compiler.graph import (
     Constant,
+    Graph,
     Imported,
     Joined,
     Listed,
@@ -30,6 +31,7 @@ __all__ = [
     "WORKSPACE",
     "added_params",
     "fact_text",
+    "has_workspace",
     "made_path",
     "taken_path",
     "uses_workspace",
@@ -138,6 +140,12 @@ def uses_workspace(task: Task) -> bool:
     values = dict(task.arguments)
     taken = any(isinstance(values[item.name], TaskOutputRef) for item in task.taken)
     return taken or bool(task.made)
+
+
+def has_workspace(graph: Graph) -> bool:
+    """Tell whether any task of a pipeline does, the exit task included."""
+    ending = [graph.exit_task] if graph.exit_task else []
+    return any(uses_workspace(task) for task in (*graph.tasks, *ending))
 
 
 def _path(task: str, output: str) -> str:

@@ -18,10 +18,13 @@ from lupa.lua51 import LuaRuntime
 from coalmine._base.errors import InputError
 from coalmine.cli import cli
 from coalmine.cli.beside import beside_pipeline
+from coalmine.compiler import tekton
 from coalmine.compiler.around import Extra, Rule, Surroundings, parse_text, surround
 from coalmine.compiler.around.lua import script
-from coalmine.compiler.graph import Graph
+from coalmine.compiler.around.tekton import run
+from coalmine.compiler.graph import Artifact, ExecutorText, Graph, Task
 from coalmine.compiler.ir import read_graph
+from coalmine.compiler.manifest import Manifest
 
 ROOT = Path(__file__).parent.parent.parent
 RELEASE = ROOT / "compiled" / "kfp" / "release.yaml"
@@ -192,6 +195,25 @@ def test_a_run_is_named_after_its_event_and_is_not_ended_after_an_hour() -> None
     assert len(places) == len(names) + 1
     percent = places[f"spec.arguments.parameters.{names.index('percent')}.value"]
     assert percent["value"] == "10"
+
+
+@pytest.mark.parametrize("at_the_end", [False, True])
+def test_a_run_has_a_volume_for_artifacts_where_the_pipeline_declares_one(
+    at_the_end: bool, check_manifest: Callable[[str], None]
+) -> None:
+    plain = Task("plain", "plain", "i", command=(("x",),))
+    asking = (("x",), (ExecutorText.INPUT,))
+    making = Task("making", "making", "i", command=asking, made=(Artifact("page"),))
+    graph = Graph("g", (), (plain,), exit_task=making) if at_the_end else Graph("g", (), (making,))
+    pipeline = tekton.lower(graph)
+    declared = [item["name"] for item in pipeline.document["spec"]["workspaces"]]
+    assert declared == ["artifacts"]
+    (made_run,) = run(graph, {})
+    assert [item["name"] for item in made_run["spec"]["workspaces"]] == declared
+    for other in (Graph("g", (), (plain,)), release()):
+        assert "workspaces" not in tekton.lower(other).document["spec"]
+        assert "workspaces" not in run(other, {})[0]["spec"]
+    check_manifest(pipeline.to_yaml() + "---\n" + Manifest(made_run).to_yaml())
 
 
 @pytest.mark.parametrize("target", ["tekton", "argo"])

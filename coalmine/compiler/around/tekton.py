@@ -21,11 +21,15 @@ from coalmine.compiler.around.objects import (
 )
 from coalmine.compiler.around.rules import Rule
 from coalmine.compiler.graph import Graph
+from coalmine.compiler.pages import without_pages
+from coalmine.compiler.tekton_wrap import WORKSPACE, has_workspace
 
 __all__ = ["pipeline_run", "rbac", "run", "triggers"]
 
 GROUP = "triggers.tekton.dev"
 READ = ["get", "list", "watch"]
+ARTIFACTS = "1Gi"
+"""What all artifacts of one run may take."""
 
 
 def run(graph: Graph, parameters: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -88,12 +92,24 @@ def pipeline_run(
     spec["taskRunTemplate"] = {"serviceAccountName": run_account(graph.name)}
     # Without it a run ends after an hour, whatever its tasks may take.
     spec["timeouts"] = {"pipeline": "0"}
+    if has_workspace(without_pages(graph)):
+        # Tekton refuses a run that leaves out what its pipeline declares.
+        spec["workspaces"] = [_workspace()]
     return {
         "apiVersion": "tekton.dev/v1",
         "kind": "PipelineRun",
         "metadata": metadata,
         "spec": spec,
     }
+
+
+def _workspace() -> dict[str, Any]:
+    """Give a run a volume of its own, which goes with it."""
+    claim = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": ARTIFACTS}},
+    }
+    return {"name": WORKSPACE, "volumeClaimTemplate": {"spec": claim}}
 
 
 def _names(rule: Rule) -> list[str]:

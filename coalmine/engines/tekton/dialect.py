@@ -15,7 +15,6 @@ from coalmine.engines.tekton.status import condition_of, read_run, task_of
 
 __all__ = ["Tekton"]
 
-ARTIFACTS = "1Gi"
 STEP = "step-main"
 """The container of a task, by the name that the compiler gives its step."""
 
@@ -43,8 +42,6 @@ class Tekton:
             return made
         spec = {name: value for name, value in made["spec"].items() if name != "pipelineRef"}
         made["spec"] = {**spec, "pipelineSpec": compiled}
-        if spaces := compiled.get("workspaces"):
-            made["spec"]["workspaces"] = [_workspace(one["name"]) for one in spaces]
         return made
 
     def slim(self, item: Object) -> Object:
@@ -79,11 +76,3 @@ class Tekton:
         """Find the pod that a TaskRun names."""
         pods = [one.get("status", {}).get("podName") for one in tasks if task_of(one) == task]
         return Container(pods[0], STEP) if pods and pods[0] else None
-
-
-def _workspace(name: str) -> Object:
-    claim = {
-        "accessModes": ["ReadWriteOnce"],
-        "resources": {"requests": {"storage": ARTIFACTS}},
-    }
-    return {"name": name, "volumeClaimTemplate": {"spec": claim}}
