@@ -48,6 +48,11 @@ def same_name(text: str) -> str:
     return text.replace("-", "_").lower()
 
 
+def page(text: str) -> str:
+    """Write the place of a page that stays in its container as that of any output."""
+    return re.sub(r"^/tmp/coalmine-page-([\w-]+)$", lambda m: f"<path {same_name(m[1])}>", text)
+
+
 def read_tekton(document: Mapping[str, Any]) -> Whole:
     spec = document["spec"].get("pipelineSpec", document["spec"])
     entries = {task["name"]: task for task in spec["tasks"]}
@@ -73,7 +78,7 @@ def read_tekton(document: Mapping[str, Any]) -> Whole:
                 r"\$\(results\.([\w-]+)\.path\)", lambda m: f"<path {same_name(m[1])}>", text
             )
 
-        command = [fill(text) for text in [*step["command"], *step["args"]]]
+        command = [page(fill(text)) for text in [*step["command"], *step["args"]]]
         seconds = int(task["timeout"].removesuffix("s"))
         found = Said(command, task.get("retries", 0), seconds)
         for item in task.get("when", []):
@@ -169,7 +174,7 @@ def leaf(template: Mapping[str, Any], values: Mapping[str, str]) -> Said:
     paths = {path: f"<path {same_name(name.removeprefix(own))}>" for name, path in places}
     container = template["container"]
     texts = [*container["command"], *container["args"]]
-    command = [paths.get(text) or trace(text, values) for text in texts]
+    command = [paths.get(text) or page(trace(text, values)) for text in texts]
     seconds = int(template["activeDeadlineSeconds"])
     return Said(command, int(template["retryStrategy"]["limit"]), seconds)
 

@@ -42,13 +42,17 @@ def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position 
     serving: str = "",
     prometheus_url: str = "",
     namespace: str = "",
+    kind: str = "bento",
+    force_takeover: str = "",
 ) -> None:
-    end = _load("finalize")(release_id=release_id, service=service, serving=serving)
+    end = _load("finalize")(
+        release_id=release_id, service=service, serving=serving, namespace=namespace
+    )
     _guard(end, minutes=10, retries=5)
     with dsl.ExitHandler(end):
         bento = _load("retrieve")(name=name, version=version, store=store, contexts=contexts)
         _guard(bento, minutes=10, retries=3)
-        image = _load("build")(context=bento.outputs["context"], repository=repository)
+        image = _load("build")(context=bento.outputs["context"], repository=repository, kind=kind)
         _guard(image, minutes=15, retries=2)
         trial = _load("canary")(
             release_id=release_id,
@@ -60,6 +64,7 @@ def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position 
             serving=serving,
             prometheus_url=prometheus_url,
             namespace=namespace,
+            force_takeover=force_takeover,
         )
         _guard(trial, minutes=10, retries=2)
         judge = _load("gate")(
@@ -75,7 +80,9 @@ def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position 
         _guard(judge, minutes=24 * 60, retries=2)
         with dsl.Condition(judge.outputs["verdict"] == "promote"):
             _guard(
-                _load("promote")(release_id=release_id, service=service, serving=serving),
+                _load("promote")(
+                    release_id=release_id, service=service, serving=serving, namespace=namespace
+                ),
                 minutes=10,
                 retries=5,
             )
@@ -86,6 +93,7 @@ def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position 
                     service=service,
                     reason=judge.outputs["reason"],
                     serving=serving,
+                    namespace=namespace,
                 ),
                 minutes=10,
                 retries=5,
