@@ -7,7 +7,7 @@ when a pipeline is compiled, so only with lists that are known then.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -101,41 +101,40 @@ def expand_constants(graph: Graph) -> Graph:
     Raises:
         InputError: A loop goes over something that is known only in a run.
     """
-    while graph.loops:
-        loop = next(loop for loop in graph.loops if not loop.loops)
-        if not isinstance(loop.items, Constant):
-            return graph
-        graph = expand(graph, loop.name, read_items(loop.items.value, loop=loop.name), wait=True)
+    while lists := {
+        loop.name: read_items(loop.items.value, loop=loop.name)
+        for loop in graph.loops
+        if not loop.loops and isinstance(loop.items, Constant)
+    }:
+        graph = expand(graph, lists, wait=True)
     return graph
 
 
-def expand(graph: Graph, name: str, items: Sequence[Any], *, wait: bool = False) -> Graph:
-    """Replace the tasks and loops in an outermost loop by those of each of its turns.
+def expand(graph: Graph, lists: Mapping[str, Sequence[Any]], *, wait: bool = False) -> Graph:
+    """Replace the tasks and loops in outermost loops by those of each of their turns.
 
     Args:
-        graph: A graph with the loop.
-        name: The loop.
-        items: What it goes over.
-        wait: Whether its limit is kept by letting turns wait for each other.
+        graph: A graph with the loops.
+        lists: What each goes over, by its name.
+        wait: Whether limits are kept by letting turns wait for each other.
 
     Raises:
         InputError: An item is not what the tasks take.
     """
-    loop = next(loop for loop in graph.loops if loop.name == name)
-    body = [task for task in graph.tasks if task.loops[:1] == (name,)]
-    inner = [other for other in graph.loops if other.loops[:1] == (name,)]
-    inside = {task.name for task in body} | {other.name for other in inner}
-    turns = [_Turn(Turn(name, at, loop.limit), item, inside) for at, item in enumerate(items)]
-    made = [[turn.task(task) for task in body] for turn in turns]
-    if wait and loop.limit:
-        made = [_behind(made, at, loop.limit) for at in range(len(made))]
-    whole = _Whole(name, inside, turns)
+    bodies: dict[str, list[Task]] = {name: [] for name in lists}
+    for task in graph.tasks:
+        if task.loops and task.loops[0] in bodies:
+            bodies[task.loops[0]].append(task)
+    turns = _turns(graph, lists, bodies)
+    whole = _Whole(turns, {name: loop for loop, of in turns.items() for name in of.inside})
     tasks: list[Task] = []
     for task in graph.tasks:
-        if task.name not in inside:
+        loop = whole.inside.get(task.name)
+        if loop is None:
             tasks.append(whole.task(task))
-        elif task is body[-1]:
-            tasks += [one for turn in made for one in turn]
+        elif task is bodies[loop][-1]:
+            made = turns[loop].tasks(bodies[loop], wait=wait)
+            tasks += [whole.task(one) for one in made]
     return replace(
         graph,
         tasks=tuple(tasks),
@@ -145,12 +144,35 @@ def expand(graph: Graph, name: str, items: Sequence[Any], *, wait: bool = False)
     )
 
 
+def _turns(
+    graph: Graph, lists: Mapping[str, Sequence[Any]], bodies: Mapping[str, Sequence[Task]]
+) -> dict[str, _Turns]:
+    inside = {name: {task.name for task in body} for name, body in bodies.items()}
+    for other in graph.loops:
+        if other.loops and other.loops[0] in inside:
+            inside[other.loops[0]].add(other.name)
+    return {
+        loop.name: _Turns(
+            inside[loop.name],
+            [
+                _Turn(Turn(loop.name, at, loop.limit), item, inside[loop.name])
+                for at, item in enumerate(lists[loop.name])
+            ],
+            loop.limit,
+        )
+        for loop in graph.loops
+        if loop.name in lists
+    }
+
+
 def _loops_of(other: Loop, whole: _Whole) -> list[Loop]:
-    if other.name == whole.name:
+    if other.name in whole.turns:
         return []
     if other.name in whole.inside:
-        return [turn.loop(other) for turn in whole.turns]
-    return [replace(other, items=map_value(other.items, whole.value))]
+        made = [turn.loop(other) for turn in whole.turns[whole.inside[other.name]].all]
+    else:
+        made = [other]
+    return [replace(one, items=map_value(one.items, whole.value)) for one in made]
 
 
 def _behind(made: list[list[Task]], at: int, limit: int) -> list[Task]:
@@ -207,26 +229,43 @@ class _Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class _Whole:
-    """All turns of a loop, as whoever stands outside sees them."""
+class _Turns:
+    """All turns of one loop, and the names of what stands in it."""
 
-    name: str
     inside: set[str]
-    turns: Sequence[_Turn]
+    all: Sequence[_Turn]
+    limit: int | None
+
+    def tasks(self, body: Sequence[Task], *, wait: bool) -> list[Task]:
+        made = [[turn.task(task) for task in body] for turn in self.all]
+        if wait and self.limit:
+            made = [_behind(made, at, self.limit) for at in range(len(made))]
+        return [task for turn in made for task in turn]
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """All turns of loops, as whoever stands outside sees them: by loop; the loop of each name."""
+
+    turns: Mapping[str, _Turns]
+    inside: Mapping[str, str]
 
     def names(self, names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(found for name in names for found in self._turns_of(name))
 
     def _turns_of(self, name: str) -> list[str]:
-        return [turn.rename(name) for turn in self.turns] if name in self.inside else [name]
+        if name not in self.inside:
+            return [name]
+        return [turn.rename(name) for turn in self.turns[self.inside[name]].all]
 
     def value(self, value: Value) -> Value:
-        if not isinstance(value, Gathered) or value.loop != self.name:
+        if not isinstance(value, Gathered) or value.loop not in self.turns:
             return value
-        return Listed(tuple(map_value(value.value, turn.value) for turn in self.turns), value.type)
+        turns = self.turns[value.loop].all
+        return Listed(tuple(map_value(value.value, turn.value) for turn in turns), value.type)
 
     def task(self, task: Task) -> Task:
-        if self.inside.isdisjoint(task.follows()):
+        if self.inside.keys().isdisjoint(task.follows()):
             return task
         return replace(
             task.with_values(self.value),

@@ -217,7 +217,7 @@ class GraphRun:
             known = all(self.states.get(ref.task) == "Succeeded" for ref in references(loop.items))
             if known and not loop.loops:
                 items = json.loads(self.value(loop.items))
-                return self.unrolled(expand(graph, loop.name, items))
+                return self.unrolled(expand(graph, {loop.name: items}))
         return graph
 
     def runs(self, task: Task) -> bool:

@@ -307,7 +307,7 @@ def test_an_outer_list_of_an_inner_loop() -> None:
 def test_who_gathers_before_the_loop_is_undone_sees_its_tasks() -> None:
     taker = Task("u", "u", "i", arguments=(("x", Gathered("l", Constant("c"))),), after=("t",))
     graph = Graph("g", (), (*looped("[]").tasks, taker), loops=looped("[]").loops)
-    assert expand(graph, "l", [1, 2]).tasks[-1].after == ("t-it-0", "t-it-1")
+    assert expand(graph, {"l": [1, 2]}).tasks[-1].after == ("t-it-0", "t-it-1")
     assert "for each item of l" in to_text(graph)
     assert json.loads(to_json(graph))["loops"] == [{"name": "l", "items": {"constant": "[]"}}]
 

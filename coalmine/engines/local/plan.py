@@ -81,9 +81,12 @@ def unrolled(graph: Graph, parameters: Mapping[str, str], ended: Mapping[str, En
     Raises:
         InputError: The list of a loop is none, or an item is not what its tasks take.
     """
-    while found := next((loop for loop in graph.loops if _is_due(loop, ended)), None):
-        text = _value(found.items, parameters, ended)
-        graph = expand(graph, found.name, read_items(text, loop=found.name))
+    while due := [loop for loop in graph.loops if _is_due(loop, ended)]:
+        lists = {
+            loop.name: read_items(_value(loop.items, parameters, ended), loop=loop.name)
+            for loop in due
+        }
+        graph = expand(graph, lists)
     return graph
 
 
