@@ -12,8 +12,10 @@ import pytest
 
 from coalmine.serving.kserve.seen import Seen
 from tests.kubeapi.patches import json_patch
-from tests.kubeapi.store import Store
+from tests.kubeapi.store import Object, Store
+from tests.serving.kserve.conftest import V1, V2, World
 from tests.serving.kserve.controller import ISVC, NAMESPACE, Played
+from tests.serving.kserve.test_knative import canary
 
 RECORDINGS = Path(os.environ["COALMINE_SHARED"]) / "recordings"
 
@@ -52,3 +54,17 @@ def test_every_action_ends_as_recorded(name: str) -> None:
         played.settle()
     assert played is not None
     assert _facts(Seen(played.store.get(ISVC, NAMESPACE, played.name))) == ends
+
+
+def test_a_roll_back_in_one_write_would_send_all_traffic_to_the_canary(world: World) -> None:
+    """As recorded: so it takes two, see `coalmine.serving.kserve.decide`."""
+    world.serving()
+    canary(world.backend())
+
+    def one_write(service: Object) -> None:
+        service["spec"]["predictor"]["containers"][0]["image"] = V1
+        del service["spec"]["predictor"]["canaryTrafficPercent"]
+
+    world.edit(one_write)
+    world.step()
+    assert world.worst[V2] == 100
