@@ -122,6 +122,7 @@ def test_the_settings_of_the_release_steps() -> None:
         "prometheus_url",
         "namespace",
         "launcher_url",
+        "sign",
         "template",
         "probe",
         "preview",
