@@ -87,7 +87,8 @@ class Bench:
             sent = client.put(
                 place,
                 params={**dict(httpx.URL(place).params), "digest": source.digest},
-                content=content,
+                content=source.pieces(0, source.size),
+                headers={"Content-Length": str(source.size)},
             )
         assert sent.status_code == httpx.codes.CREATED
         return time.perf_counter() - began

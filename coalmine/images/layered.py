@@ -34,7 +34,7 @@ from coalmine.images.models import EMBEDDED, embedded_base
 from coalmine.images.plan import Layer
 from coalmine.images.platforms import Platform, own_platform
 from coalmine.images.protocol import BuiltImage
-from coalmine.images.push import push_image, push_statements
+from coalmine.images.push import push_image
 from coalmine.images.reference import ImageReference, parse_target
 from coalmine.images.secrets import refuse_secrets
 from coalmine.images.tally import Tally
@@ -192,9 +192,14 @@ class _Image:
         }
         with open_repository(target.repository, self._builder.registry) as remote:
             blobs = self._layout.blobs
-            pushed = push_image(blobs, built.digest, remote, tag=tag, elsewhere=elsewhere)
-            statements = self._statements(str(target.repository), built.digest)
-            push_statements(blobs, built.digest, remote, statements)
+            pushed = push_image(
+                blobs,
+                built.digest,
+                remote,
+                tag=tag,
+                elsewhere=elsewhere,
+                statements=self._statements(str(target.repository), built.digest),
+            )
         return BuiltImage(
             str(target.repository),
             built.digest,

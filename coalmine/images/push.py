@@ -13,10 +13,10 @@ from coalmine.images.blobs import Blobs
 from coalmine.images.config import MANIFEST_TYPE, Blob
 from coalmine.registry.client import Manifest, Pushed, RemoteRepository
 from coalmine.registry.faults import RegistryError
-from coalmine.registry.referrers import push_referrer
+from coalmine.registry.referrers import push_referrers
 from coalmine.registry.source import BlobSource, bytes_source, file_source
 
-__all__ = ["push_image", "push_statements"]
+__all__ = ["push_image"]
 
 _BAD_REQUEST = 400
 
@@ -28,10 +28,12 @@ def push_image(
     *,
     tag: str,
     elsewhere: Mapping[str, BlobSource] = MappingProxyType({}),
+    statements: Sequence[Statement] = (),
 ) -> Pushed:
-    """Have an image in a repository, under a tag too.
+    """Have an image in a repository, under a tag too, and what is said of it beside it.
 
-    Its blobs go first, its manifests go then, its tag last: what is visible is whole.
+    Its blobs go first, its manifests go then, its tag last: what is visible is whole. What is said
+    of it goes along with its blobs, in the shade of the largest, and is listed after its tag.
 
     Args:
         blobs: The layout's blobs, with the image's manifest or index among them.
@@ -39,6 +41,7 @@ def push_image(
         remote: Where to.
         tag: Moves to the image; the image that had it stays, by its digest.
         elsewhere: Where blobs come from that need not be in the layout, by digest.
+        statements: Become OCI referrers of the image; what is there is not sent.
 
     Raises:
         InputError: The registry does not allow it.
@@ -47,33 +50,30 @@ def push_image(
     top = _manifest(blobs, digest)
     images = [_manifest(blobs, item["digest"]) for item in _parts(top).get("manifests", ())]
     wanted = {blob.digest: blob for image in images or [top] for blob in _blobs(image)}
+    carriers = [_carrier(one, top) for one in statements]
     named = remote.pull_manifest(tag)
     if named == top or remote.has_manifest(digest):
         pushed = Pushed(reused_bytes=sum(blob.size for blob in wanted.values()))
+        carriers = [one for one in carriers if not remote.has_manifest(one.digest)]
+        remote.push_blobs(_said(statements) if carriers else ())
     else:
-        pushed = _push(blobs, list(wanted.values()), remote, elsewhere)
+        pushed = _push(blobs, list(wanted.values()), remote, elsewhere, _said(statements))
         for image in images:
             remote.push_manifest(image)
     if named != top:
         remote.push_manifest(top, tag)
+    push_referrers(remote, carriers, digest)
     return pushed
 
 
-def push_statements(
-    blobs: Blobs, digest: str, remote: RemoteRepository, statements: Sequence[Statement]
-) -> None:
-    """Have what is said of an image beside it, as OCI referrers; what is there is not sent.
+def _carrier(statement: Statement, top: Manifest) -> Manifest:
+    subject = Blob(top.digest, len(top.content))
+    return Manifest(referrer_bytes(statement, subject, top.media_type), MANIFEST_TYPE)
 
-    Raises:
-        CoalmineError: It could not be sent; the image is there all the same.
-    """
-    top = _manifest(blobs, digest)
-    subject = Blob(digest, len(top.content))
-    for statement in statements:
-        carrier = Manifest(referrer_bytes(statement, subject, top.media_type), MANIFEST_TYPE)
-        if not remote.has_manifest(carrier.digest):
-            remote.push_blobs([bytes_source(EMPTY), bytes_source(statement.content)])
-            push_referrer(remote, carrier, digest)
+
+def _said(statements: Sequence[Statement]) -> list[BlobSource]:
+    contents = [statement.content for statement in statements]
+    return [bytes_source(content) for content in ([EMPTY, *contents] if contents else ())]
 
 
 def _manifest(blobs: Blobs, digest: str) -> Manifest:
@@ -86,11 +86,12 @@ def _push(
     wanted: list[Blob],
     remote: RemoteRepository,
     elsewhere: Mapping[str, BlobSource],
+    said: Sequence[BlobSource],
 ) -> Pushed:
     own = [blob for blob in wanted if blob.digest not in elsewhere]
     others = [elsewhere[blob.digest] for blob in wanted if blob.digest in elsewhere]
     try:
-        return remote.push_blobs([*others, *(_source(blobs, blob) for blob in own)])
+        return remote.push_blobs([*others, *(_source(blobs, blob) for blob in own), *said])
     except RegistryError as error:
         if error.status == _BAD_REQUEST:
             _refuse_damaged(blobs, own)

@@ -21,7 +21,7 @@ from coalmine.images.simplesigning import (
 from coalmine.registry.address import RemoteReference
 from coalmine.registry.client import Manifest, RemoteRepository, open_repository
 from coalmine.registry.options import RegistryOptions
-from coalmine.registry.referrers import push_referrer
+from coalmine.registry.referrers import push_referrers
 from coalmine.registry.source import bytes_source
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _sign(remote: RemoteRepository, digest: str, key: EllipticCurvePrivateKey) -
     remote.push_blobs([bytes_source(said), bytes_source(signed.config)])
     manifest = Manifest(signed.manifest, MANIFEST_TYPE)
     remote.push_manifest(manifest, signature_tag(digest))
-    push_referrer(remote, manifest, digest)
+    push_referrers(remote, [manifest], digest)
 
 
 def _signature(item: Mapping[str, Mapping[str, str]]) -> str:

@@ -5,20 +5,23 @@ Every blob is verified before it is read; `tree` says what may be in a layer.
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine._base.files import write_atomic
 from coalmine.images.blobs import Blobs
-from coalmine.images.config import LAYER_TYPES, TITLE
+from coalmine.images.contents import bento_layers, first_image
 from coalmine.images.plan import BENTO_PATH
-from coalmine.images.reference import ImageReference, parse_reference
+from coalmine.images.pull import pulled
+from coalmine.images.reference import ImageReference, is_folder, parse_reference
 from coalmine.images.tree import Tree
+from coalmine.registry.address import RemoteReference, parse_remote
 from coalmine.registry.digest import is_digest
+from coalmine.registry.options import RegistryOptions
 
 __all__ = ["Unpack", "unpack"]
 
@@ -26,16 +29,17 @@ Unpack = Callable[[str, Path], Path]
 """Takes an image reference and a folder; gives the folder of the bento within."""
 
 _MARKER = ".coalmine-image"
-_COMPRESSIONS = {media: name for name, media in LAYER_TYPES.items()}
+_AS_USUAL = RegistryOptions()
 
 
-def unpack(reference: str, into: Path) -> Path:
+def unpack(reference: str, into: Path, *, registry: RegistryOptions = _AS_USUAL) -> Path:
     """Unpack an image into a folder of its own, once.
 
     Args:
-        reference: The image by digest: ``oci-layout:///folder@sha256:...``.
+        reference: The image by digest: ``oci-layout:///folder@sha256:...``, or in a registry.
         into: The folder to make; its parents are made too. If it holds this image already, it is
             left as it is.
+        registry: How registries are reached.
 
     Returns:
         The bento's folder: ``into/home/bentoml/bento``.
@@ -45,10 +49,12 @@ def unpack(reference: str, into: Path) -> Path:
             anything that would leave the folder; or the folder holds something else.
         CoalmineError: The folder could not be written; it is not there then.
     """
-    image = parse_reference(reference)
+    image = _read(reference)
     try:
-        if not _holds(into, image):
-            _replace(image, into)
+        if not _holds(into, image.digest):
+            into.parent.mkdir(parents=True, exist_ok=True)
+            with _at_hand(image, into.parent, registry) as here:
+                _replace(here, into)
     except OSError as error:
         raise CoalmineError(
             f"the image could not be unpacked to {into}: {error.strerror or error}",
@@ -57,19 +63,36 @@ def unpack(reference: str, into: Path) -> Path:
     return into / BENTO_PATH
 
 
-def _holds(into: Path, image: ImageReference) -> bool:
+def _read(reference: str) -> ImageReference | RemoteReference:
+    url, _, digest = reference.rpartition("@")
+    if is_digest(digest) and not is_folder(url):
+        return parse_remote(reference, field="image")
+    return parse_reference(reference)
+
+
+@contextmanager
+def _at_hand(
+    image: ImageReference | RemoteReference, near: Path, registry: RegistryOptions
+) -> Iterator[ImageReference]:
+    if isinstance(image, ImageReference):
+        yield image
+        return
+    with pulled(image, near, registry) as here:
+        yield here
+
+
+def _holds(into: Path, digest: str) -> bool:
     marker = into / _MARKER
-    if marker.is_file() and marker.read_text() == image.digest:
+    if marker.is_file() and marker.read_text() == digest:
         return True
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise InputError(
-            f"{into} holds something else than {image.digest}", fix="remove it or name another"
+            f"{into} holds something else than {digest}", fix="remove it or name another"
         )
     return False
 
 
 def _replace(image: ImageReference, into: Path) -> None:
-    into.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=into.parent, prefix=f".{into.name}."))
     try:
         _extract(image, temporary)
@@ -78,7 +101,7 @@ def _replace(image: ImageReference, into: Path) -> None:
         try:
             temporary.rename(into)
         except OSError:  # another one may have been quicker
-            if not _holds(into, image):
+            if not _holds(into, image.digest):
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -87,7 +110,7 @@ def _replace(image: ImageReference, into: Path) -> None:
 def _extract(image: ImageReference, into: Path) -> None:
     blobs = Blobs(image.folder / "blobs" / "sha256", into)
     tree = Tree(into)
-    for digest, compression in _layers(_image_manifest(blobs, image), image):
+    for digest, compression in bento_layers(_image_manifest(blobs, image), str(image)):
         with blobs.open(digest) as file:
             tree.add_layer(file, compression)
     tree.make_links()
@@ -96,33 +119,6 @@ def _extract(image: ImageReference, into: Path) -> None:
 
 
 def _image_manifest(blobs: Blobs, image: ImageReference) -> bytes:
-    """Read the manifest; of an index that of its first image: the bento is the same in all."""
     content = blobs.read(image.digest)
-    try:
-        images = json.loads(content).get("manifests", ())
-        digest = images[0]["digest"] if images else image.digest
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{image} is no image manifest") from None
-    return content if digest == image.digest else blobs.read(digest)
-
-
-def _layers(manifest: bytes, image: ImageReference) -> Iterator[tuple[str, str]]:
-    """Give each layer's digest and compression, lowest first.
-
-    Where layers have titles, those of a base image have none, and they and the packages stay
-    packed: what runs here runs on this machine's Python.
-    """
-    try:
-        layers = [
-            (item["digest"], item["mediaType"], item.get("annotations", {}).get(TITLE, ""))
-            for item in json.loads(manifest)["layers"]
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{image} is no image manifest") from None
-    titled = any(title for _, _, title in layers)
-    for digest, media_type, title in layers:
-        if titled and title in {"", "packages"}:
-            continue
-        if media_type not in _COMPRESSIONS or not is_digest(digest):
-            raise InputError(f"{image} has a layer {digest} of unknown kind {media_type}")
-        yield digest, _COMPRESSIONS[media_type]
+    child = first_image(content, str(image))
+    return blobs.read(child) if child else content

@@ -7,12 +7,13 @@ that knows no referrers has them in an index under a tag that is made of the sub
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from coalmine._base.errors import CoalmineError
 from coalmine.registry.client import Manifest, RemoteRepository
 
-__all__ = ["INDEX_TYPE", "list_referrers", "push_referrer", "with_referrer"]
+__all__ = ["INDEX_TYPE", "list_referrers", "push_referrers", "with_referrer"]
 
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 _FOUND = frozenset({200, 404})
@@ -36,23 +37,25 @@ def list_referrers(remote: RemoteRepository, subject: str) -> tuple[dict[str, An
     return _descriptors(index.content) if index else ()
 
 
-def push_referrer(remote: RemoteRepository, manifest: Manifest, subject: str) -> None:
-    """Store a manifest that has a subject, so that it is listed with it.
+def push_referrers(remote: RemoteRepository, manifests: Sequence[Manifest], subject: str) -> None:
+    """Store manifests that have a subject, so that they are listed with it.
 
     Args:
         remote: The repository.
-        manifest: An image manifest whose ``subject`` is set.
+        manifests: Image manifests whose ``subject`` is set.
         subject: The digest of that.
 
     Raises:
-        CoalmineError: It could not be stored.
+        CoalmineError: One could not be stored.
     """
-    if "OCI-Subject" in remote.push_manifest(manifest):
+    unlisted = [one for one in manifests if "OCI-Subject" not in remote.push_manifest(one)]
+    if not unlisted:
         return
     # Two writers at once could lose one here, as the specification says; nothing better exists.
     before = remote.pull_manifest(_tag(subject))
-    known = _descriptors(before.content) if before else ()
-    after = with_referrer(known, manifest)
+    after = before.content if before else b'{"manifests": []}'
+    for one in unlisted:
+        after = with_referrer(_descriptors(after), one)
     if before is None or after != before.content:
         remote.push_manifest(Manifest(after, INDEX_TYPE), _tag(subject))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -74,5 +75,6 @@ def outcome_of(record: ReleaseRecord | None) -> str:
 
 def _unpack(reference: str, into: Path) -> Path:
     from coalmine.images.unpack import unpack  # noqa: PLC0415 - only when a canary starts
+    from coalmine.registry.options import options_from  # noqa: PLC0415
 
-    return unpack(reference, into)
+    return unpack(reference, into, registry=options_from(os.environ))

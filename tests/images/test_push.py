@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 from bad_registry import Exchange, bad_registry
+from base_images import push_base
 from real_registry import RealRegistry, find_registry, running_registry
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.images.layered import LayeredBuilder
 from coalmine.images.platforms import Platform
+from coalmine.images.unpack import unpack
 from coalmine.registry.address import Repository
 from coalmine.registry.client import open_repository
 from coalmine.registry.options import RegistryOptions
@@ -100,6 +102,43 @@ def test_many_at_once_share_a_cache(
     with ThreadPoolExecutor(5) as pool:
         built = list(pool.map(lambda c: builder.build(c, f"{registry.host}/four/iris"), contexts))
     assert [_tagged(registry.host, "four/iris", v) for v in versions] == [b.digest for b in built]
+
+
+@pytest.mark.parametrize("architectures", [("amd64",), ("amd64", "arm64")])
+def test_a_bento_is_unpacked_from_a_registry_without_its_base(
+    context: Path, tmp_path: Path, architectures: tuple[str, ...]
+) -> None:
+    if find_registry() is None:
+        pytest.skip("docker-registry cannot be had here")
+    with running_registry(tmp_path / "registry") as registry:
+        push_base(registry.host)
+        base = LayeredBuilder(
+            platforms=tuple(Platform(name) for name in architectures),
+            cache=tmp_path / "cache",
+            base=f"{registry.host}/base/python:slim",
+        )
+        built = base.build(context, f"{registry.host}/me/iris")
+        bento = unpack(built.reference, tmp_path / "revisions" / "one")
+        assert (bento / "models/iris_model/v1/model.bin").read_bytes() == b"weights"
+        assert not (tmp_path / "revisions/one/etc/base").exists()
+        assert [path.name for path in (tmp_path / "revisions").iterdir()] == ["one"]
+        with pytest.raises(InputError, match="there is no image"):
+            unpack(built.reference[:-64] + "0" * 64, tmp_path / "revisions" / "two")
+        assert not (tmp_path / "revisions" / "two").exists()
+    assert unpack(built.reference, tmp_path / "revisions" / "one") == bento
+
+
+def test_a_layer_that_a_registry_gives_wrongly_is_not_unpacked(
+    builder: LayeredBuilder, context: Path, tmp_path: Path
+) -> None:
+    with bad_registry() as registry:
+        built = builder.build(context, f"{registry.host}/me/iris")
+        registry.manifests[built.digest] = registry.manifests["v1"]
+        layer = json.loads(registry.manifests["v1"][0])["layers"][0]["digest"]
+        registry.blobs[layer] = registry.blobs[layer][:-1] + b"x"
+        with pytest.raises(CoalmineError, match="gave other bytes than"):
+            unpack(built.reference, tmp_path / "out" / "one")
+        assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_push_that_fails_leaves_the_tag_alone(

@@ -19,7 +19,7 @@ from coalmine._base.errors import CoalmineError, InputError
 from coalmine.registry.client import Manifest, RemoteRepository
 from coalmine.registry.digest import digest_of
 from coalmine.registry.options import RegistryOptions
-from coalmine.registry.referrers import list_referrers, push_referrer
+from coalmine.registry.referrers import list_referrers, push_referrers
 from coalmine.registry.source import bytes_source, file_source
 
 Opener = Callable[..., AbstractContextManager[RemoteRepository]]
@@ -127,8 +127,8 @@ def test_referrers_are_listed_by_a_registry_that_knows_none(
         remote.push_manifest(subject, "v1")
         assert list_referrers(remote, subject.digest) == ()
         referrer = _image(remote, subject=subject.digest)
-        push_referrer(remote, referrer, subject.digest)
-        push_referrer(remote, referrer, subject.digest)
+        push_referrers(remote, [referrer], subject.digest)
+        push_referrers(remote, [referrer], subject.digest)
         (listed,) = list_referrers(remote, subject.digest)
     assert (listed["digest"], listed["size"]) == (referrer.digest, len(referrer.content))
 
