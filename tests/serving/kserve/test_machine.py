@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
@@ -112,3 +113,11 @@ class Releases(RuleBasedStateMachine):
 
 Releases.TestCase.settings = settings(max_examples=15, stateful_step_count=10, deadline=None)
 TestReleases = Releases.TestCase
+
+
+class ManyReleases(Releases):
+    """The same for longer."""
+
+
+ManyReleases.TestCase.settings = settings(max_examples=300, stateful_step_count=25, deadline=None)
+TestManyReleases = pytest.mark.soak(ManyReleases.TestCase)
