@@ -8,40 +8,26 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from coalmine._base.errors import CoalmineError, InputError
-from coalmine.engines.protocol import BusyError, Engine, RunRequest, RunStatus, TaskStatus
+from coalmine.engines.protocol import Engine, RunRequest, RunState, RunStatus, TaskStatus
 from coalmine.launcher.facts import Facts, final_facts, final_state, read_facts
 from coalmine.launcher.ledger import Ledger
+from coalmine.launcher.patience import SUBMIT_SECONDS, Patience
 from coalmine.launcher.release import OpenRelease, ReleaseState
 
-__all__ = ["SUBMIT_SECONDS", "Dispatcher", "wait_after"]
+__all__ = ["Dispatcher"]
 
 logger = logging.getLogger(__name__)
 
 ACTIVE_SECONDS = 0.2
 IDLE_SECONDS = 2.0
-FIRST_WAIT = 0.5
-LONGEST_WAIT = 30.0
 CHECK_IN_SECONDS = 3.0
-SUBMIT_SECONDS = 600.0
 SUBMITTERS = 8
 MOST_BEGUN = 100
 """At once; the others follow in the next round, so that none waits for all."""
-
-
-def wait_after(failures: int) -> float:
-    """Give the seconds to wait when an engine has failed so many times in a row (from 1 on)."""
-    return float(min(FIRST_WAIT * 2 ** min(failures - 1, 16), LONGEST_WAIT))
-
-
-@dataclass(frozen=True, slots=True)
-class _Trouble:
-    failures: int
-    since: float
-    until: float
 
 
 class Dispatcher:
@@ -72,11 +58,11 @@ class Dispatcher:
         self._engines = engines
         self._find_pipeline = find_pipeline
         self._monotonic = monotonic
-        self._submit_for = submit_for
         self._fresh: set[str] = set()
+        self._taken: list[str] | None = None
         self._on_trouble = on_trouble
         self._on_step = on_step
-        self._trouble: dict[str, _Trouble] = {}
+        self._patience = Patience(submit_for, monotonic)
         self._recorded: dict[str, RunStatus] = {}
         self._cancelled: set[str] = set()
         self._next_check_in = monotonic()
@@ -124,12 +110,28 @@ class Dispatcher:
         for release in releases:
             if release not in far:
                 self._drive(release)
-        # An engine behind a network is waited for, mostly; each release is in one hand still.
-        if len(far) > 1:
-            with ThreadPoolExecutor(SUBMITTERS, "submit") as hands:
-                list(hands.map(self._drive, far))
-        elif far:
-            self._drive(far[0])
+        if far:
+            self._begin_far(far)
+
+    def _begin_far(self, releases: list[OpenRelease]) -> None:
+        """Submit to an engine behind a network: several at a time, each in one hand still.
+
+        That the engine has them is one commit for all; of a run that waits there is no more to say.
+        """
+        self._taken = []
+        with ThreadPoolExecutor(min(SUBMITTERS, len(releases)), "submit") as hands:
+            list(hands.map(self._drive, releases))
+        taken, self._taken = self._taken, None
+        if taken:
+            self._note_submitted(taken)
+
+    def _note_submitted(self, releases: list[str]) -> None:
+        try:
+            self._ledger.submitted(releases)
+        except CoalmineError:
+            for one in releases:  # or it would never be written while nothing changes
+                self._recorded.pop(one, None)
+            raise
 
     def _is_far(self, release: OpenRelease) -> bool:
         engine = self._engines.get(release.engine)
@@ -159,16 +161,15 @@ class Dispatcher:
             self._wake.wait(ACTIVE_SECONDS if active else IDLE_SECONDS)
 
     def _drive(self, release: OpenRelease) -> None:
-        trouble = self._trouble.get(release.id)
-        if trouble and self._monotonic() < trouble.until:
+        if self._patience.waits(release.id):
             return
         try:
             self._drive_on(release)
         except (CoalmineError, OSError) as error:
-            self._put_off(release, trouble, error)
+            self._put_off(release, error)
         except Exception as error:  # one release that breaks must not hold up the others
             logger.exception("release %s broke", release.id, extra={"release_id": release.id})
-            self._put_off(release, trouble, error)
+            self._put_off(release, error)
 
     def _drive_on(self, release: OpenRelease) -> None:
         try:
@@ -177,7 +178,7 @@ class Dispatcher:
             self._end(release, (), Facts(reason=str(error)), ReleaseState.FAILED)
             return
         self._follow(release, status)
-        self._trouble.pop(release.id, None)
+        self._patience.forget(release.id)
 
     def _status(self, release: OpenRelease) -> RunStatus | None:
         engine = self._engines.get(release.engine)
@@ -205,6 +206,10 @@ class Dispatcher:
 
     def _follow(self, release: OpenRelease, run: RunStatus | None) -> None:
         if run is None or self._recorded.get(release.id) == run:
+            return
+        if self._taken is not None and run.state is RunState.PENDING:
+            self._taken.append(release.id)
+            self._recorded[release.id] = run
             return
         facts = read_facts(run.tasks)
         before = self._recorded.get(release.id)
@@ -235,7 +240,7 @@ class Dispatcher:
     ) -> None:
         self._ledger.record(release.id, tasks, facts, state)
         self._recorded.pop(release.id, None)
-        self._trouble.pop(release.id, None)
+        self._patience.forget(release.id)
         self._cancelled.discard(release.id)
         self._wake.set()
         logger.info(
@@ -250,15 +255,10 @@ class Dispatcher:
             },
         )
 
-    def _put_off(self, release: OpenRelease, trouble: _Trouble | None, error: Exception) -> None:
-        now = self._monotonic()
-        before = trouble or _Trouble(0, now, now)
-        busy = isinstance(error, BusyError)
-        failures = before.failures if busy else before.failures + 1
-        wait = error.retry_after if isinstance(error, BusyError) else wait_after(failures)
-        self._trouble[release.id] = _Trouble(failures, before.since, now + wait)
+    def _put_off(self, release: OpenRelease, error: Exception) -> None:
+        wait, given_up = self._patience.failed(release.id, error)
         self._on_trouble()
-        if not busy and not release.submitted and now - before.since >= self._submit_for:
+        if given_up and not release.submitted:
             self._bury(release, error)
             return
         logger.warning(
@@ -272,7 +272,8 @@ class Dispatcher:
             self._ledger.record(release.id, (), Facts(reason=f"is tried again: {_said(error)}"))
 
     def _bury(self, release: OpenRelease, error: Exception) -> None:
-        reason = f"{release.engine} did not take its run for {self._submit_for:g} s: {_said(error)}"
+        seconds = f"{self._patience.submit_for:g} s"
+        reason = f"{release.engine} did not take its run for {seconds}: {_said(error)}"
         with contextlib.suppress(CoalmineError):
             self._end(release, (), Facts(reason=reason), ReleaseState.DEAD)
 

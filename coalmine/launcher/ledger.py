@@ -216,6 +216,13 @@ class Ledger:
             told = (tasks, facts, state)
             self.notes.recorded(connection, release_id, before, told, moment)
 
+    def submitted(self, releases: Iterable[str]) -> None:
+        """Note that engines were seen to have the runs of releases of this launcher."""
+        mine = (RELEASES.c.id.in_(list(releases)), RUNS, RELEASES.c.owner == self._owner)
+        with self.writing() as connection:
+            change = update(RELEASES).where(*mine, RELEASES.c.submitted_at.is_(None))
+            connection.execute(change.values(submitted_at=self.moment()))
+
     def running(self) -> tuple[OpenRelease, ...]:
         """List this launcher's releases that run, the oldest first."""
         query = select(RELEASES).where(RUNS, RELEASES.c.owner == self._owner)

@@ -32,13 +32,14 @@ from coalmine.launcher.api import ReleasesApi
 from coalmine.launcher.cancel import Canceller
 from coalmine.launcher.commit import GroupCommit
 from coalmine.launcher.connection import LimitedProtocol, raise_file_limit
-from coalmine.launcher.dispatcher import SUBMIT_SECONDS, Dispatcher
+from coalmine.launcher.dispatcher import Dispatcher
 from coalmine.launcher.folder import identity, own
 from coalmine.launcher.http import make_app
 from coalmine.launcher.intake import Intake
 from coalmine.launcher.ledger import LEASE_SECONDS, Ledger, ledger_url
 from coalmine.launcher.listen import is_loopback, listen, url_of
 from coalmine.launcher.notes import Notes
+from coalmine.launcher.patience import SUBMIT_SECONDS
 from coalmine.launcher.pipelines import (
     find_pipeline,
     judges_of,

@@ -18,9 +18,10 @@ from coalmine.engines.protocol import (
     TaskStatus,
 )
 from coalmine.launcher.admission import Admitted
-from coalmine.launcher.dispatcher import Dispatcher, wait_after
+from coalmine.launcher.dispatcher import Dispatcher
 from coalmine.launcher.facts import Facts, final_facts, final_state, read_facts
 from coalmine.launcher.ledger import Ledger, ledger_url
+from coalmine.launcher.patience import wait_after
 from coalmine.launcher.read import read_release, read_releases
 from coalmine.launcher.release import NewRelease, ReleaseState
 from coalmine.launcher.retry import NoRetryError, Retrier
