@@ -173,7 +173,7 @@ def test_a_cached_blob_that_rotted_unseen_is_taken_away(
         assert _tagged(registry.host, "me/iris", "v1") == again.digest
 
 
-_KILLED = """
+_BUILD = """
 import sys
 from pathlib import Path
 from coalmine.images.layered import LayeredBuilder
@@ -182,6 +182,30 @@ LayeredBuilder(platforms=(Platform("amd64"),), cache=Path(sys.argv[2]), base="no
     Path(sys.argv[1]), sys.argv[3]
 )
 """
+
+
+@real
+@pytest.mark.integration
+def test_two_processes_share_a_cache(
+    registry: RealRegistry,
+    builder: LayeredBuilder,
+    tmp_path: Path,
+    context_writer: Callable[..., Path],
+) -> None:
+    versions = ("v1", "v2")
+    contexts = [context_writer(tmp_path / v, version=v, weights=WEIGHTS) for v in versions]
+    builders = [
+        subprocess.Popen(
+            [sys.executable, "-c", _BUILD, context, builder.cache, f"{registry.host}/five/iris"]
+        )
+        for context in contexts
+    ]
+    assert [process.wait(60) for process in builders] == [0, 0]
+    assert list((builder.cache / ".coalmine" / "tmp").iterdir()) == []
+    for version, context in zip(versions, contexts, strict=True):
+        again = builder.build(context, f"{registry.host}/five/iris")
+        assert (again.written_bytes, again.sent_bytes) == (0, 0)
+        assert _tagged(registry.host, "five/iris", version) == again.digest
 
 
 @pytest.mark.parametrize("at", ["POST", "PUT"])
@@ -202,7 +226,7 @@ def test_a_killed_push_leaves_no_half_image(
         registry.misbehave = kill
         arguments = [str(context), str(builder.cache), f"{registry.host}/me/iris"]
         with registry.lock:
-            children.append(subprocess.Popen([sys.executable, "-c", _KILLED, *arguments]))
+            children.append(subprocess.Popen([sys.executable, "-c", _BUILD, *arguments]))
         assert children[0].wait(60) == -signal.SIGKILL
         registry.misbehave = lambda e: False
         assert _tagged(registry.host, "me/iris", "v1") is None
