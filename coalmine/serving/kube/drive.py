@@ -16,11 +16,14 @@ from coalmine.serving.kube.example import Prediction
 from coalmine.serving.kube.kept import Kept
 from coalmine.serving.kube.moves import Ask, Done, Drifted, Moves, Note, Wait, Write
 from coalmine.serving.kube.ownership import NotOwnerError, Ownership
+from coalmine.serving.protocol import Phase
 
 __all__ = ["Driver", "Timing"]
 
 logger = logging.getLogger(__name__)
 S = TypeVar("S")
+ROUTED_SECONDS = 120.0
+"""How long a canary that is up may take to get its share: both waits fit into one step's limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Timing:
         sleep: Waits.
     """
 
-    timeout: float = 480.0
+    timeout: float = 420.0
     poll: float = 1.0
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
@@ -70,7 +73,10 @@ class Driver(Generic[S]):
             CoalmineError: The time is over.
         """
         wanted, why = kept.record, "nothing was seen yet"
-        ends = self.timing.clock() + self.timing.timeout
+        limit = self.timing.timeout
+        if wanted.phase is Phase.CANARY:
+            limit = min(limit, ROUTED_SECONDS)
+        ends = self.timing.clock() + limit
         patient = Patient(self.timing.clock)
         while True:
             try:
@@ -85,7 +91,7 @@ class Driver(Generic[S]):
             except StaleError as fault:
                 why = fault.message
             if self.timing.clock() >= ends:
-                raise _given_up(kept, why, patient, self.timing.timeout)
+                raise _given_up(kept, why, patient, limit)
             self.timing.sleep(self.timing.poll)
 
     def _still(self, service: str, release_id: str) -> Kept:
