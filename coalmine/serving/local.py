@@ -56,6 +56,7 @@ class LocalServing:
         proxy: What splits the traffic.
         unpack: Unpacks an image.
         now: The time, UTC.
+        preview: Value of the preview header that leads to a canary; empty for no previews.
     """
 
     def __init__(
@@ -66,15 +67,17 @@ class LocalServing:
         proxy: Proxy,
         unpack: Unpack,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        preview: str = "",
     ) -> None:
         self._records = records
         self._servers = servers
         self._proxy = proxy
         self._unpack = unpack
         self._now = now
+        self._preview = preview
 
     @classmethod
-    def of(cls, state: Path, unpack: Unpack = _cannot_unpack) -> LocalServing:
+    def of(cls, state: Path, unpack: Unpack = _cannot_unpack, *, preview: str = "") -> LocalServing:
         """Open the backend of a state folder; without ``unpack``, only for what is there."""
         layout = Layout(state.absolute())
         return cls(
@@ -82,6 +85,7 @@ class LocalServing:
             servers=Servers(layout),
             proxy=Proxy(layout),
             unpack=unpack,
+            preview=preview,
         )
 
     def apply_canary(
@@ -186,14 +190,19 @@ class LocalServing:
     def _tried(self, record: ReleaseRecord) -> ReleaseRecord:
         if record.canary_since is None:
             self._prepare(record)
+            self._route(record)
         if record.phase is Phase.PREPARING:
             record = self._write(replace(record, phase=Phase.CANARY))
         return self._given_its_share(record)
 
     def _given_its_share(self, record: ReleaseRecord) -> ReleaseRecord:
-        self._proxy.route(record.service, split(record))
+        self._route(record)
         seen = routed(record, self._now())
         return record if seen == record else self._write(seen)
+
+    def _route(self, record: ReleaseRecord) -> None:
+        previews = {self._preview: record.canary} if self._preview else {}
+        self._proxy.route(record.service, split(record), previews)
 
     def _prepare(self, record: ReleaseRecord) -> None:
         revision = record.canary

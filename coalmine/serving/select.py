@@ -23,7 +23,7 @@ class ServingSettings:
         probe: What to ask of a canary, ``PATH JSON``; empty means the bento's own example.
         force: Whether a canary may take the service from an unfinished release.
         preview: Requests whose header ``x-coalmine-preview`` has this value go to the canary before
-            it has a share; empty for none. By the Gateway API only.
+            it has a share; empty for none. On this machine and by the Gateway API.
         mirror: Percent of requests of which a canary gets a copy before its share; empty for none.
             By the Gateway API only.
     """
@@ -51,7 +51,7 @@ def open_backend(
         InputError: There is no such backend, or a setting is wrong.
     """
     if name in ("", "local"):
-        return LocalServing.of(state, unpack)
+        return LocalServing.of(state, unpack, preview=settings.preview if settings else "")
     if name not in _ON_KUBERNETES:
         raise InputError(
             f"{name!r} is no serving backend", field="serving", fix=f"give: {', '.join(BACKENDS)}"

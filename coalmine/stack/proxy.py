@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock
@@ -76,14 +77,21 @@ class Proxy:
             change(lambda table: table.with_cluster(revision, port))
         self._await(lambda: revision in self.admin.hosts(), f"the cluster {revision}")
 
-    def route(self, service: str, shares: Mapping[str, int]) -> None:
+    def route(
+        self, service: str, shares: Mapping[str, int], previews: Mapping[str, str] | None = None
+    ) -> None:
         """Split a service's traffic, and see that it is split; no shares, no route.
+
+        Args:
+            service: The service.
+            shares: Percent by revision.
+            previews: Revisions that requests with a preview header go to, by the header's value.
 
         Raises:
             CoalmineError: Envoy does not take it; the message says what is routed.
         """
         with self._table() as change:
-            change(lambda table: table.with_route(service, shares))
+            change(lambda table: table.with_route(service, shares, previews or {}))
         self._await(
             lambda: self.shares(service) == dict(shares),
             f"{service} split as {dict(shares)}",
@@ -146,7 +154,7 @@ def _read(path: Path) -> Routing:
 
 def _with_ports(table: Routing, ports: Mapping[str, int]) -> Routing:
     known = {name: ports.get(name, port) for name, port in table.clusters.items()}
-    return Routing(clusters=known, routes=table.routes)
+    return replace(table, clusters=known)
 
 
 def _write_changed(path: Path, text: str) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 from coalmine.stack.ports import HOST
 
-__all__ = ["REVISION_HEADER", "Routing", "clusters_of", "routes_of", "shares_of"]
+__all__ = ["PREVIEW_HEADER", "REVISION_HEADER", "Routing", "clusters_of", "routes_of", "shares_of"]
 
 REVISION_HEADER = "x-coalmine-revision"
+PREVIEW_HEADER = "x-coalmine-preview"
 ROUTE_TIMEOUT = "60s"
 """How long one request may take; BentoML's own default."""
 IDLE_TIMEOUT = "3s"
@@ -28,10 +29,13 @@ class Routing:
     Attributes:
         clusters: The port on loopback of every revision.
         routes: Of every service, the percent of its traffic by revision; they add up to 100.
+        previews: Of a service, the revision that requests with a preview header go to, by the
+            header's value.
     """
 
     clusters: Mapping[str, int] = field(default_factory=dict)
     routes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    previews: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def with_cluster(self, revision: str, port: int) -> Routing:
         """Add a revision, or change its port."""
@@ -41,10 +45,17 @@ class Routing:
         """Remove a revision; it must not be routed to."""
         return replace(self, clusters={k: v for k, v in self.clusters.items() if k != revision})
 
-    def with_route(self, service: str, shares: Mapping[str, int]) -> Routing:
+    def with_route(
+        self, service: str, shares: Mapping[str, int], previews: Mapping[str, str]
+    ) -> Routing:
         """Split a service's traffic; no shares, no route."""
-        others = {name: split for name, split in self.routes.items() if name != service}
-        return replace(self, routes={**others, service: dict(shares)} if shares else others)
+        routes = {name: split for name, split in self.routes.items() if name != service}
+        ahead = {name: each for name, each in self.previews.items() if name != service}
+        if shares:
+            routes[service] = dict(shares)
+        if shares and previews:
+            ahead[service] = dict(previews)
+        return replace(self, routes=routes, previews=ahead)
 
     def to_json(self) -> str:
         """Write the table."""
@@ -66,7 +77,10 @@ def routes_of(routing: Routing) -> str:
     routes = [
         route
         for service, shares in sorted(routing.routes.items())
-        for route in _routes(service, shares)
+        for route in [
+            *_previews(service, routing.previews.get(service, {})),
+            *_routes(service, shares),
+        ]
     ]
     host = {"name": "services", "domains": ["*"], "routes": [*routes, _nothing_here()]}
     return _response(
@@ -90,7 +104,8 @@ def shares_of(config_dump: Mapping[str, Any], service: str) -> dict[str, int]:
         service: The service.
     """
     for route in _dumped_routes(config_dump):
-        if route.get("match", {}).get("prefix") == f"/{service}/":
+        match = route.get("match", {})
+        if match.get("prefix") == f"/{service}/" and "headers" not in match:
             clusters = route["route"]["weighted_clusters"]["clusters"]
             return {entry["name"]: int(entry["weight"]) for entry in clusters}
     return {}
@@ -141,6 +156,19 @@ def _routes(service: str, shares: Mapping[str, int]) -> list[dict[str, Any]]:
     }
     matches = ({"prefix": f"/{service}/"}, {"path": f"/{service}"})
     return [{"match": match, "route": action} for match in matches]
+
+
+def _previews(service: str, previews: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Lead requests with the preview header to one revision, ahead of the split."""
+    return [
+        {**route, "match": {**route["match"], "headers": [_is(PREVIEW_HEADER, value)]}}
+        for value, revision in sorted(previews.items())
+        for route in _routes(service, {revision: 100})
+    ]
+
+
+def _is(header: str, value: str) -> dict[str, Any]:
+    return {"name": header, "string_match": {"exact": value}}
 
 
 def _weighted(revision: str, percent: int) -> dict[str, Any]:

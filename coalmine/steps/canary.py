@@ -43,7 +43,7 @@ class Inputs:
         setting=True,
     )
     preview: str = optional(
-        "Value of the header x-coalmine-preview that leads to a canary, on the Gateway API.",
+        "Value of the header x-coalmine-preview that leads to a canary; local and gateway only.",
         setting=True,
     )
     mirror: str = optional(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -83,6 +84,26 @@ def test_a_canary_gets_more_step_by_step(backend: LocalServing) -> None:
     backend.promote(service="iris", release_id="r2")
     with pytest.raises(CoalmineError, match="no canary to give another share"):
         backend.set_traffic(service="iris", percent=60, release_id="r2")
+
+
+def test_a_header_leads_to_the_canary(
+    stack: Stack, make_backend: Callable[..., LocalServing]
+) -> None:
+    backend = make_backend(stack, preview="blue")
+    first(backend)
+    canary(backend, "r2", "v2:ok", percent=1)
+
+    def asked(value: str) -> set[str]:
+        url = stack.endpoints().proxy + "/iris/predict"
+        headers = {"x-coalmine-preview": value}
+        calls = [httpx.get(url, headers=headers, trust_env=False) for _ in range(5)]
+        return {answer.headers["x-coalmine-revision"] for answer in calls}
+
+    assert asked("blue") == {"iris-r2"}
+    assert asked("red") != {"iris-r2"}
+    assert shares(backend) == {"iris-r1": 99, "iris-r2": 1}
+    backend.rollback(service="iris", release_id="r2")
+    assert asked("blue") == {"iris-r1"}
 
 
 def test_every_call_may_come_twice(backend: LocalServing) -> None:

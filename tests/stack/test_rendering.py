@@ -56,8 +56,8 @@ def test_changing_one_service_leaves_the_others(
     table: Routing, service: str, split: dict[str, int]
 ) -> None:
     others = {name: kept for name, kept in table.routes.items() if name != service}
-    assert table.with_route(service, split).routes == {**others, service: split}
-    assert table.with_route(service, {}).routes == others
+    assert table.with_route(service, split, {}).routes == {**others, service: split}
+    assert table.with_route(service, {}, {}).routes == others
 
 
 def test_no_route_retries_and_the_catch_all_is_last() -> None:
