@@ -41,6 +41,7 @@ class Dispatcher:
         submit_for: Seconds for which a run is submitted again and again before it is given up.
         on_trouble: Called when an engine or the ledger failed.
         on_step: Told a step's name, how it ended, and after how many seconds.
+        on_end: Told the id of a release that has ended.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Dispatcher:
         submit_for: float = SUBMIT_SECONDS,
         on_trouble: Callable[[], None] = lambda: None,
         on_step: Callable[[str, str, float], None] = lambda *_: None,
+        on_end: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
         self._engines = engines
@@ -62,6 +64,7 @@ class Dispatcher:
         self._taken: list[str] | None = None
         self._on_trouble = on_trouble
         self._on_step = on_step
+        self._on_end = on_end
         self._patience = Patience(submit_for, monotonic)
         self._recorded: dict[str, RunStatus] = {}
         self._cancelled: set[str] = set()
@@ -243,6 +246,7 @@ class Dispatcher:
         self._patience.forget(release.id)
         self._cancelled.discard(release.id)
         self._wake.set()
+        self._on_end(release.id)
         logger.info(
             "release %s: %s",
             release.id,

@@ -53,6 +53,7 @@ from coalmine.launcher.sinks import read_sinks
 from coalmine.launcher.stream import Logs
 from coalmine.launcher.telemetry import Telemetry
 from coalmine.launcher.telling import Telling
+from coalmine.launcher.traces import tracing
 
 __all__ = ["Settings", "serve"]
 
@@ -164,6 +165,7 @@ def serve(settings: Settings) -> None:
             submit_for=settings.submit_for,
             on_trouble=telemetry.troubled,
             on_step=telemetry.step_ended,
+            on_end=stack.enter_context(tracing(ledger, settings.environ)),
         )
         stack.callback(dispatcher.stop)
         dispatcher.start()
