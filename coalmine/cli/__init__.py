@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,10 @@ COMMANDS = {
     "doctor": "Say what is here, what is missing and how to get it.",
 }
 INTERRUPTED = 128 + signal.SIGINT
+ASKED = "coalmine.command"
+"""Where a context keeps the name of the command that was asked for."""
+NO_VERDICT = 3
+"""How ``gate`` ends where it comes to no verdict; with 1 it says roll back."""
 CONFIG_FILES = ("coalmine.yaml", ".coalmine/config.yaml")
 
 
@@ -67,10 +72,16 @@ class _LazyGroup(click.Group):
         except KeyboardInterrupt:  # click itself would end with 1, as if the work had failed
             click.echo(err=True)
             sys.exit(INTERRUPTED)
+        except Exception as error:
+            if ctx.meta.get(ASKED) != "gate" or getattr(error, "exit_code", 1) != 1:
+                raise
+            _tell_no_verdict(error)
+            sys.exit(NO_VERDICT)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        ctx.meta[ASKED] = args[0] if args else ""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             from difflib import get_close_matches  # noqa: PLC0415 - only on an error
 
@@ -113,12 +124,30 @@ def main() -> None:
     try:
         cli(standalone_mode=True)
     except CoalmineError as error:
-        click.echo(f"Error: {error}", err=True)
+        _tell(f"Error: {error}")
         sys.exit(error.exit_code)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        click.echo(f"Error: {place}{error.strerror or error}", err=True)
+        _tell(f"Error: {place}{error.strerror or error}")
         sys.exit(1)
+
+
+def _tell(text: str) -> None:
+    """Say it on stderr; where nobody reads that, the exit code still has to be right."""
+    with suppress(OSError):
+        click.echo(text, err=True)
+
+
+def _tell_no_verdict(error: Exception) -> None:
+    from traceback import format_exception  # noqa: PLC0415 - only on an error
+
+    from coalmine._base.errors import CoalmineError  # noqa: PLC0415 - keeps `--help` quick
+
+    if isinstance(error, (CoalmineError, OSError)):
+        _tell(f"Error: no verdict: {error}")
+    else:
+        _tell("".join(format_exception(error)))
+        _tell(f"Error: no verdict: {type(error).__name__}: {error}")
 
 
 def _read_config(path: Path | None) -> dict[str, Any]:

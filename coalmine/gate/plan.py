@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from coalmine._base.errors import InputError
 from coalmine.gate.duration import format_duration
 from coalmine.gate.model import Check, Policy
-from coalmine.gate.template import VARIABLES, fill_template, variables_in
+from coalmine.gate.template import VARIABLES, fill_template, is_text, variables_in
 
 __all__ = ["Plan", "make_plan"]
 
@@ -39,12 +39,13 @@ def make_plan(policy: Policy, variables: Mapping[str, str]) -> Plan:
             the first release of a service ``stable`` is empty: checks that use it are left out.
 
     Raises:
-        InputError: There is no canary's name, no namespace where a query uses it, or no check that
-            decides is left.
+        InputError: There is no canary's name, a name is no text, there is no namespace where a
+            query uses it, or no check that decides is left.
     """
     values = {name: variables.get(name, "") for name in VARIABLES}
     if not values["canary"]:
         raise InputError("the canary has no name", field="canary", fix="give its revision name")
+    _require_text(values)
     live = tuple(
         check for check in policy.checks if values["stable"] or not _needs_stable(check.query)
     )
@@ -62,6 +63,13 @@ def make_plan(policy: Policy, variables: Mapping[str, str]) -> Plan:
         queries={check.name: _filled(check.query, values, check.over) for check in live},
         skipped=tuple(check.name for check in policy.checks if check not in live),
     )
+
+
+def _require_text(values: Mapping[str, str]) -> None:
+    """Refuse bytes of an argument that are no UTF-8: Python keeps them as lone surrogates."""
+    for name, value in values.items():
+        if not is_text(value):
+            raise InputError(f"{value!r} is no UTF-8 text", field=name, fix="give the name as text")
 
 
 def _require_namespace(policy: Policy, live: Sequence[Check], values: Mapping[str, str]) -> None:

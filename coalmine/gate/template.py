@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-__all__ = ["VARIABLES", "check_template", "fill_template", "variables_in"]
+__all__ = ["VARIABLES", "check_template", "fill_template", "is_text", "variables_in"]
 
 VARIABLES = ("service", "canary", "stable", "namespace", "window")
 UNQUOTED = frozenset({"window"})
@@ -26,17 +26,24 @@ TOKEN = re.compile(
 )
 
 
+def is_text(value: str) -> bool:
+    """Tell whether a string can be sent: half of a surrogate pair cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
 def variables_in(template: str) -> frozenset[str]:
     """Name the variables a template uses."""
     return frozenset(name for _, name, _ in _places(template))
 
 
 def check_template(template: str) -> None:
-    """Check that every variable is known and stands where it may.
+    """Check that it is text, and that every variable is known and stands where it may.
 
     Raises:
         ValueError: One is not, with the reason in a sentence.
     """
+    if not is_text(template):
+        raise ValueError("the query has half of a surrogate pair; write the whole character")
     for _, name, quote in _places(template):
         if name not in VARIABLES:
             known = ", ".join(f"${{{known}}}" for known in VARIABLES)

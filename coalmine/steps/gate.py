@@ -23,6 +23,7 @@ __all__ = ["STEP", "GateInputs", "GateOutputs", "check_past", "parse_time"]
 
 logger = logging.getLogger(__name__)
 RELEASE_ID = re.compile(r"[A-Za-z0-9][-._A-Za-z0-9]*")
+EARLIEST_YEAR = 1970
 CLOCKS_APART = 300.0
 """Seconds by which the clock that wrote a time may be ahead of ours."""
 
@@ -66,15 +67,17 @@ def parse_time(text: str, field: str = "--since") -> datetime:
     """Read an RFC 3339 time that an option gives.
 
     Raises:
-        InputError: It is none, or does not say its offset from UTC.
+        InputError: It is none, is before 1970, or does not say its offset from UTC.
     """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         moment = None
-    if moment is None or moment.tzinfo is None:
+    if moment is None or moment.tzinfo is None or moment.year < EARLIEST_YEAR:
         raise InputError(
-            f"{text!r} is no RFC 3339 time", field=field, fix="write 2026-01-31T12:00:00Z"
+            f"{text!r} is no RFC 3339 time since 1970",
+            field=field,
+            fix="write 2026-01-31T12:00:00Z",
         )
     return moment
 
