@@ -8,7 +8,17 @@ from pydantic import Field, model_validator
 
 from coalmine.gate.baseline import baseline_query
 from coalmine.gate.comparefields import BaselineFields, CompareFields
-from coalmine.gate.fields import Count, Name, Number, Part, Query, Seconds, known, one_of
+from coalmine.gate.fields import (
+    Count,
+    MisfitError,
+    Name,
+    Number,
+    Part,
+    Query,
+    Seconds,
+    known,
+    one_of,
+)
 from coalmine.gate.model import Check, FailAfter, NoData
 from coalmine.gate.presets import PRESETS
 
@@ -68,7 +78,7 @@ class CheckFields(Part):
                 "a check has either a preset or a query or compare or baseline; give one of them"
             )
         if self.over is not None and self.over <= 0:
-            raise ValueError("over must be longer than nothing")
+            raise MisfitError("is nothing; write a duration such as 1m", "over")
         return self
 
     @model_validator(mode="after")
@@ -82,24 +92,30 @@ class CheckFields(Part):
     def _is_baseline(self, query: str) -> Self:
         if self.over is None and "${window}" in query:
             raise ValueError(
-                "a baseline whose query has ${window} needs over; "
-                "a short one, for samples that overlap tell nothing new"
+                "a baseline whose query has ${window} needs over; add a short one, such as "
+                "over: 30s, for samples that overlap tell nothing new"
             )
         return self._takes_no("baseline", *BOUNDS_ONLY)
 
     def _takes_no(self, kind: str, *names: str) -> Self:
         strange = [name for name in names if getattr(self, name) is not None]
         if strange:
-            raise ValueError(f"a check with {kind} takes no {strange[0]}; remove it")
+            raise MisfitError(f"a check with {kind} takes no {strange[0]}; remove it", strange[0])
         return self
 
     def _has_bounds(self) -> Self:
         if self.preset is not None and self.preset not in PRESETS:
-            raise ValueError(f"{self.preset!r} is no preset; known are {', '.join(PRESETS)}")
+            raise MisfitError(
+                f"{self.preset!r} is no preset; write one of {', '.join(PRESETS)}", "preset"
+            )
         if self.min is None and self.max is None:
             raise ValueError("a check without a threshold judges nothing; give min, max or both")
         if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError("min is above max, so no value could be good")
+            raise MisfitError(
+                "min is above max, so no value could be good; "
+                f"write {self.max} or less, or a larger max",
+                "min",
+            )
         return self
 
     def made(self, no_data: NoData, window: float) -> Check:

@@ -17,6 +17,7 @@ from coalmine.gate.comparison import (
 from coalmine.gate.fields import (
     Confidence,
     Counter,
+    MisfitError,
     Part,
     Probability,
     Quantile,
@@ -71,7 +72,9 @@ class CompareFields(Part):
             )
         if self.preset is not None and self.preset not in {**COUNTERS, **BUCKETS}:
             known = ", ".join([*COUNTERS, *BUCKETS])
-            raise ValueError(f"{self.preset!r} is no preset of a comparison; known are {known}")
+            raise MisfitError(
+                f"{self.preset!r} is no preset of a comparison; write one of {known}", "preset"
+            )
         return self
 
     @model_validator(mode="after")
@@ -79,9 +82,11 @@ class CompareFields(Part):
         if self.of_latency and (self.quantile is None or self.slower is None):
             raise ValueError("a comparison of latency needs quantile and slower; give both")
         if self.of_latency and self.margin is not None:
-            raise ValueError("a comparison of latency takes no margin; slower says how much")
+            raise ValueError(
+                "a comparison of latency takes no margin; remove it, slower says how much"
+            )
         if not self.of_latency and self.margin is None:
-            raise ValueError("a comparison of ratios needs a margin; add it")
+            raise ValueError("a comparison of ratios needs a margin; add it, such as margin: 0.005")
         if not self.of_latency and not (self.quantile is None and self.slower is None):
             raise ValueError("quantile and slower are for comparisons of latency; remove them")
         return self

@@ -15,6 +15,7 @@ __all__ = [
     "Confidence",
     "Count",
     "Counter",
+    "MisfitError",
     "Name",
     "Number",
     "Part",
@@ -28,6 +29,20 @@ __all__ = [
     "one_of",
 ]
 
+
+class MisfitError(ValueError):
+    """What does not fit together.
+
+    Args:
+        text: What is wrong, a semicolon, and what to write instead.
+        at: The field to change, from the mapping that is checked.
+    """
+
+    def __init__(self, text: str, *at: str | int) -> None:
+        super().__init__(text)
+        self.at = at
+
+
 NAME = re.compile(r"[a-z0-9]([-_a-z0-9]*[a-z0-9])?")
 LONGEST_NAME = 63
 
@@ -35,7 +50,7 @@ LONGEST_NAME = 63
 def _name(value: object) -> str:
     if not isinstance(value, str) or not NAME.fullmatch(value) or len(value) > LONGEST_NAME:
         raise ValueError(
-            "a name is 1 to 63 small letters, digits, '-' and '_', "
+            "is no name; write 1 to 63 small letters, digits, '-' and '_', "
             "with a letter or digit at either end"
         )
     return value
@@ -43,7 +58,7 @@ def _name(value: object) -> str:
 
 def _query(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise ValueError("a query is a PromQL expression in a string")
+        raise ValueError("is no query; write a PromQL expression in a string")
     check_template(value)
     return value.strip()
 
@@ -51,7 +66,7 @@ def _query(value: object) -> str:
 def _counter(value: object) -> str:
     if not isinstance(value, str) or "${revision}" not in value:
         raise ValueError(
-            "what is asked of a revision is PromQL in a string that names it "
+            "does not name the revision; write PromQL in a string that names it "
             'as "${revision}", which is the canary and then stable'
         )
     check_template(value.replace("${revision}", "${canary}"))

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from coalmine._base.errors import InputError
 from coalmine._base.yamlfile import LocatedYaml, read_located
+from coalmine.gate.fields import MisfitError
 from coalmine.gate.model import Policy
 from coalmine.gate.schema import PolicyFile
 
@@ -35,6 +36,8 @@ FIXES = {
     "less_than": "write a smaller number; parts are from 0 to 1, not percent",
     "less_than_equal": "write a smaller number; parts are from 0 to 1, not percent",
     "too_short": "add one",
+    "model_type": "write fields and values, such as name: value",
+    "tuple_type": "write a list, each item after a hyphen",
 }
 
 
@@ -109,8 +112,10 @@ def _as_input_error(error: ValidationError, located: LocatedYaml, source: str) -
         key=lambda fault: (fault["type"] != "extra_forbidden", located.line_of(fault["loc"])),
     )
     fault, more = faults[0], len(faults) - 1
-    kind, place = fault["type"], fault["loc"]
+    kind, place = fault["type"], (*fault["loc"], *_at(fault))
     message, fix = _sentence(kind, fault["msg"]), FIXES.get(kind, "")
+    if kind == "value_error":
+        message, _, fix = message.partition("; ")
     if kind == "extra_forbidden":
         fix = _nearest(place) or fix
     rest = f" (and {more} more faults)" if more > 1 else " (and one more fault)" if more else ""
@@ -119,6 +124,11 @@ def _as_input_error(error: ValidationError, located: LocatedYaml, source: str) -
         field=f"{source}:{located.line_of(place)}: {_dotted(place)}",
         fix=f"{fix}; {REFERENCE}" if fix else REFERENCE,
     )
+
+
+def _at(fault: ErrorDetails) -> tuple[str | int, ...]:
+    cause = fault.get("ctx", {}).get("error")
+    return cause.at if isinstance(cause, MisfitError) else ()
 
 
 def _innermost(faults: Sequence[ErrorDetails]) -> list[ErrorDetails]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -10,7 +11,7 @@ from coalmine.gate.baseline import LEAST_POINTS
 from coalmine.gate.checkfields import CheckFields
 from coalmine.gate.duration import format_duration
 from coalmine.gate.evidence import steps_until, steps_within
-from coalmine.gate.fields import Count, Name, Part, Query, Seconds, known, one_of
+from coalmine.gate.fields import Count, MisfitError, Name, Part, Query, Seconds, known, one_of
 from coalmine.gate.model import NoData, OnInconclusive, Policy
 from coalmine.gate.presets import REQUEST_COUNTERS
 
@@ -36,7 +37,9 @@ class RequestsFields(Part):
             raise ValueError("requests has either a preset or a query; give one of them")
         if self.preset is not None and self.preset not in REQUEST_COUNTERS:
             known = ", ".join(REQUEST_COUNTERS)
-            raise ValueError(f"{self.preset!r} is no preset of requests; known are {known}")
+            raise MisfitError(
+                f"{self.preset!r} is no preset of requests; write one of {known}", "preset"
+            )
         return self
 
     def made(self) -> str:
@@ -73,19 +76,28 @@ class SpecFields(Part):
     @model_validator(mode="after")
     def _times_fit(self) -> Self:
         if self.step < 1:
-            raise ValueError("step must be at least 1s")
+            raise MisfitError("is shorter than 1s; write 1s or more", "step")
         if self.window < self.step:
-            raise ValueError("window must be at least as long as step")
+            raise MisfitError(
+                f"is shorter than step; write {format_duration(self.step)} or more", "window"
+            )
         if self.timeout < self.delay + self.window:
             least = format_duration(self.delay + self.window)
-            raise ValueError(f"timeout must be at least delay and window together, {least}")
+            raise MisfitError(
+                f"is shorter than delay and window together; write {least} or more", "timeout"
+            )
         first, window = steps_until(self.delay, self.step), steps_within(self.window, self.step)
         if steps_within(self.timeout, self.step) < first + window:
             least = format_duration((first + window) * self.step)
-            raise ValueError(f"timeout ends before a window of whole steps; give at least {least}")
+            raise MisfitError(
+                f"ends before a window of whole steps; write {least} or more", "timeout"
+            )
         if (self.timeout + (self.hold or 0)) / self.step > MOST_SAMPLES:
-            raise ValueError(
-                f"timeout and hold must be at most {MOST_SAMPLES} steps; give a longer step"
+            longer = math.ceil((self.timeout + (self.hold or 0)) / MOST_SAMPLES)
+            raise MisfitError(
+                f"timeout and hold are more than {MOST_SAMPLES} steps; "
+                f"write {format_duration(longer)} or more",
+                "step",
             )
         return self
 
@@ -93,9 +105,12 @@ class SpecFields(Part):
     def _somebody_is_asked(self) -> Self:
         held = self.on_inconclusive is OnInconclusive.HOLD
         if held and not self.hold:
-            raise ValueError("on_inconclusive: hold needs to know for how long; add hold")
+            raise MisfitError(
+                "hold needs to know for how long; add hold beside it, such as hold: 1h",
+                "on_inconclusive",
+            )
         if self.hold is not None and not held:
-            raise ValueError("hold goes with on_inconclusive: hold; add that or remove it")
+            raise MisfitError("goes with on_inconclusive: hold; add that or remove it", "hold")
         return self
 
     @model_validator(mode="after")
@@ -103,22 +118,30 @@ class SpecFields(Part):
         names = [check.name for check in self.checks]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"two checks are named {', '.join(twice)}")
+            second = len(names) - 1 - names[::-1].index(twice[0])
+            raise MisfitError(
+                f"two checks are named {twice[0]}; write another name", "checks", second, "name"
+            )
         return self
 
     @model_validator(mode="after")
     def _baselines_have_points(self) -> Self:
         short = [check.name for check in self.checks if check.baseline]
         if short and self.window / self.step < LEAST_POINTS:
-            raise ValueError(
-                f"the baseline {short[0]} needs a window of at least {LEAST_POINTS} steps"
+            least = format_duration(LEAST_POINTS * self.step)
+            raise MisfitError(
+                f"is less than {LEAST_POINTS} steps, which the baseline {short[0]} needs; "
+                f"write {least} or more",
+                "window",
             )
         return self
 
     @model_validator(mode="after")
     def _something_decides(self) -> Self:
         if all(check.advisory for check in self.checks):
-            raise ValueError("every check is advisory, so none decides; make one that does")
+            raise MisfitError(
+                "every check is advisory, so none decides; remove advisory from one", "checks"
+            )
         return self
 
 

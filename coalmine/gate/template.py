@@ -47,7 +47,7 @@ def check_template(template: str) -> None:
     for _, name, quote in _places(template):
         if name not in VARIABLES:
             known = ", ".join(f"${{{known}}}" for known in VARIABLES)
-            raise ValueError(f"${{{name}}} is no variable; known are {known}")
+            raise ValueError(f"${{{name}}} is no variable; write one of {known}")
         if name not in UNQUOTED and quote[:1] not in {'"', "'"}:
             raise ValueError(f'${{{name}}} stands outside of quotes; write it as "${{{name}}}"')
 

@@ -202,7 +202,11 @@ def test_against_a_real_prometheus(prometheus: Any, factor: float, verdict: str)
         ("direction: increase", "tolerance: 1", "baseline.direction: is missing"),
         ("direction: increase", "direction: up", "input should be 'increase', 'decrease'"),
         ("${revision}", "${canary}", r"names it as \"\$\{revision\}\""),
-        ("window: 2m", "window: 90s", "the baseline cpu needs a window of at least 10 steps"),
+        (
+            "window: 2m",
+            "window: 90s",
+            "p:5: spec.window: is less than 10 steps, .* cpu needs\n  fix: write 1m40s",
+        ),
         ("allowed_increase: 1.1", "confidence: 98", "confidence: input should be less than 1"),
         ("baseline:", "query: up\n      baseline:", "a preset or a query or compare or baseline"),
     ],

@@ -276,11 +276,15 @@ def test_a_comparison_is_read() -> None:
 
 FAULTS = [
     ("margin: 0.005", "margin: -1", r"p.yaml:15: spec.checks\[0\].compare.margin"),
-    ("        margin: 0.005\n", "", "needs a margin; add it"),
+    ("        margin: 0.005\n", "", "needs a margin\n  fix: add it, such as margin"),
     ("margin: 0.005", "margin: 0.005\n        false_rollback: 0", "false_rollback"),
     ("margin: 0.005", "margin: 0.005\n        undecided: pass", "undecided"),
     ("margin: 0.005", "margin: 0.005\n        early_pass: 1", "early_pass"),
-    ("preset: error_rate", "preset: latency_p95", "no preset of a comparison; known are error_rat"),
+    (
+        "preset: error_rate",
+        "preset: latency_p95",
+        "no preset of a comparison\n  fix: write one of error_rat",
+    ),
     ("        preset: error_rate\n", "", "either a preset, or bad and total"),
     ("        preset: error_rate\n", OWN.split("\n", maxsplit=1)[0] + "\n", "bad and total"),
     ("preset: error_rate", "preset: latency", "needs quantile and slower"),
@@ -296,7 +300,11 @@ FAULTS = [
         OWN.replace('"$', "$").replace('}"', "}"),
         "outside of quotes",
     ),
-    ("        margin: 0.005\n", "        margin: 0.005\n      max: 1\n", "takes no max; remove it"),
+    (
+        "        margin: 0.005\n",
+        "        margin: 0.005\n      max: 1\n",
+        "takes no max\n  fix: remove it",
+    ),
     ("compare:", "query: up\n      compare:", "either a preset or a query or compare"),
 ]
 
