@@ -13,6 +13,7 @@ from math import ceil
 from typing import Any
 
 from coalmine._base.errors import InputError
+from coalmine.compiler.argo_artifacts import LoopArtifacts, artifact_source
 from coalmine.compiler.argo_dag import Dags
 from coalmine.compiler.argo_status import final_status
 from coalmine.compiler.argo_value import Names, ran
@@ -21,8 +22,6 @@ from coalmine.compiler.argo_wrap import (
     FACTS,
     about_parameters,
     artifact_arguments,
-    artifact_source,
-    check_levels,
     made_artifacts,
     made_path,
     output_path,
@@ -73,7 +72,6 @@ def lower(graph: Graph) -> Manifest:
         InputError: A value or a name cannot be said in Argo; names the task and the value.
     """
     told, graph = note_pages(graph), without_pages(graph)
-    check_levels(graph)
     levels = Levels(graph)
     tasks = (*graph.tasks, *([graph.exit_task] if graph.exit_task else []))
     described = {task.name for task in tasks if task.takes_executor_input}
@@ -81,11 +79,11 @@ def lower(graph: Graph) -> Manifest:
     def arguments(task: Task, names: Names) -> dict[str, Any]:
         given = {
             "parameters": _arguments(task, names, described),
-            "artifacts": artifact_arguments(task),
+            "artifacts": artifact_arguments(task, names),
         }
         return _said(given) or {}
 
-    dags = Dags(levels, arguments, _exact)
+    dags = Dags(levels, arguments, _exact, LoopArtifacts(levels, described))
     entrypoint = _free_name({task.name for task in tasks} | {loop.name for loop in graph.loops})
     compared = dags.compared(())
     spec: dict[str, Any] = {"entrypoint": entrypoint}
@@ -160,8 +158,8 @@ def _outputs(graph: Graph, names: Names) -> dict[str, Any]:
         if isinstance(value, TaskOutputRef | OneOf) and made.issuperset(
             (one.task, one.output) for one in references(value)
         ):
-            source = artifact_source(value)
-            outputs["artifacts"].append({"name": name, **source, "optional": True})
+            source = artifact_source(value, names)
+            outputs["artifacts"].append({"name": name, **source})
         else:
             outputs["parameters"].append(_output(name, value, names))
     return {kind: items for kind, items in outputs.items() if items}
@@ -200,7 +198,7 @@ def _arguments(task: Task, names: Names, described: Collection[str]) -> list[dic
         if isinstance(value, Imported):
             where = Place(task.name, f"argument {name!r}", TARGET)
             found.append({"name": uri_name(name), "value": _value(value, where, names)})
-    return [*found, *about_parameters(task, described)]
+    return [*found, *about_parameters(task, names, described)]
 
 
 def _check_certain(value: Value, task: Task, where: Place) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coalmine._base.errors import InputError
+from coalmine.compiler.argo_artifacts import LoopArtifacts
 from coalmine.compiler.argo_value import Names, name_of
 from coalmine.compiler.argo_when import compared_parameters, expression
 from coalmine.compiler.graph import Constant, Loop, LoopItem, OneOf, Task, Value, simple_values
@@ -40,11 +41,13 @@ class Dags:
         levels: The graph, by levels.
         arguments: Writes what a task's inputs get.
         literal: Writes a text that is known.
+        artifacts: Tells which artifacts go into loops.
     """
 
     levels: Levels
     arguments: Arguments
     literal: Literal
+    artifacts: LoopArtifacts
 
     def dag(self, path: Path) -> dict[str, Any]:
         """Write all that stands at a level."""
@@ -108,7 +111,7 @@ class Dags:
 
     def _choices(self, item: Task | Loop, names: Names) -> list[OneOf]:
         if isinstance(item, Loop):
-            values: list[Value] = self.levels.taken_in(item)
+            values: list[Value] = [*self.levels.taken_in(item), *self.levels.artifacts_in(item)]
         else:
             values = [one for _, value in item.arguments for one in simple_values(value)]
         values += [side for one in self.levels.conditions(item) for side in (one.left, one.right)]
@@ -123,13 +126,18 @@ class Dags:
         ]
         if not loop.limit:
             return self._each(loop, taken, names)
+        about, artifacts = self.artifacts.arguments(loop, names)
+        taken += about
         if not isinstance(loop.items, Constant):
             taken.append({"name": _items_name(loop), "value": names.tag(loop.items)})
-        return {"arguments": {"parameters": taken}} if taken else {}
+        given = _said(taken, artifacts)
+        return {"arguments": given} if given else {}
 
     def _each(self, loop: Loop, taken: list[dict[str, str]], names: Names) -> dict[str, Any]:
         item = {"name": name_of(LoopItem(loop.name)), "value": "{{item}}"}
-        return {"arguments": {"parameters": [item, *taken]}, **self._list(loop, names)}
+        about, artifacts = self.artifacts.arguments(loop, names)
+        given = _said([item, *taken, *about], artifacts)
+        return {"arguments": given, **self._list(loop, names)}
 
     def _list(self, loop: Loop, names: Names) -> dict[str, Any]:
         if not isinstance(loop.items, Constant):
@@ -146,7 +154,8 @@ class Dags:
         taken = self.levels.taken_in(loop)
         given = self.levels.given_out(loop)
         inputs = [{"name": name_of(value)} for value in (LoopItem(loop.name), *taken)]
-        body: dict[str, Any] = {"name": loop.name, "inputs": {"parameters": inputs}}
+        about, artifacts = self.artifacts.inputs(loop)
+        body: dict[str, Any] = {"name": loop.name, "inputs": _said([*inputs, *about], artifacts)}
         if given:
             body["outputs"] = {"parameters": [_output(value, names) for value in given]}
         body["dag"] = self.dag(path)
@@ -158,21 +167,30 @@ class Dags:
 
     def _limited(self, loop: Loop, taken: list[Value], given: list[Value]) -> dict[str, Any]:
         """Write the template around a body that says how many turns run at once."""
-        inputs = [name_of(value) for value in taken]
-        passed_on = [
-            {"name": name, "value": f"{{{{inputs.parameters.{name}}}}}"} for name in inputs
-        ]
-        call = self._each(loop, passed_on, Names(self.levels, loop.loops))
+        inputs = [{"name": name_of(value)} for value in taken]
+        passed_on = [{**one, "value": _input(one["name"])} for one in inputs]
+        # All that it is given is its own input, as it is for the body.
+        names = Names(self.levels, (*loop.loops, loop.name))
+        call = self._each(loop, passed_on, names)
+        about, artifacts = self.artifacts.inputs(loop)
+        inputs += about
         if not isinstance(loop.items, Constant):
-            inputs.append(_items_name(loop))
+            inputs.append({"name": _items_name(loop)})
             call["withParam"] = _input(_items_name(loop))
         written: dict[str, Any] = {"name": loop.name, "parallelism": loop.limit}
-        if inputs:
-            written["inputs"] = {"parameters": [{"name": name} for name in inputs]}
+        if said := _said(inputs, artifacts):
+            written["inputs"] = said
         if given:
             written["outputs"] = {"parameters": [_forwarded(name_of(value)) for value in given]}
         node = {"name": EACH, "template": _body_name(loop), **call}
         return {**written, "dag": {"failFast": False, "tasks": [node]}}
+
+
+def _said(
+    parameters: list[dict[str, Any]], artifacts: list[dict[str, Any]]
+) -> dict[str, list[dict[str, Any]]]:
+    said = {"parameters": parameters, "artifacts": artifacts}
+    return {kind: items for kind, items in said.items() if items}
 
 
 def _depends(name: str, how: tuple[str, ...]) -> str:

@@ -75,7 +75,7 @@ class Names:
                 return f"{{{{workflow.parameters.{name}}}}}"
             case LoopItem(_, ()):
                 return f"{{{{inputs.parameters.{name_of(value)}}}}}"
-            case TaskOutputRef() | OneOf() | Gathered() if not self._is_here(value):
+            case TaskOutputRef() | OneOf() | Gathered() if not self.is_here(value):
                 return f"{{{{inputs.parameters.{name_of(value)}}}}}"
             case TaskOutputRef(task, output):
                 return f"{{{{tasks.{task}.outputs.parameters.{output}}}}}"
@@ -89,7 +89,7 @@ class Names:
                 return f"inputs.parameters['{name_of(value)}']"
             case LoopItem():
                 return self._of_item(value)
-            case TaskOutputRef() | OneOf() | Gathered() if not self._is_here(value):
+            case TaskOutputRef() | OneOf() | Gathered() if not self.is_here(value):
                 return f"inputs.parameters['{name_of(value)}']"
             case TaskOutputRef(task, output):
                 return f"tasks['{task}'].outputs.parameters['{output}']"
@@ -105,9 +105,10 @@ class Names:
 
     def chooses(self, value: Value) -> bool:
         """Tell whether a value is chosen here from those of several tasks."""
-        return isinstance(value, OneOf) and self._is_here(value)
+        return isinstance(value, OneOf) and self.is_here(value)
 
-    def _is_here(self, value: Value) -> bool:
+    def is_here(self, value: Value) -> bool:
+        """Tell whether a value is made at this level, and not taken in from around it."""
         return self.levels.home(value) == self.path
 
     def _of_item(self, value: LoopItem) -> str:

@@ -5,27 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from coalmine._base.errors import InputError
-from coalmine.compiler.argo_value import ran
-from coalmine.compiler.graph import (
-    Graph,
-    Imported,
-    OneOf,
-    RunFact,
-    Task,
-    TaskOutputRef,
-    Value,
-    references,
-)
-from coalmine.compiler.manifest import Place
+from coalmine.compiler.argo_artifacts import about_name, about_tag, artifact_source, is_described
+from coalmine.compiler.argo_value import Names
+from coalmine.compiler.graph import Imported, OneOf, RunFact, Task, TaskOutputRef
 from coalmine.compiler.wrap import Wrapping, about_imported, facts_in
 
 __all__ = [
     "FACTS",
     "about_parameters",
     "artifact_arguments",
-    "artifact_source",
-    "check_levels",
     "made_artifacts",
     "made_path",
     "output_path",
@@ -36,7 +24,6 @@ __all__ = [
     "wrapping",
 ]
 
-TARGET = "argo"
 FACTS = {
     RunFact.JOB_NAME: "{{workflow.name}}",
     RunFact.JOB_RESOURCE_NAME: "{{workflow.name}}",
@@ -70,74 +57,30 @@ def uri_name(name: str) -> str:
     return f"{name}-uri"
 
 
-def _about_name(name: str) -> str:
-    return f"{name}-about"
-
-
 def parameter_names(task: Task, described: Collection[str]) -> list[str]:
     """Name the parameters that a task's template takes."""
     uris = [uri_name(name) for name, value in task.arguments if isinstance(value, Imported)]
-    about = [item["name"] for item in about_parameters(task, described)]
+    about = [about_name(name) for name in _told(task, described)]
     return [*(item.name for item in task.inputs), *uris, *about]
 
 
-def check_levels(graph: Graph) -> None:
-    """See that no artifact goes into a loop or out of one.
-
-    Raises:
-        InputError: One does; names the task.
-    """
-    homes = {task.name: task.loops for task in graph.tasks}
-    for task in graph.tasks:
-        for name, value in task.arguments:
-            crosses = any(homes[found.task] != task.loops for found in references(value))
-            if crosses and any(item.name == name for item in task.taken):
-                raise InputError(
-                    f"{Place(task.name, f'artifact {name!r}', TARGET)}: it comes from outside of "
-                    "the loop that the task stands in",
-                    fix="hand on where it is as a parameter, or compile for tekton or kfp",
-                )
-
-
-def artifact_arguments(task: Task) -> list[dict[str, str]]:
+def artifact_arguments(task: Task, names: Names) -> list[dict[str, Any]]:
     """Say which artifacts of other tasks a task is given."""
-    return [{"name": name, **artifact_source(value)} for name, value in _of_tasks(task).items()]
+    given = _of_tasks(task).items()
+    return [{"name": name, **artifact_source(value, names)} for name, value in given]
 
 
-def artifact_source(value: TaskOutputRef | OneOf) -> dict[str, str]:
-    """Say where an artifact comes from: from one task, or from the one of several that ran."""
-    if isinstance(value, TaskOutputRef):
-        return {"from": f"{{{{tasks.{value.task}.outputs.artifacts.{value.output}}}}}"}
-    return {"fromExpression": _chosen(value, "artifacts", "")}
-
-
-def _chosen(value: OneOf, kind: str, suffix: str) -> str:
-    found = [
-        (one.task, f"tasks['{one.task}'].outputs.{kind}['{one.output}{suffix}']")
-        for one in value.choices
-    ]
-    asked = "".join(f"{ran(task)} ? {source} : " for task, source in found[:-1])
-    return f"{asked}{found[-1][1]}"
-
-
-def about_parameters(task: Task, described: Collection[str]) -> list[dict[str, str]]:
+def about_parameters(task: Task, names: Names, described: Collection[str]) -> list[dict[str, str]]:
     """Say what is known of them, by those of the tasks that tell."""
+    told = _told(task, described)
+    return [{"name": about_name(name), "value": about_tag(told[name], names)} for name in told]
+
+
+def _told(task: Task, described: Collection[str]) -> dict[str, TaskOutputRef | OneOf]:
     if not task.takes_executor_input:
-        return []
-    return [
-        {
-            "name": _about_name(name),
-            "value": f"{{{{= {_chosen(value, 'parameters', _about_name(''))} }}}}"
-            if isinstance(value, OneOf)
-            else f"{{{{tasks.{value.task}.outputs.parameters.{_about_name(value.output)}}}}}",
-        }
-        for name, value in _of_tasks(task).items()
-        if _is_described(value, described)
-    ]
-
-
-def _is_described(value: Value, described: Collection[str]) -> bool:
-    return all(found.task in described for found in references(value))
+        return {}
+    given = _of_tasks(task).items()
+    return {name: value for name, value in given if is_described(value, described)}
 
 
 def taken_artifacts(task: Task) -> list[dict[str, Any]]:
@@ -155,7 +98,7 @@ def made_artifacts(task: Task) -> tuple[list[dict[str, Any]], list[dict[str, Any
     ]
     about = [
         {
-            "name": _about_name(item.name),
+            "name": about_name(item.name),
             "valueFrom": {"path": f"{made_path(item.name)}.json", "default": ""},
         }
         for item in task.made
@@ -168,9 +111,7 @@ def wrapping(task: Task, optional: frozenset[str], described: Collection[str]) -
     """Say what a component with an executor input gets from where."""
     made = {item.name: made_path(item.name) for item in task.made}
     about = {
-        name: f"{{{{inputs.parameters.{_about_name(name)}}}}}"
-        for name, value in _of_tasks(task).items()
-        if _is_described(value, described)
+        name: f"{{{{inputs.parameters.{about_name(name)}}}}}" for name in _told(task, described)
     }
     imported = {
         name: about_imported(value) for name, value in task.arguments if isinstance(value, Imported)

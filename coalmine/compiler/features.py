@@ -63,6 +63,12 @@ FEATURES = (
         "`artifacts`, by the artifact repository",
     ),
     Feature(
+        "artifacts that go into a loop, or from task to task within a turn",
+        "files of the run",
+        "files in the workspace",
+        "`inputs.artifacts` of the loop's template",
+    ),
+    Feature(
         "artifacts out of the run (metrics, HTML, Markdown too)",
         "files of the run; told by its outputs",
         "files in the workspace",

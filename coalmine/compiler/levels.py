@@ -21,6 +21,7 @@ from coalmine.compiler.graph import (
     Task,
     TaskOutputRef,
     Value,
+    references,
     simple_values,
 )
 from coalmine.compiler.order import ancestors
@@ -42,6 +43,7 @@ class Levels:
         guards: The conditions that guard each loop as a whole.
         gifts: What others gather from each loop.
         above: Every task that has to succeed before each, near and far.
+        made: Every artifact that a task makes.
     """
 
     graph: Graph
@@ -50,6 +52,7 @@ class Levels:
     guards: Mapping[str, tuple[Condition, ...]] = field(init=False)
     gifts: Mapping[str, Mapping[Value, None]] = field(init=False)
     above: Mapping[str, frozenset[str]] = field(init=False)
+    made: frozenset[TaskOutputRef] = field(init=False)
 
     def __post_init__(self) -> None:
         graph = self.graph
@@ -69,6 +72,8 @@ class Levels:
         object.__setattr__(self, "guards", guards)
         object.__setattr__(self, "gifts", self._gifts())
         object.__setattr__(self, "above", ancestors(graph.tasks))
+        made = (TaskOutputRef(task.name, item.name) for task in graph.tasks for item in task.made)
+        object.__setattr__(self, "made", frozenset(made))
 
     def members(self, path: Path) -> list[Task | Loop]:
         """List what stands at a level, in the graph's order; a loop where its first task does."""
@@ -105,11 +110,26 @@ class Levels:
                 return None
 
     def taken_in(self, loop: Loop) -> list[Value]:
-        """List what a loop takes from around it, its list apart: its template's inputs.
+        """List what a loop takes from around it, its list and artifacts apart.
 
         A parameter of the pipeline is among them only where a condition reads it; the item of an
         outer loop is taken whole.
         """
+        return [value for value in self._from_around(loop) if not self._is_artifact(value)]
+
+    def artifacts_in(self, loop: Loop) -> list[TaskOutputRef | OneOf]:
+        """List the artifacts that a loop takes from around it."""
+        return [
+            value
+            for value in self._from_around(loop)
+            if isinstance(value, TaskOutputRef | OneOf) and self._is_artifact(value)
+        ]
+
+    def _is_artifact(self, value: Value) -> bool:
+        found = references(value)
+        return bool(found) and self.made.issuperset(found)
+
+    def _from_around(self, loop: Loop) -> list[Value]:
         inside = (*loop.loops, loop.name)
         found: dict[Value, None] = {}
         for value, compared in self._used_within(loop):

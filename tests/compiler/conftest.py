@@ -24,6 +24,7 @@ import yaml
 from hypothesis import HealthCheck, settings
 
 from coalmine.compiler.graph import (
+    ArtifactPath,
     Comparison,
     Constant,
     FinalStatus,
@@ -259,6 +260,12 @@ class GraphRun:
             case FinalStatus(name):
                 return f"<status of {name}>"
 
+    def artifact(self, of: Value) -> str:
+        if isinstance(of, Imported):
+            return self.value(of)
+        (found,) = [one for one in references(of) if self.succeeded(one.task)]
+        return f"<{found.output} of {found.task}>"
+
     def holds(self, item: Comparison) -> bool:
         left, right = (READ[item.type](self.value(side)) for side in (item.left, item.right))
         return OPERATIONS[item.operator.value](left, right) is not item.negated
@@ -278,6 +285,8 @@ class GraphRun:
                     return given[name]
                 case OutputPath(name):
                     return f"<path {name}>"
+                case ArtifactPath(name, made):
+                    return f"<made {name}>" if made else self.artifact(dict(task.arguments)[name])
                 case _:
                     return str(part)
 
@@ -408,6 +417,7 @@ class Frame:
 
     inputs: Mapping[str, str]
     turn: str = ""
+    artifacts: Mapping[str, str] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
     written: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -458,7 +468,7 @@ class ArgoRun:
         if "onExit" in self.spec:
             template = self.template(self.spec["onExit"])
             filled = self.arguments(parameters_of(template, "inputs"), outside)
-            self.ran[template["name"]] = self.command(template, filled)
+            self.ran[template["name"]] = self.command(template, Frame(filled))
         return self.ran
 
     def template(self, name: str) -> Mapping[str, Any]:
@@ -508,16 +518,17 @@ class ArgoRun:
             return
         template = self.template(task["template"])
         given = parameters_of(task, "arguments")
+        files = {one["name"]: self.artifact(one, frame) for one in artifacts_of(task, "arguments")}
         if "withItems" not in task and "withParam" not in task:
-            filled = self.arguments(given, frame)
-            frame.states[name], frame.written[name] = self.call(template, filled, frame.turn)
+            inner = Frame(self.arguments(given, frame), frame.turn, files)
+            frame.states[name], frame.written[name] = self.call(template, inner)
             return
         items = task.get("withItems") or json.loads(self.fill(task["withParam"], frame))
         found = []
         for at, item in enumerate(items):
             text = item if isinstance(item, str) else go_json(item)
             filled = self.arguments(given, frame, item=text)
-            found.append(self.call(template, filled, f"{frame.turn}-it-{at}"))
+            found.append(self.call(template, Frame(filled, f"{frame.turn}-it-{at}", files)))
         states = {state for state, _ in found}
         frame.states[name] = "Skipped" if not found else min(states)
         names = {key for _, written in found for key in written}
@@ -526,14 +537,13 @@ class ArgoRun:
             for key in names
         }
 
-    def call(
-        self, template: Mapping[str, Any], inputs: Mapping[str, str], turn: str
-    ) -> tuple[str, Mapping[str, str]]:
-        assert {item["name"] for item in parameters_of(template, "inputs")} == set(inputs)
+    def call(self, template: Mapping[str, Any], frame: Frame) -> tuple[str, Mapping[str, str]]:
+        assert {item["name"] for item in parameters_of(template, "inputs")} == set(frame.inputs)
+        assert {item["name"] for item in artifacts_of(template, "inputs")} == set(frame.artifacts)
         if "dag" in template:
-            return self.dag(template, Frame(inputs, turn))
-        name = template["name"] + turn
-        self.ran[name] = self.command(template, inputs)
+            return self.dag(template, frame)
+        name = template["name"] + frame.turn
+        self.ran[name] = self.command(template, frame)
         return (
             ("Failed", {}) if name in self.failing else ("Succeeded", Written(self.outputs, name))
         )
@@ -543,6 +553,21 @@ class ArgoRun:
     ) -> dict[str, str]:
         texts = {one["name"]: one["value"].replace("{{item}}", item) for one in given}
         return {name: self.fill(text, frame) for name, text in texts.items()}
+
+    def artifact(self, given: Mapping[str, str], frame: Frame) -> str:
+        assert given["optional"], "what was never written would end the workflow"
+        if "fromExpression" in given:
+            return str(self.evaluated(given["fromExpression"], frame))
+        kind, *rest = given["from"].strip("{}").split(".")
+        if kind == "inputs":
+            return frame.artifacts[rest[-1]]
+        assert frame.states[rest[0]] == "Succeeded"
+        return self.artifacts_made(rest[0], frame)[rest[-1]]
+
+    def artifacts_made(self, task: str, frame: Frame) -> dict[str, str]:
+        names = [item["name"] for item in artifacts_of(self.template(task), "outputs")]
+        ran = frame.states[task] == "Succeeded"
+        return {name: f"<{name} of {task}{frame.turn}>" for name in names if ran}
 
     def tag(self, name: str, frame: Frame) -> str:
         if name.startswith("= "):
@@ -571,7 +596,10 @@ class ArgoRun:
     def evaluated(self, text: str, frame: Frame) -> Any:
         tasks = {
             name: SimpleNamespace(
-                status=state, outputs=SimpleNamespace(parameters=frame.written[name])
+                status=state,
+                outputs=SimpleNamespace(
+                    parameters=frame.written[name], artifacts=self.artifacts_made(name, frame)
+                ),
             )
             for name, state in frame.states.items()
         }
@@ -588,14 +616,18 @@ class ArgoRun:
         }
         return evaluate(text.removeprefix("{{= ").removesuffix(" }}"), names)
 
-    def command(self, template: Mapping[str, Any], inputs: Mapping[str, str]) -> Command:
-        frame = Frame(inputs)
+    def command(self, template: Mapping[str, Any], frame: Frame) -> Command:
         texts, env = container(template["container"], lambda text: self.fill(text, frame))
         paths = {
-            item["valueFrom"]["path"]: item["name"] for item in parameters_of(template, "outputs")
+            item["valueFrom"]["path"]: f"<path {item['name']}>"
+            for item in parameters_of(template, "outputs")
         }
+        for item in artifacts_of(template, "inputs"):
+            paths[item["path"]] = frame.artifacts[item["name"]]
+        for item in artifacts_of(template, "outputs"):
+            paths[item["path"]] = f"<made {item['name']}>"
         for path in sorted(paths, key=len, reverse=True):
-            texts = [text.replace(path, f"<path {paths[path]}>") for text in texts]
+            texts = [text.replace(path, paths[path]) for text in texts]
         return texts, env
 
 
@@ -611,6 +643,10 @@ def aggregated(texts: list[str]) -> str:
 
 def parameters_of(part: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     return list(part.get(key, {}).get("parameters", []))
+
+
+def artifacts_of(part: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    return list(part.get(key, {}).get("artifacts", []))
 
 
 @pytest.fixture

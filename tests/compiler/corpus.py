@@ -562,6 +562,30 @@ def oneof_artifacts(mode: str = "x") -> dsl.Dataset:
     return chosen
 
 
+@dsl.container_component
+def refined(data: dsl.Input[dsl.Dataset], text: str, made: dsl.Output[dsl.Dataset]):
+    return dsl.ContainerSpec(image="i", command=["refine", data.path, text, made.path])
+
+
+@corpus
+def loop_of_artifacts(mode: str = "x"):
+    first = trained()
+    told = returned()
+    with dsl.If(mode == "x"):
+        one = trained()
+    with dsl.Else():
+        two = trained()
+    chosen = dsl.OneOf(one.output, two.output)
+    with dsl.ParallelFor(["a", "b"], parallelism=1) as item:
+        mine = refined(data=first.output, text=item)
+        reader(data=mine.outputs["made"])
+        with dsl.ParallelFor([1, 2]):
+            deep = refined(data=mine.outputs["made"], text=item)
+            reader(data=deep.outputs["made"])
+            reader(data=chosen)
+            read_back(data=told.output)
+
+
 @dsl.pipeline
 def gathering() -> List[int]:
     with dsl.ParallelFor([1, 2]) as item:

@@ -22,6 +22,7 @@ EXAMPLES = {
     "task outputs": "chain",
     "outputs of the whole pipeline": "pipeline_output",
     "artifacts between tasks": "artifacts",
+    "artifacts that go into": "loop_of_artifacts",
     "artifacts out of the run": "functions",
     "lists of artifacts": "no_artifact_list",
     "one of several artifacts": "oneof_artifacts",

@@ -49,7 +49,8 @@ def run_locally(
             assert arguments_of(task, parameters, ended) is not None
             ran.add(name)
             state = TaskState.FAILED if name in failing else TaskState.SUCCEEDED
-            keys = [item.name for item in task.outputs] if name not in failing else []
+            keys = [item.name for item in task.outputs] + [item.name for item in task.made]
+            keys = keys if name not in failing else []
             written = {key: outputs.get((name, key), f"<{key} written>") for key in keys}
             ended[name] = Ended(state, written)
         graph = unrolled(graph, parameters, ended)
@@ -89,6 +90,38 @@ def test_a_loop_over_constants(
     assert [ran[f"count-up-it-{at}"][0][1] for at in range(3)] == ["1", "2", "3"]
     assert json.loads(ran["eat"][0][1]) == [1, 2, 3]
     assert run_tekton(tekton.lower(graph), {"prefix": "p"}, outputs) == ran
+
+
+@pytest.mark.parametrize(("mode", "chosen"), [("x", "trained-2"), ("y", "trained-3")])
+def test_artifacts_go_into_loops(
+    corpus: Path,
+    run_graph: Run,
+    run_argo: Run,
+    mode: str,
+    chosen: str,
+) -> None:
+    graph = read_graph(corpus / "loop_of_artifacts.yaml")
+    manifest = argo.lower(graph)
+    wanted = run_graph(graph, {"mode": mode}, {})
+    ran = run_argo(manifest, {"mode": mode}, {("returned", "Output-about"): "<told>"})
+    assert ran.keys() == wanted.keys() == run_locally(graph, {"mode": mode}, {})
+    wrapped = {name for name in ran if "python3" in ran[name][0]}
+    assert {name for name in wrapped if name.startswith("read-back")} == {
+        f"read-back-it-{outer}-it-{inner}" for outer in (0, 1) for inner in (0, 1)
+    }
+    plain = ran.keys() - wrapped
+    assert {name: ran[name] for name in plain} == {name: wanted[name] for name in plain}
+    for outer in (0, 1):
+        assert ran[f"refined-it-{outer}"][0][1] == "<data of trained>"
+        assert ran[f"reader-it-{outer}"][0][1] == f"<made of refined-it-{outer}>"
+        for inner in (0, 1):
+            turn = f"it-{outer}-it-{inner}"
+            assert ran[f"refined-2-{turn}"][0][1] == f"<made of refined-it-{outer}>"
+            assert ran[f"reader-2-{turn}"][0][1] == f"<made of refined-2-{turn}>"
+            assert ran[f"reader-3-{turn}"][0][1] == f"<data of {chosen}>"
+            told = ran[f"read-back-{turn}"][0]
+            assert any("<Output of returned>" in text for text in told)
+            assert any("<told>" in text for text in told)
 
 
 def test_a_limit_makes_turns_wait_on_tekton(corpus: Path) -> None:

@@ -119,7 +119,7 @@ def test_the_corpus_runs_the_same_everywhere(
     assert same(read_graph(corpus / f"{name}.yaml"), {"text": ODD, "mode": "on"})
 
 
-@pytest.mark.parametrize("name", SUPPORTED)
+@pytest.mark.parametrize("name", [*SUPPORTED, "loop_of_artifacts"])
 @pytest.mark.parametrize("target", [tekton, argo])
 def test_manifests_hold_against_the_schemas(
     check_manifest: Callable[[str], None], corpus: Path, name: str, target: Any
