@@ -55,7 +55,15 @@ from coalmine.compiler.graph import (
 from coalmine.compiler.levels import Levels
 from coalmine.compiler.manifest import Manifest, Place
 from coalmine.compiler.pages import note_pages, without_pages
-from coalmine.compiler.pod import SIMPLE_NAME, longest_wait, pod_text, resources, stand_ins
+from coalmine.compiler.pod import (
+    SIMPLE_NAME,
+    longest_wait,
+    note_given,
+    pod_text,
+    resources,
+    stand_ins,
+    to_be_given,
+)
 from coalmine.compiler.podspec import env_of, leaves, mounts_of, toleration, volumes_of
 from coalmine.compiler.wrap import Wrapping, left_out, note, wrapped
 
@@ -72,6 +80,7 @@ def lower(graph: Graph) -> Manifest:
         InputError: A value or a name cannot be said in Argo; names the task and the value.
     """
     told, graph = note_pages(graph), without_pages(graph)
+    required = to_be_given(graph)
     levels = Levels(graph)
     tasks = (*graph.tasks, *([graph.exit_task] if graph.exit_task else []))
     described = {task.name for task in tasks if task.takes_executor_input}
@@ -91,7 +100,7 @@ def lower(graph: Graph) -> Manifest:
         spec["onExit"] = graph.exit_task.name
     spec |= _pull_secrets(tasks)
     if graph.parameters:
-        defaults = stand_ins(graph, TARGET)
+        defaults = stand_ins(graph, TARGET, required)
         spec["arguments"] = {
             "parameters": [_parameter(item, defaults) for item in graph.parameters]
         }
@@ -117,7 +126,7 @@ def lower(graph: Graph) -> Manifest:
         "metadata": _metadata(graph),
         "spec": spec,
     }
-    return Manifest(document, (*note(tasks), *_rounded(tasks), *told))
+    return Manifest(document, (*note(tasks), *_rounded(tasks), *note_given(required), *told))
 
 
 def _pull_secrets(tasks: tuple[Task, ...]) -> dict[str, Any]:

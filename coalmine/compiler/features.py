@@ -105,6 +105,12 @@ FEATURES = (
         "the default of what takes it",
         "the default of what takes it",
     ),
+    Feature(
+        "such parameters in a condition, an f-string or a loop",
+        "have to be given, or the run fails",
+        "have to be given; the first lines say so",
+        "have to be given; the first lines say so",
+    ),
     Feature("a command line that depends on whether the pipeline's parameter is given"),
     Feature("f-string arguments", "joined", "joined in `params`", "joined in `arguments`"),
     Feature(

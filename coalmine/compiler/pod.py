@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import Graph, ParameterRef, Resources, Retry
+from coalmine.compiler.graph import Graph, ParameterRef, Resources, Retry, Value, simple_values
 from coalmine.compiler.manifest import Place
 
-__all__ = ["SIMPLE_NAME", "longest_wait", "pod_text", "resources", "stand_ins"]
+__all__ = [
+    "SIMPLE_NAME",
+    "longest_wait",
+    "note_given",
+    "pod_text",
+    "resources",
+    "stand_ins",
+    "to_be_given",
+]
 
 SIMPLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 """A parameter name that every target takes as it stands."""
@@ -25,17 +33,52 @@ def pod_text(text: str) -> str:
     return re.sub(r"\$(?=[$(]|\Z)", "$$", text)
 
 
-def stand_ins(graph: Graph, target: str) -> dict[str, str]:
+def to_be_given(graph: Graph) -> list[str]:
+    """Name the optional parameters without a default that a run cannot do without.
+
+    Only an input of a task has a default of its own; a condition, an f-string, a loop and an output
+    of the whole have nothing that could stand in a parameter's place.
+    """
+    used: list[Value] = [
+        side for task in graph.tasks for one in task.when for side in (one.left, one.right)
+    ]
+    used += [loop.items for loop in graph.loops] + [value for _, value in graph.outputs]
+    for task in (*graph.tasks, *([graph.exit_task] if graph.exit_task else [])):
+        used += [
+            one
+            for _, value in task.arguments
+            if not isinstance(value, ParameterRef)
+            for one in simple_values(value)
+        ]
+    optional = {item.name for item in graph.parameters if item.optional}
+    return sorted({one.name for one in used if isinstance(one, ParameterRef)} & optional)
+
+
+def note_given(names: Sequence[str]) -> list[str]:
+    """Say which parameters a run cannot do without, although the pipeline calls them optional."""
+    if not names:
+        return []
+    return [f"A condition, an f-string or a loop needs what is optional: give {', '.join(names)}."]
+
+
+def stand_ins(graph: Graph, target: str, given: Collection[str] = ()) -> dict[str, str]:
     """Find what an optional parameter without a default has to be when it is not given.
 
     Both engines know one value of a parameter and nothing like its absence. So the default of
     what takes the parameter becomes the parameter's own, if all that take it agree.
+
+    Args:
+        graph: The pipeline.
+        target: For the error.
+        given: Parameters that have to be given, and so need none.
 
     Raises:
         InputError: They do not.
     """
     found: dict[str, str] = {}
     for task, name, otherwise in _takers(graph):
+        if name in given:
+            continue
         if found.setdefault(name, otherwise) != otherwise:
             raise InputError(
                 f"{Place(task, f'parameter {name!r}', target)}: left without a value it would "

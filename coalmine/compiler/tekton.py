@@ -37,7 +37,7 @@ from coalmine.compiler.loops import expand_constants
 from coalmine.compiler.manifest import Manifest, Place
 from coalmine.compiler.order import ancestors, inherited_conditions, waits_for
 from coalmine.compiler.pages import note_pages, without_pages
-from coalmine.compiler.pod import pod_text, resources, stand_ins
+from coalmine.compiler.pod import note_given, pod_text, resources, stand_ins, to_be_given
 from coalmine.compiler.podspec import env_of, leaves, mounts_of, volumes_of
 from coalmine.compiler.tekton_names import check_cases, checked_name, checked_result
 from coalmine.compiler.tekton_results import result_name
@@ -73,6 +73,7 @@ def lower(graph: Graph, *, guard_image: str = "") -> Manifest:
         InputError: A value or a name cannot be said in Tekton; names the task and the value.
     """
     told, graph = note_pages(graph), without_pages(graph)
+    required = to_be_given(graph)
     graph = split_choices(_without_loops(graph))
     _check_ends(graph)
     guarded = with_guards(graph, asks_too_much, guard_image)
@@ -83,7 +84,7 @@ def lower(graph: Graph, *, guard_image: str = "") -> Manifest:
     spec: dict[str, Any] = {}
     if graph.description:
         spec["description"] = graph.description
-    defaults = stand_ins(graph, TARGET)
+    defaults = stand_ins(graph, TARGET, required)
     check_cases((item.name for item in graph.parameters), "")
     spec["params"] = [_parameter(item, defaults) for item in graph.parameters]
     spec["workspaces"] = _workspaces(graph)
@@ -111,7 +112,9 @@ def lower(graph: Graph, *, guard_image: str = "") -> Manifest:
         "metadata": {"name": graph.name},
         "spec": {key: value for key, value in spec.items() if value},
     }
-    return Manifest(document, (*_notes_of_guards(guarded), *_notes(graph), *told))
+    return Manifest(
+        document, (*_notes_of_guards(guarded), *_notes(graph), *note_given(required), *told)
+    )
 
 
 def _parameter(item: Parameter, defaults: Mapping[str, str]) -> dict[str, str]:

@@ -333,6 +333,15 @@ def optional(count: Optional[int] = None, word: Optional[str] = None):
 
 
 @corpus
+def optional_in_texts(mode: Optional[str] = None, word: Optional[str] = None):
+    say(text=f"say {mode}")
+    counted(word=mode)
+    counted(word=word)
+    with dsl.If(mode == "x"):
+        tick()
+
+
+@corpus
 def functions(
     text: str = 'it\'s "x" {y}', items: list = ["é", 1], extra: Optional[str] = None
 ) -> NamedTuple("Outputs", [("said", str), ("metrics", dsl.Metrics)]):

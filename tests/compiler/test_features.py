@@ -33,6 +33,7 @@ EXAMPLES = {
     "Python function components": "functions",
     "`dsl.ConcatPlaceholder`": "structures",
     "optional parameters of the pipeline": "optional",
+    "such parameters in a condition": "optional_in_texts",
     "a command line that depends": "no_uncertain",
     "f-string arguments": "fstrings",
     "names of job and task": "facts",

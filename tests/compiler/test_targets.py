@@ -127,6 +127,17 @@ def test_manifests_hold_against_the_schemas(
     check_manifest(target.lower(read_graph(corpus / f"{name}.yaml")).to_yaml())
 
 
+@pytest.mark.parametrize("target", [tekton, argo])
+def test_no_default_is_made_for_what_a_condition_asks(corpus: Path, target: Any) -> None:
+    manifest = target.lower(read_graph(corpus / "optional_in_texts.yaml"))
+    spec = manifest.document["spec"]
+    mode, word = spec["params"] if "params" in spec else spec["arguments"]["parameters"]
+    assert not {"default", "value"} & mode.keys()
+    assert {"default", "value"} & word.keys()
+    (note,) = [note for note in manifest.notes if "optional" in note]
+    assert note.endswith("give mode.")
+
+
 def test_what_the_whole_gives_is_said(corpus: Path) -> None:
     graph = read_graph(corpus / "pipeline_output.yaml")
     assert tekton.lower(graph).document["spec"]["results"] == [
