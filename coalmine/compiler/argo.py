@@ -276,6 +276,7 @@ def _container_template(task: Task, inputs: list[dict[str, str]], wrap: Wrapping
     }
     written = {
         "name": task.name,
+        "annotations": _title(task),
         "inputs": _said({"parameters": inputs, "artifacts": taken_artifacts(task)}),
         "outputs": _said({"parameters": [*outputs, *about], "artifacts": artifacts}),
         "retryStrategy": _retry(task.retry) if task.retry else None,
@@ -284,6 +285,12 @@ def _container_template(task: Task, inputs: list[dict[str, str]], wrap: Wrapping
         "container": {key: value for key, value in container.items() if value},
     }
     return {key: value for key, value in written.items() if value is not None}
+
+
+def _title(task: Task) -> dict[str, str] | None:
+    where = Place(task.name, "display name", TARGET)
+    shown = {"workflows.argoproj.io/display-name": _plain(task.title, where)}
+    return shown if task.title else None
 
 
 def _pod(task: Task) -> dict[str, Any]:

@@ -226,6 +226,12 @@ FEATURES = (
     Feature(
         "`kubernetes.set_timeout`, for each try", "kills it", "`timeout`", "`activeDeadlineSeconds`"
     ),
+    Feature(
+        "`set_display_name` of a task; of a sub-pipeline it is left out",
+        "left out",
+        "`displayName`",
+        "`annotations` of the template",
+    ),
     Feature("environment", "environment", "`env`", "`env`"),
     Feature("CPU and memory", "left out", "`computeResources`", "`resources`"),
     Feature("accelerators", "left out", "`computeResources`", "`resources`"),

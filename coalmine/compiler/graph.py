@@ -475,6 +475,7 @@ class Task:
         env: Environment variables, name and value.
         resources: What it asks for.
         pod: What kfp-kubernetes says of its pod.
+        title: What people are shown in place of its name; empty for the name.
     """
 
     name: str
@@ -498,6 +499,7 @@ class Task:
     env: tuple[tuple[str, str], ...] = ()
     resources: Resources = field(default_factory=Resources)
     pod: Pod = field(default_factory=Pod)
+    title: str = ""
 
     def values(self) -> list[Value]:
         """List every value it uses, those of its conditions included."""

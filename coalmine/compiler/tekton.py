@@ -169,6 +169,7 @@ def _task(
     used = {found.task for value in values for found in references(value)}
     after = [*after, *sorted(task.follows() - task.depends_on() - set(task.behind))]
     written: dict[str, Any] = {"name": task.name}
+    written["displayName"] = plain(task.title, Place(task.name, "display name", TARGET))
     written["params"] = [{"name": name, "value": value} for name, value in arguments.items()]
     written["when"] = [when(item, task.name) for item in conditions]
     written["runAfter"] = [name for name in after if name not in used]

@@ -60,6 +60,7 @@ EXAMPLES = {
     "`dsl.OneOf` as an output": "oneof_output",
     "`set_retry`": "settings",
     "`kubernetes.set_timeout`": "settings",
+    "`set_display_name`": "fstrings",
     "environment": "settings",
     "CPU and memory": "settings",
     "accelerators": "pods",

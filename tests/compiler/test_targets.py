@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,22 @@ def test_no_default_is_made_for_what_a_condition_asks(corpus: Path, target: Any)
     assert {"default", "value"} & word.keys()
     (note,) = [note for note in manifest.notes if "optional" in note]
     assert note.endswith("give mode.")
+
+
+def test_a_display_name_is_shown_and_names_nothing(corpus: Path) -> None:
+    graph = read_graph(corpus / "fstrings.yaml")
+    assert {task.name: task.title for task in graph.tasks if task.title} == {"say-2": "second"}
+    tasks = tekton.lower(graph).document["spec"]["tasks"]
+    shown = {task["name"]: task["displayName"] for task in tasks if "displayName" in task}
+    assert shown == {"say-2": "second"}
+    templates = argo.lower(graph).document["spec"]["templates"]
+    assert {one["name"]: one["annotations"] for one in templates if "annotations" in one} == {
+        "say-2": {"workflows.argoproj.io/display-name": "second"}
+    }
+    first = replace(graph.tasks[0], title="{{x}} $(params.y)")
+    for target in (argo, tekton):
+        with pytest.raises(InputError, match="display name"):
+            target.lower(replace(graph, tasks=(first, *graph.tasks[1:])))
 
 
 def test_what_the_whole_gives_is_said(corpus: Path) -> None:

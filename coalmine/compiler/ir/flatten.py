@@ -152,6 +152,7 @@ class Flattener:
         task = Task(
             name=flat,
             component=spec.component_ref.name.removeprefix("comp-"),
+            title=spec.task_info.name if spec.task_info and spec.task_info.name != name else "",
             image=running.image,
             command=running.command,
             args=running.args,

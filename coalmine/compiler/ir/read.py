@@ -170,5 +170,5 @@ def _check_names(name: str, tasks: tuple[Task, ...]) -> None:
     if twice := sorted(key for key, count in counted.items() if count > 1):
         raise InputError(
             f"two tasks come to the same name {twice[0]!r} once groups are flattened",
-            fix="rename one of them with set_display_name or by its component's name",
+            fix="rename the component of one of them",
         )
