@@ -17,8 +17,11 @@ import yaml
 from measure import Timing, interleaved, print_head, print_timing
 
 from coalmine.compiler import tekton
-from coalmine.compiler.graph import Constant, Graph, Loop, LoopItem, Parameter, Task
+from coalmine.compiler.graph import Graph, Loop
+from coalmine.compiler.parameter import Parameter
 from coalmine.compiler.targets import Target, compile_targets
+from coalmine.compiler.task import Task
+from coalmine.compiler.value import Constant, LoopItem
 
 SIZES = (10, 100, 1_000)
 LOOPS = (100, 1_000)

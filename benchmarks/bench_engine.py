@@ -13,7 +13,8 @@ from pathlib import Path
 
 from measure import interleaved, print_head, print_timing
 
-from coalmine.compiler.graph import Graph, Task
+from coalmine.compiler.graph import Graph
+from coalmine.compiler.task import Task
 from coalmine.engines.local.engine import LocalEngine
 from coalmine.engines.protocol import RunRequest, RunState
 

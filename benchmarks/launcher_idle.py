@@ -11,7 +11,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from coalmine.compiler.graph import Graph, Parameter
+from coalmine.compiler.graph import Graph
+from coalmine.compiler.parameter import Parameter
 from coalmine.engines.protocol import Engine, RunRequest, RunState, RunStatus
 from coalmine.launcher.server import Settings, serve
 

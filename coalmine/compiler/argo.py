@@ -31,30 +31,12 @@ from coalmine.compiler.argo_wrap import (
     uri_name,
     wrapping,
 )
-from coalmine.compiler.graph import (
-    ArtifactPath,
-    Constant,
-    FinalStatus,
-    Gathered,
-    Graph,
-    Imported,
-    InputRef,
-    Joined,
-    OneOf,
-    OutputPath,
-    Parameter,
-    Part,
-    Piece,
-    Retry,
-    RunFact,
-    Task,
-    TaskOutputRef,
-    Value,
-    references,
-)
+from coalmine.compiler.graph import Graph
 from coalmine.compiler.levels import Levels
 from coalmine.compiler.manifest import Manifest, Place
 from coalmine.compiler.pages import note_pages, without_pages
+from coalmine.compiler.parameter import Parameter
+from coalmine.compiler.piece import ArtifactPath, InputRef, OutputPath, Part, Piece
 from coalmine.compiler.pod import (
     SIMPLE_NAME,
     longest_wait,
@@ -65,6 +47,19 @@ from coalmine.compiler.pod import (
     to_be_given,
 )
 from coalmine.compiler.podspec import env_of, leaves, mounts_of, toleration, volumes_of
+from coalmine.compiler.task import Retry, Task
+from coalmine.compiler.value import (
+    Constant,
+    FinalStatus,
+    Gathered,
+    Imported,
+    Joined,
+    OneOf,
+    RunFact,
+    TaskOutputRef,
+    Value,
+    references,
+)
 from coalmine.compiler.wrap import Wrapping, left_out, note, wrapped
 
 __all__ = ["lower"]

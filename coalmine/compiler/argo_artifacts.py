@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from coalmine.compiler.argo_value import Names, name_of, ran
-from coalmine.compiler.graph import Loop, OneOf, TaskOutputRef, Value, references
+from coalmine.compiler.graph import Loop
 from coalmine.compiler.levels import Levels
+from coalmine.compiler.value import OneOf, TaskOutputRef, Value, references
 
 __all__ = ["LoopArtifacts", "about_name", "about_tag", "artifact_source", "is_described"]
 

@@ -7,7 +7,8 @@ wrong is not said by Argo where it can be asked for, so the error's message name
 from __future__ import annotations
 
 from coalmine.compiler.argo_value import Names
-from coalmine.compiler.graph import FinalStatus, Task
+from coalmine.compiler.task import Task
+from coalmine.compiler.value import FinalStatus
 
 __all__ = ["final_status"]
 

@@ -10,17 +10,10 @@ from dataclasses import dataclass
 
 from coalmine._base.errors import InputError
 from coalmine.compiler.compare import TRUE_TEXTS
-from coalmine.compiler.graph import (
-    Gathered,
-    LoopItem,
-    OneOf,
-    ParameterRef,
-    ParameterType,
-    TaskOutputRef,
-    Value,
-)
 from coalmine.compiler.levels import Levels, Path
+from coalmine.compiler.parameter import ParameterType
 from coalmine.compiler.pod import SIMPLE_NAME
+from coalmine.compiler.value import Gathered, LoopItem, OneOf, ParameterRef, TaskOutputRef, Value
 
 __all__ = ["TRUE_LIST", "Names", "name_of", "ran"]
 

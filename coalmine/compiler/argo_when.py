@@ -11,17 +11,10 @@ from collections.abc import Iterable
 
 from coalmine._base.errors import InputError
 from coalmine.compiler.argo_value import TRUE_LIST, Names, ran
-from coalmine.compiler.graph import (
-    Comparison,
-    Condition,
-    Constant,
-    OneOf,
-    Operator,
-    ParameterRef,
-    ParameterType,
-    Value,
-)
+from coalmine.compiler.condition import Comparison, Condition, Operator
 from coalmine.compiler.manifest import Place
+from coalmine.compiler.parameter import ParameterType
+from coalmine.compiler.value import Constant, OneOf, ParameterRef, Value
 
 __all__ = ["compared_parameters", "expression", "quoted"]
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from coalmine.compiler.argo_artifacts import about_name, about_tag, artifact_source, is_described
 from coalmine.compiler.argo_value import Names
-from coalmine.compiler.graph import Imported, OneOf, RunFact, Task, TaskOutputRef
+from coalmine.compiler.task import Task
+from coalmine.compiler.value import Imported, OneOf, RunFact, TaskOutputRef
 from coalmine.compiler.wrap import Wrapping, about_imported, facts_in
 
 __all__ = [

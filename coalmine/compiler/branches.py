@@ -12,16 +12,11 @@ from dataclasses import replace
 from itertools import product
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import (
-    Comparison,
-    Graph,
-    OneOf,
-    Task,
-    TaskOutputRef,
-    Value,
-    map_value,
-)
+from coalmine.compiler.condition import Comparison
+from coalmine.compiler.graph import Graph
 from coalmine.compiler.order import inherited_conditions
+from coalmine.compiler.task import Task
+from coalmine.compiler.value import OneOf, TaskOutputRef, Value, map_value
 
 __all__ = ["split_choices"]
 

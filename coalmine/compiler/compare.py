@@ -11,8 +11,10 @@ from typing import Any
 
 from coalmine._base.errors import InputError
 from coalmine.compiler.comparing import FALSE_TEXTS, TRUE_TEXTS, compares, value_of
-from coalmine.compiler.graph import Comparison, ParameterType, Value
+from coalmine.compiler.condition import Comparison
 from coalmine.compiler.jsontext import is_json, json_text, number_text
+from coalmine.compiler.parameter import ParameterType
+from coalmine.compiler.value import Value
 
 __all__ = ["FALSE_TEXTS", "TRUE_TEXTS", "holds", "normal", "read"]
 

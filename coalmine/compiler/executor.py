@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from coalmine.compiler.graph import Artifact, Task
+from coalmine.compiler.task import Artifact, Task
 
 __all__ = ["spec_of"]
 

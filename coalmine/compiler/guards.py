@@ -13,20 +13,12 @@ from functools import cache
 from pathlib import Path
 
 from coalmine.compiler import comparing
-from coalmine.compiler.graph import (
-    Comparison,
-    Constant,
-    Graph,
-    InputRef,
-    Operator,
-    OutputPath,
-    Parameter,
-    ParameterRef,
-    ParameterType,
-    Task,
-    TaskOutputRef,
-    Value,
-)
+from coalmine.compiler.condition import Comparison, Operator
+from coalmine.compiler.graph import Graph
+from coalmine.compiler.parameter import Parameter, ParameterType
+from coalmine.compiler.piece import InputRef, OutputPath
+from coalmine.compiler.task import Task
+from coalmine.compiler.value import Constant, ParameterRef, TaskOutputRef, Value
 
 __all__ = ["Guarded", "with_guards"]
 

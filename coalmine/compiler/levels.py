@@ -9,22 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from coalmine.compiler.graph import (
-    Condition,
+from coalmine.compiler.condition import Condition
+from coalmine.compiler.graph import Graph, Loop
+from coalmine.compiler.order import ancestors
+from coalmine.compiler.task import Task
+from coalmine.compiler.value import (
     Constant,
     Gathered,
-    Graph,
-    Loop,
     LoopItem,
     OneOf,
     ParameterRef,
-    Task,
     TaskOutputRef,
     Value,
     references,
     simple_values,
 )
-from coalmine.compiler.order import ancestors
 
 __all__ = ["Levels", "Path"]
 

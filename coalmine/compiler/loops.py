@@ -13,21 +13,19 @@ from typing import Any
 
 from coalmine._base.errors import InputError
 from coalmine.compiler.compare import read
-from coalmine.compiler.graph import (
+from coalmine.compiler.graph import Graph, Loop
+from coalmine.compiler.jsontext import json_text, number_text
+from coalmine.compiler.parameter import ParameterType
+from coalmine.compiler.task import Task, Turn
+from coalmine.compiler.value import (
     Constant,
     Gathered,
-    Graph,
     Listed,
-    Loop,
     LoopItem,
-    ParameterType,
-    Task,
     TaskOutputRef,
-    Turn,
     Value,
     map_value,
 )
-from coalmine.compiler.jsontext import json_text, number_text
 
 __all__ = [
     "expand",

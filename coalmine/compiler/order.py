@@ -7,7 +7,8 @@ from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import Condition, Task
+from coalmine.compiler.condition import Condition
+from coalmine.compiler.task import Task
 
 __all__ = ["ancestors", "inherited_conditions", "sort_names", "sort_tasks", "waits_for"]
 

@@ -11,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from coalmine.compiler.graph import ArtifactPath, Graph, Part, Piece, Task, references
+from coalmine.compiler.graph import Graph
+from coalmine.compiler.piece import ArtifactPath, Part, Piece
+from coalmine.compiler.task import Task
+from coalmine.compiler.value import references
 
 __all__ = ["left_pages", "note_pages", "without_pages"]
 

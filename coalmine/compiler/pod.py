@@ -7,8 +7,10 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import Graph, ParameterRef, Resources, Retry, Value, simple_values
+from coalmine.compiler.graph import Graph
 from coalmine.compiler.manifest import Place
+from coalmine.compiler.task import Resources, Retry
+from coalmine.compiler.value import ParameterRef, Value, simple_values
 
 __all__ = [
     "SIMPLE_NAME",

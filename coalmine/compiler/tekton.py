@@ -13,32 +13,18 @@ from typing import Any
 
 from coalmine._base.errors import InputError
 from coalmine.compiler.branches import split_choices
-from coalmine.compiler.graph import (
-    ArtifactPath,
-    Condition,
-    Constant,
-    FinalStatus,
-    Graph,
-    Imported,
-    InputRef,
-    OneOf,
-    OutputPath,
-    Parameter,
-    Part,
-    Piece,
-    RunFact,
-    Task,
-    TaskOutputRef,
-    Value,
-    references,
-)
+from coalmine.compiler.condition import Condition
+from coalmine.compiler.graph import Graph
 from coalmine.compiler.guards import Guarded, with_guards
 from coalmine.compiler.loops import expand_constants
 from coalmine.compiler.manifest import Manifest, Place
 from coalmine.compiler.order import ancestors, inherited_conditions, waits_for
 from coalmine.compiler.pages import note_pages, without_pages
+from coalmine.compiler.parameter import Parameter
+from coalmine.compiler.piece import ArtifactPath, InputRef, OutputPath, Part, Piece
 from coalmine.compiler.pod import note_given, pod_text, resources, stand_ins, to_be_given
 from coalmine.compiler.podspec import env_of, leaves, mounts_of, volumes_of
+from coalmine.compiler.task import Task
 from coalmine.compiler.tekton_names import check_cases, checked_name, checked_result
 from coalmine.compiler.tekton_results import result_name
 from coalmine.compiler.tekton_when import asks_too_much, plain, says_whole_numbers, when
@@ -52,6 +38,16 @@ from coalmine.compiler.tekton_wrap import (
     uses_workspace,
     value_text,
     wrapping,
+)
+from coalmine.compiler.value import (
+    Constant,
+    FinalStatus,
+    Imported,
+    OneOf,
+    RunFact,
+    TaskOutputRef,
+    Value,
+    references,
 )
 from coalmine.compiler.wrap import left_out, note, wrapped
 

@@ -13,18 +13,12 @@ from typing import Any
 
 from coalmine._base.errors import InputError
 from coalmine.compiler.compare import TRUE_TEXTS, holds
-from coalmine.compiler.graph import (
-    Comparison,
-    Constant,
-    Graph,
-    Operator,
-    ParameterRef,
-    ParameterType,
-    TaskOutputRef,
-    Value,
-)
+from coalmine.compiler.condition import Comparison, Operator
+from coalmine.compiler.graph import Graph
 from coalmine.compiler.manifest import Place
+from coalmine.compiler.parameter import ParameterType
 from coalmine.compiler.tekton_results import result_name
+from coalmine.compiler.value import Constant, ParameterRef, TaskOutputRef, Value
 
 __all__ = ["asks_too_much", "plain", "reference", "says_whole_numbers", "when"]
 

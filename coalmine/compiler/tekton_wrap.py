@@ -10,21 +10,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import (
+from coalmine.compiler.graph import Graph
+from coalmine.compiler.manifest import Place
+from coalmine.compiler.parameter import ParameterType
+from coalmine.compiler.pod import pod_text
+from coalmine.compiler.task import Task
+from coalmine.compiler.tekton_when import VARIABLE, plain, reference
+from coalmine.compiler.value import (
     Constant,
-    Graph,
     Imported,
     Joined,
     Listed,
-    ParameterType,
     RunFact,
-    Task,
     TaskOutputRef,
     Value,
 )
-from coalmine.compiler.manifest import Place
-from coalmine.compiler.pod import pod_text
-from coalmine.compiler.tekton_when import VARIABLE, plain, reference
 from coalmine.compiler.wrap import Wrapping, about_imported, facts_in
 
 __all__ = [

@@ -16,20 +16,11 @@ from typing import Any
 
 from coalmine.compiler import bootstrap
 from coalmine.compiler.executor import spec_of
-from coalmine.compiler.graph import (
-    ArtifactPath,
-    ExecutorText,
-    Graph,
-    Imported,
-    InputRef,
-    OutputPath,
-    ParameterRef,
-    Part,
-    Piece,
-    RunFact,
-    Task,
-)
+from coalmine.compiler.graph import Graph
+from coalmine.compiler.piece import ArtifactPath, ExecutorText, InputRef, OutputPath, Part, Piece
 from coalmine.compiler.pod import pod_text
+from coalmine.compiler.task import Task
+from coalmine.compiler.value import Imported, ParameterRef, RunFact
 
 __all__ = ["Wrapping", "about_imported", "facts_in", "left_out", "note", "safe_json", "wrapped"]
 

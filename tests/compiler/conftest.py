@@ -23,32 +23,29 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, settings
 
-from coalmine.compiler.graph import (
-    ArtifactPath,
-    Comparison,
+from coalmine.compiler.condition import Comparison
+from coalmine.compiler.graph import Graph
+from coalmine.compiler.guards import script
+from coalmine.compiler.loops import expand, list_text
+from coalmine.compiler.manifest import Manifest
+from coalmine.compiler.parameter import ParameterType
+from coalmine.compiler.piece import ArtifactPath, InputRef, OutputPath, Part
+from coalmine.compiler.task import Task
+from coalmine.compiler.value import (
     Constant,
     FinalStatus,
     Gathered,
-    Graph,
     Imported,
-    InputRef,
     Joined,
     Listed,
     LoopItem,
     OneOf,
-    OutputPath,
     ParameterRef,
-    ParameterType,
-    Part,
     RunFact,
-    Task,
     TaskOutputRef,
     Value,
     references,
 )
-from coalmine.compiler.guards import script
-from coalmine.compiler.loops import expand, list_text
-from coalmine.compiler.manifest import Manifest
 
 # Time says nothing here: the machine may be busy with other tests.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

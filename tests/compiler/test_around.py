@@ -22,9 +22,11 @@ from coalmine.compiler import tekton
 from coalmine.compiler.around import Extra, Rule, Surroundings, parse_text, surround
 from coalmine.compiler.around.lua import script
 from coalmine.compiler.around.tekton import run
-from coalmine.compiler.graph import Artifact, ExecutorText, Graph, Task
+from coalmine.compiler.graph import Graph
 from coalmine.compiler.ir import read_graph
 from coalmine.compiler.manifest import Manifest
+from coalmine.compiler.piece import ExecutorText
+from coalmine.compiler.task import Artifact, Task
 
 ROOT = Path(__file__).parent.parent.parent
 RELEASE = ROOT / "compiled" / "kfp" / "release.yaml"

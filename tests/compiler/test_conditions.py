@@ -17,21 +17,15 @@ from hypothesis import strategies as st
 from coalmine._base.errors import InputError
 from coalmine.compiler import argo, tekton
 from coalmine.compiler.compare import holds, read
-from coalmine.compiler.graph import (
-    Comparison,
-    Constant,
-    ExecutorText,
-    Graph,
-    Operator,
-    Parameter,
-    ParameterRef,
-    ParameterType,
-    Task,
-    TaskOutputRef,
-)
+from coalmine.compiler.condition import Comparison, Operator
+from coalmine.compiler.graph import Graph
 from coalmine.compiler.guards import script
 from coalmine.compiler.ir import read_graph, read_graph_text
 from coalmine.compiler.ir.read import SCHEMA
+from coalmine.compiler.parameter import Parameter, ParameterType
+from coalmine.compiler.piece import ExecutorText
+from coalmine.compiler.task import Task
+from coalmine.compiler.value import Constant, ParameterRef, TaskOutputRef
 from coalmine.engines.local.plan import Ended, next_move
 from coalmine.engines.protocol import TaskState
 

@@ -13,18 +13,12 @@ import pytest
 from coalmine._base.errors import InputError
 from coalmine.compiler import argo, tekton
 from coalmine.compiler.branches import MOST_TWINS, split_choices
-from coalmine.compiler.graph import (
-    Comparison,
-    Constant,
-    Graph,
-    OneOf,
-    Operator,
-    Parameter,
-    ParameterRef,
-    Task,
-    TaskOutputRef,
-)
+from coalmine.compiler.condition import Comparison, Operator
+from coalmine.compiler.graph import Graph
 from coalmine.compiler.ir import read_graph
+from coalmine.compiler.parameter import Parameter
+from coalmine.compiler.task import Task
+from coalmine.compiler.value import Constant, OneOf, ParameterRef, TaskOutputRef
 from coalmine.compiler.views import to_json, to_mermaid, to_text
 from coalmine.engines.local.plan import Ended, arguments_of, next_move, outputs_of, unrolled
 from coalmine.engines.protocol import TaskState

@@ -20,9 +20,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from coalmine.compiler import argo, bootstrap, tekton
-from coalmine.compiler.graph import ExecutorText, Graph, Task
+from coalmine.compiler.graph import Graph
 from coalmine.compiler.ir import read_graph
 from coalmine.compiler.manifest import Manifest
+from coalmine.compiler.piece import ExecutorText
+from coalmine.compiler.task import Task
 from coalmine.compiler.tekton_when import VARIABLE
 from coalmine.compiler.wrap import script
 from coalmine.engines.local.plan import Ended, arguments_of, outputs_of

@@ -11,20 +11,13 @@ import pytest
 import yaml
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import (
-    Comparison,
-    Constant,
-    Graph,
-    InputRef,
-    Operator,
-    OutputPath,
-    ParameterRef,
-    ParameterType,
-    Retry,
-    Task,
-    TaskOutputRef,
-)
+from coalmine.compiler.condition import Comparison, Operator
+from coalmine.compiler.graph import Graph
 from coalmine.compiler.ir import read_graph, read_graph_text
+from coalmine.compiler.parameter import ParameterType
+from coalmine.compiler.piece import InputRef, OutputPath
+from coalmine.compiler.task import Retry, Task
+from coalmine.compiler.value import Constant, ParameterRef, TaskOutputRef
 
 ROOT = Path(__file__).parent.parent.parent
 

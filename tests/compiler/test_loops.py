@@ -12,20 +12,12 @@ import pytest
 
 from coalmine._base.errors import InputError
 from coalmine.compiler import argo, tekton
-from coalmine.compiler.graph import (
-    Constant,
-    Gathered,
-    Graph,
-    Joined,
-    Loop,
-    LoopItem,
-    Parameter,
-    ParameterType,
-    Task,
-    TaskOutputRef,
-)
+from coalmine.compiler.graph import Graph, Loop
 from coalmine.compiler.ir import read_graph
 from coalmine.compiler.loops import expand, expand_constants, item_text, list_text, read_items
+from coalmine.compiler.parameter import Parameter, ParameterType
+from coalmine.compiler.task import Task
+from coalmine.compiler.value import Constant, Gathered, Joined, LoopItem, TaskOutputRef
 from coalmine.compiler.views import to_json, to_text
 from coalmine.engines.local.plan import Ended, arguments_of, next_move, unrolled
 from coalmine.engines.protocol import TaskState

@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import Comparison, Constant, Operator, ParameterRef, Task
+from coalmine.compiler.condition import Comparison, Operator
 from coalmine.compiler.order import ancestors, inherited_conditions, sort_tasks, waits_for
+from coalmine.compiler.task import Task
+from coalmine.compiler.value import Constant, ParameterRef
 
 
 @st.composite

@@ -8,16 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from coalmine.compiler.graph import (
-    Artifact,
-    ArtifactPath,
-    ExecutorText,
-    Graph,
-    Piece,
-    Task,
-    TaskOutputRef,
-)
+from coalmine.compiler.graph import Graph
 from coalmine.compiler.pages import left_pages, note_pages, without_pages
+from coalmine.compiler.piece import ArtifactPath, ExecutorText, Piece
+from coalmine.compiler.task import Artifact, Task
+from coalmine.compiler.value import TaskOutputRef
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = TaskOutputRef("judge", "report")

@@ -5,10 +5,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import InputRef, Operator, OutputPath, ParameterType, Part
+from coalmine.compiler.condition import Operator
 from coalmine.compiler.ir.conditions import InputName, Literal, parse_condition
 from coalmine.compiler.ir.placeholders import parse_piece
 from coalmine.compiler.ir.values import to_text
+from coalmine.compiler.parameter import ParameterType
+from coalmine.compiler.piece import InputRef, OutputPath, Part
 
 literals = st.text(st.sampled_from("{}$'[].abc \n") | st.characters(), max_size=10).filter(
     lambda text: "{{$" not in text

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from kfp.local import placeholder_utils
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import Constant, InputRef, OutputPath, Part, Task
 from coalmine.compiler.ir import read_graph
 from coalmine.compiler.ir.structures import Structures
+from coalmine.compiler.piece import InputRef, OutputPath, Part
+from coalmine.compiler.task import Task
+from coalmine.compiler.value import Constant
 
 literals = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 chosen = st.recursive(

@@ -11,22 +11,13 @@ from hypothesis import strategies as st
 
 from coalmine._base.errors import InputError
 from coalmine.compiler import argo, tekton
-from coalmine.compiler.graph import (
-    Comparison,
-    Constant,
-    Graph,
-    InputRef,
-    Operator,
-    OutputPath,
-    Parameter,
-    ParameterRef,
-    Retry,
-    Task,
-    TaskOutputRef,
-)
+from coalmine.compiler.condition import Comparison, Operator
+from coalmine.compiler.graph import Graph
 from coalmine.compiler.ir import read_graph
 from coalmine.compiler.manifest import Manifest
 from coalmine.compiler.pages import without_pages
+from coalmine.compiler.parameter import Parameter
+from coalmine.compiler.piece import InputRef, OutputPath
 from coalmine.compiler.podcheck import problem
 from coalmine.compiler.podspec import (
     EnvSource,
@@ -36,6 +27,8 @@ from coalmine.compiler.podspec import (
     mounts_of,
     volumes_of,
 )
+from coalmine.compiler.task import Retry, Task
+from coalmine.compiler.value import Constant, ParameterRef, TaskOutputRef
 
 ROOT = Path(__file__).parent.parent.parent
 RELEASE = ROOT / "compiled" / "kfp" / "release.yaml"

@@ -12,20 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coalmine.compiler.graph import (
-    Comparison,
-    Constant,
-    Graph,
-    Operator,
-    Parameter,
-    ParameterRef,
-    ParameterType,
-    Task,
-    TaskOutputRef,
-    Value,
-)
+from coalmine.compiler.condition import Comparison, Operator
+from coalmine.compiler.graph import Graph
 from coalmine.compiler.ir import read_graph
 from coalmine.compiler.order import ancestors
+from coalmine.compiler.parameter import Parameter, ParameterType
+from coalmine.compiler.task import Task
+from coalmine.compiler.value import Constant, ParameterRef, TaskOutputRef, Value
 from coalmine.compiler.views import to_json, to_mermaid, to_svg, to_text
 from coalmine.compiler.views.edges import edges, say
 

@@ -11,17 +11,12 @@ from typing import Any
 import pytest
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import (
-    Comparison,
-    Graph,
-    InputRef,
-    Loop,
-    Operator,
-    OutputPath,
-    Parameter,
-    Task,
-    Value,
-)
+from coalmine.compiler.condition import Comparison, Operator
+from coalmine.compiler.graph import Graph, Loop
+from coalmine.compiler.parameter import Parameter
+from coalmine.compiler.piece import InputRef, OutputPath
+from coalmine.compiler.task import Task
+from coalmine.compiler.value import Value
 from coalmine.engines.local import LocalEngine
 from coalmine.engines.protocol import RunRequest, RunStatus
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from coalmine.compiler.graph import Graph, ParameterType
+from coalmine.compiler.graph import Graph
 from coalmine.compiler.ir import read_graph
+from coalmine.compiler.parameter import ParameterType
 from coalmine.engines.local import LocalEngine
 from coalmine.engines.protocol import RunRequest, RunState, RunStatus, TaskState
 

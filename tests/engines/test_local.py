@@ -11,15 +11,9 @@ import psutil
 import pytest
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import (
-    Constant,
-    Parameter,
-    ParameterRef,
-    ParameterType,
-    Retry,
-    Task,
-    TaskOutputRef,
-)
+from coalmine.compiler.parameter import Parameter, ParameterType
+from coalmine.compiler.task import Retry, Task
+from coalmine.compiler.value import Constant, ParameterRef, TaskOutputRef
 from coalmine.engines.local.plan import Ended
 from coalmine.engines.protocol import RunState, RunStatus, TaskState
 

@@ -12,18 +12,10 @@ from typing import Any
 
 import pytest
 
-from coalmine.compiler.graph import (
-    Constant,
-    Gathered,
-    Loop,
-    LoopItem,
-    OneOf,
-    ParameterRef,
-    ParameterType,
-    Retry,
-    Task,
-    TaskOutputRef,
-)
+from coalmine.compiler.graph import Loop
+from coalmine.compiler.parameter import ParameterType
+from coalmine.compiler.task import Retry, Task
+from coalmine.compiler.value import Constant, Gathered, LoopItem, OneOf, ParameterRef, TaskOutputRef
 from coalmine.engines.protocol import RunState, RunStatus
 
 MakeTask = Callable[..., Task]

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from coalmine.compiler.graph import Graph, Task
+from coalmine.compiler.graph import Graph
+from coalmine.compiler.task import Task
 from coalmine.engines.local import LocalEngine
 from coalmine.engines.local.keeper import Keeper, missed
 from coalmine.engines.protocol import RunRequest, RunState, RunStatus, TaskState

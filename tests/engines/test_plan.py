@@ -12,21 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import (
-    Comparison,
-    Constant,
-    Graph,
-    InputRef,
-    Operator,
-    OutputPath,
-    Parameter,
-    ParameterRef,
-    ParameterType,
-    Retry,
-    Task,
-    TaskOutputRef,
-    Value,
-)
+from coalmine.compiler.condition import Comparison, Operator
+from coalmine.compiler.graph import Graph
+from coalmine.compiler.parameter import Parameter, ParameterType
+from coalmine.compiler.piece import InputRef, OutputPath
+from coalmine.compiler.task import Retry, Task
+from coalmine.compiler.value import Constant, ParameterRef, TaskOutputRef, Value
 from coalmine.engines.local.command import OWN_IMAGE, Places, command_line, own_command
 from coalmine.engines.local.plan import (
     Ended,

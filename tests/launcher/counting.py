@@ -16,7 +16,8 @@ from pathlib import Path
 
 from coalmine._base.errors import CoalmineError
 from coalmine._base.log import log_json_lines
-from coalmine.compiler.graph import Graph, Parameter
+from coalmine.compiler.graph import Graph
+from coalmine.compiler.parameter import Parameter
 from coalmine.engines.protocol import (
     Engine,
     RunRequest,

@@ -12,18 +12,12 @@ from pathlib import Path
 
 from coalmine._base.errors import CoalmineError
 from coalmine._base.log import log_json_lines
-from coalmine.compiler.graph import (
-    Comparison,
-    Constant,
-    Graph,
-    InputRef,
-    Operator,
-    OutputPath,
-    Parameter,
-    ParameterRef,
-    Task,
-    TaskOutputRef,
-)
+from coalmine.compiler.condition import Comparison, Operator
+from coalmine.compiler.graph import Graph
+from coalmine.compiler.parameter import Parameter
+from coalmine.compiler.piece import InputRef, OutputPath
+from coalmine.compiler.task import Task
+from coalmine.compiler.value import Constant, ParameterRef, TaskOutputRef
 from coalmine.launcher.server import Settings, serve
 
 PARAMETERS = ("release_id", "service", "name", "version", "percent")

@@ -12,9 +12,10 @@ import re
 from dataclasses import dataclass
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import Operator, ParameterType
+from coalmine.compiler.condition import Operator
 from coalmine.compiler.ir.refuse import unsupported
 from coalmine.compiler.ir.values import to_text
+from coalmine.compiler.parameter import ParameterType
 
 __all__ = ["InputName", "Literal", "RawComparison", "parse_condition"]
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import InputRef, Piece, Resources, Retry
 from coalmine.compiler.ir.models import (
     Component,
     Container,
@@ -21,7 +20,9 @@ from coalmine.compiler.ir.platform import ExecutorPlatform, read_platform
 from coalmine.compiler.ir.refuse import check, unsupported
 from coalmine.compiler.ir.structures import Structures, uncertain_input
 from coalmine.compiler.ir.values import seconds
+from coalmine.compiler.piece import InputRef, Piece
 from coalmine.compiler.podspec import Pod
+from coalmine.compiler.task import Resources, Retry
 
 __all__ = ["Executors", "Running", "read_retry"]
 

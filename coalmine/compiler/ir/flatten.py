@@ -8,19 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import (
-    NAME,
-    Artifact,
-    Constant,
-    Loop,
-    LoopItem,
-    OneOf,
-    Parameter,
-    Task,
-    TaskOutputRef,
-    Value,
-    references,
-)
+from coalmine.compiler.graph import Loop
 from coalmine.compiler.ir.containers import Executors, read_retry
 from coalmine.compiler.ir.imports import imported, is_remote
 from coalmine.compiler.ir.iterators import gathered, read_loop
@@ -30,6 +18,9 @@ from coalmine.compiler.ir.scope import CHANNEL, Scope
 from coalmine.compiler.ir.values import parameter
 from coalmine.compiler.ir.waits import Member, Waits
 from coalmine.compiler.order import sort_names
+from coalmine.compiler.parameter import Parameter
+from coalmine.compiler.task import NAME, Artifact, Task
+from coalmine.compiler.value import Constant, LoopItem, OneOf, TaskOutputRef, Value, references
 
 __all__ = ["COMPLETED", "Flattener"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from coalmine.compiler.graph import Constant, Imported, Value
 from coalmine.compiler.ir.models import Importer
 from coalmine.compiler.ir.placeholders import has_placeholder
 from coalmine.compiler.ir.refuse import unsupported
 from coalmine.compiler.jsontext import json_text
+from coalmine.compiler.value import Constant, Imported, Value
 
 __all__ = ["imported", "is_remote"]
 

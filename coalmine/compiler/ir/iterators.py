@@ -7,21 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import (
-    Constant,
-    Gathered,
-    Loop,
-    LoopItem,
-    OneOf,
-    Parameter,
-    ParameterType,
-    Task,
-    TaskOutputRef,
-    Value,
-)
+from coalmine.compiler.graph import Loop
 from coalmine.compiler.ir.models import TaskSpec
 from coalmine.compiler.ir.refuse import unsupported
 from coalmine.compiler.loops import read_items
+from coalmine.compiler.parameter import Parameter, ParameterType
+from coalmine.compiler.task import Task
+from coalmine.compiler.value import Constant, Gathered, LoopItem, OneOf, TaskOutputRef, Value
 
 __all__ = ["gathered", "read_loop", "select"]
 

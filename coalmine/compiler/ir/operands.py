@@ -6,17 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import (
-    Comparison,
-    Constant,
-    Imported,
-    Joined,
-    ParameterType,
-    RunFact,
-    Value,
-)
+from coalmine.compiler.condition import Comparison
 from coalmine.compiler.ir.conditions import InputName, Literal, RawComparison, parse_condition
 from coalmine.compiler.ir.refuse import unsupported
+from coalmine.compiler.parameter import ParameterType
+from coalmine.compiler.value import Constant, Imported, Joined, RunFact, Value
 
 __all__ = ["Operands"]
 

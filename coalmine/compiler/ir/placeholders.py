@@ -7,24 +7,19 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import (
-    ArtifactPath,
+from coalmine.compiler.ir.refuse import unsupported
+from coalmine.compiler.piece import ArtifactPath, ExecutorText, InputRef, OutputPath, Part, Piece
+from coalmine.compiler.value import (
     Constant,
-    ExecutorText,
     Gathered,
-    InputRef,
     Joined,
     LoopItem,
     OneOf,
-    OutputPath,
     ParameterRef,
-    Part,
-    Piece,
     RunFact,
     TaskOutputRef,
     Value,
 )
-from coalmine.compiler.ir.refuse import unsupported
 
 __all__ = ["has_placeholder", "parse_piece", "parse_value", "run_fact"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import NAME, Graph, Parameter, ParameterRef, Task
+from coalmine.compiler.graph import Graph
 from coalmine.compiler.ir.containers import Executors
 from coalmine.compiler.ir.document import load_documents, read_text
 from coalmine.compiler.ir.flatten import COMPLETED, Flattener
@@ -19,6 +19,9 @@ from coalmine.compiler.ir.scope import Scope
 from coalmine.compiler.ir.values import parameter
 from coalmine.compiler.ir.waits import Member
 from coalmine.compiler.order import sort_tasks
+from coalmine.compiler.parameter import Parameter
+from coalmine.compiler.task import NAME, Task
+from coalmine.compiler.value import ParameterRef
 
 __all__ = ["read_graph", "read_graph_text"]
 

@@ -6,15 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import (
-    Condition,
-    Constant,
-    FinalStatus,
-    Parameter,
-    ParameterRef,
-    ParameterType,
-    Value,
-)
+from coalmine.compiler.condition import Condition
 from coalmine.compiler.ir.iterators import select
 from coalmine.compiler.ir.models import ArtifactInput, ArtifactSpec, TaskInput, TaskSpec
 from coalmine.compiler.ir.operands import Operands
@@ -22,6 +14,8 @@ from coalmine.compiler.ir.placeholders import has_placeholder, parse_value
 from coalmine.compiler.ir.refuse import unsupported
 from coalmine.compiler.ir.values import to_text
 from coalmine.compiler.ir.waits import Member, Waits, waits_of
+from coalmine.compiler.parameter import Parameter, ParameterType
+from coalmine.compiler.value import Constant, FinalStatus, ParameterRef, Value
 
 __all__ = ["CHANNEL", "Scope"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import Parameter, ParameterType
 from coalmine.compiler.ir.models import ParameterSpec
 from coalmine.compiler.ir.refuse import unsupported
 from coalmine.compiler.jsontext import is_json, json_text, number_text
+from coalmine.compiler.parameter import Parameter, ParameterType
 
 __all__ = ["parameter", "parameter_type", "seconds", "to_text"]
 

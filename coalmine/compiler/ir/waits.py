@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from coalmine.compiler.graph import Condition, Task, Value
+from coalmine.compiler.condition import Condition
+from coalmine.compiler.task import Task
+from coalmine.compiler.value import Value
 
 __all__ = ["Member", "Waits", "waits_of"]
 

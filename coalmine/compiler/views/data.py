@@ -5,26 +5,21 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from coalmine.compiler.graph import (
-    ArtifactPath,
+from coalmine.compiler.graph import Graph, Loop
+from coalmine.compiler.parameter import Parameter
+from coalmine.compiler.piece import ArtifactPath, ExecutorText, InputRef, OutputPath, Part
+from coalmine.compiler.task import Task
+from coalmine.compiler.value import (
     Constant,
-    ExecutorText,
     FinalStatus,
     Gathered,
-    Graph,
     Imported,
-    InputRef,
     Joined,
     Listed,
-    Loop,
     LoopItem,
     OneOf,
-    OutputPath,
-    Parameter,
     ParameterRef,
-    Part,
     RunFact,
-    Task,
     TaskOutputRef,
     Value,
 )

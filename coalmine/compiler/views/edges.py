@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from coalmine.compiler.graph import (
-    Comparison,
+from coalmine.compiler.condition import Comparison
+from coalmine.compiler.graph import Graph
+from coalmine.compiler.order import ancestors, waits_for
+from coalmine.compiler.parameter import ParameterType
+from coalmine.compiler.task import Task
+from coalmine.compiler.value import (
     Constant,
     Gathered,
-    Graph,
     Listed,
     LoopItem,
     OneOf,
     ParameterRef,
-    ParameterType,
-    Task,
     TaskOutputRef,
     Value,
     references,
 )
-from coalmine.compiler.order import ancestors, waits_for
 
 __all__ = ["Edge", "edges", "say"]
 

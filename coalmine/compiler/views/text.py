@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from coalmine.compiler.graph import Graph, Parameter, Task
+from coalmine.compiler.graph import Graph
 from coalmine.compiler.order import ancestors, waits_for
+from coalmine.compiler.parameter import Parameter
+from coalmine.compiler.task import Task
 from coalmine.compiler.views.edges import say
 
 __all__ = ["to_text"]

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import Graph, ParameterType
+from coalmine.compiler.graph import Graph
+from coalmine.compiler.parameter import ParameterType
 from coalmine.engines.kfp.api import KfpApi, KfpError
 from coalmine.engines.kfp.package import exit_only, graph_of, uncached, version_name
 from coalmine.engines.kfp.status import read_run

@@ -11,14 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from coalmine.compiler.graph import (
-    Comparison,
-    Constant,
-    Graph,
-    Operator,
-    Task,
-    TaskOutputRef,
-)
+from coalmine.compiler.condition import Comparison, Operator
+from coalmine.compiler.graph import Graph
+from coalmine.compiler.task import Task
+from coalmine.compiler.value import Constant, TaskOutputRef
 from coalmine.engines.protocol import RunState, RunStatus, TaskState, TaskStatus
 
 __all__ = ["read_run"]

@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
-from coalmine.compiler.graph import Graph, Task, Turn
+from coalmine.compiler.graph import Graph
+from coalmine.compiler.task import Task, Turn
 from coalmine.engines.local.plan import Ended
 from coalmine.engines.protocol import TaskState
 

@@ -8,16 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.graph import (
-    ArtifactPath,
-    ExecutorText,
-    Graph,
-    InputRef,
-    OutputPath,
-    Part,
-    RunFact,
-    Task,
-)
+from coalmine.compiler.graph import Graph
+from coalmine.compiler.piece import ArtifactPath, ExecutorText, InputRef, OutputPath, Part
+from coalmine.compiler.task import Task
+from coalmine.compiler.value import RunFact
 from coalmine.engines.local.functions import function_command, is_function
 
 __all__ = ["OWN_IMAGE", "HostCommand", "Places", "check_images", "command_line", "own_command"]

@@ -8,26 +8,25 @@ from dataclasses import dataclass, field
 
 from coalmine._base.errors import InputError
 from coalmine.compiler.compare import holds, normal
-from coalmine.compiler.graph import (
-    Condition,
+from coalmine.compiler.condition import Condition
+from coalmine.compiler.graph import Graph, Loop
+from coalmine.compiler.jsontext import json_text
+from coalmine.compiler.loops import expand, list_text, read_items
+from coalmine.compiler.parameter import Parameter
+from coalmine.compiler.task import Task
+from coalmine.compiler.value import (
     Constant,
     FinalStatus,
-    Graph,
     Imported,
     Joined,
     Listed,
-    Loop,
     OneOf,
-    Parameter,
     ParameterRef,
     RunFact,
-    Task,
     TaskOutputRef,
     Value,
     references,
 )
-from coalmine.compiler.jsontext import json_text
-from coalmine.compiler.loops import expand, list_text, read_items
 from coalmine.engines.protocol import RunState, TaskState
 
 __all__ = [

@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from coalmine._base.errors import CoalmineError, InputError
-from coalmine.compiler.graph import Graph, Retry, Task
+from coalmine.compiler.graph import Graph
+from coalmine.compiler.task import Retry, Task
 from coalmine.engines.local.abreast import Abreast, may_start
 from coalmine.engines.local.command import HostCommand
 from coalmine.engines.local.journal import Journal

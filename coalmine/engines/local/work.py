@@ -16,7 +16,7 @@ from coalmine._base.errors import InputError
 from coalmine.compiler import bootstrap
 from coalmine.compiler.compare import normal
 from coalmine.compiler.executor import spec_of
-from coalmine.compiler.graph import Task
+from coalmine.compiler.task import Task
 from coalmine.engines.local.command import Places, command_line
 from coalmine.engines.local.plan import fact, with_task
 
