@@ -26,7 +26,8 @@ from coalmine.compiler.parameter import Parameter, ParameterType
 from coalmine.compiler.piece import ExecutorText
 from coalmine.compiler.task import Task
 from coalmine.compiler.value import Constant, ParameterRef, TaskOutputRef
-from coalmine.engines.local.plan import Ended, next_move
+from coalmine.engines.local.ended import Ended
+from coalmine.engines.local.plan import next_move
 from coalmine.engines.protocol import TaskState
 
 Outputs = Mapping[tuple[str, str], str]

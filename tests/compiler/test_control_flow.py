@@ -20,7 +20,9 @@ from coalmine.compiler.parameter import Parameter
 from coalmine.compiler.task import Task
 from coalmine.compiler.value import Constant, OneOf, ParameterRef, TaskOutputRef
 from coalmine.compiler.views import to_json, to_mermaid, to_text
-from coalmine.engines.local.plan import Ended, arguments_of, next_move, outputs_of, unrolled
+from coalmine.engines.local.arguments import arguments_of, outputs_of
+from coalmine.engines.local.ended import Ended
+from coalmine.engines.local.plan import next_move, unrolled
 from coalmine.engines.protocol import TaskState
 
 Outputs = Mapping[tuple[str, str], str]

@@ -16,7 +16,8 @@ from coalmine.compiler import argo, tekton
 from coalmine.compiler.graph import Graph
 from coalmine.compiler.ir import read_graph_text
 from coalmine.compiler.ir.read import SCHEMA
-from coalmine.engines.local.plan import Ended, next_move, unrolled
+from coalmine.engines.local.ended import Ended
+from coalmine.engines.local.plan import next_move, unrolled
 from coalmine.engines.protocol import TaskState
 
 Run = Callable[..., dict[str, Any]]

@@ -27,7 +27,8 @@ from coalmine.compiler.piece import ExecutorText
 from coalmine.compiler.task import Task
 from coalmine.compiler.tekton_when import VARIABLE
 from coalmine.compiler.wrap import script
-from coalmine.engines.local.plan import Ended, arguments_of, outputs_of
+from coalmine.engines.local.arguments import arguments_of, outputs_of
+from coalmine.engines.local.ended import Ended
 from coalmine.engines.protocol import TaskState
 
 TEXT = 'it\'s "x" {{{y}}} é\n\\ $HOME `id`'

@@ -19,7 +19,9 @@ from coalmine.compiler.parameter import Parameter, ParameterType
 from coalmine.compiler.task import Task
 from coalmine.compiler.value import Constant, Gathered, Joined, LoopItem, TaskOutputRef
 from coalmine.compiler.views import to_json, to_text
-from coalmine.engines.local.plan import Ended, arguments_of, next_move, unrolled
+from coalmine.engines.local.arguments import arguments_of
+from coalmine.engines.local.ended import Ended
+from coalmine.engines.local.plan import next_move, unrolled
 from coalmine.engines.protocol import TaskState
 
 Outputs = Mapping[tuple[str, str], str]

@@ -10,7 +10,7 @@ import pytest
 from coalmine.compiler.graph import Graph
 from coalmine.compiler.task import Task, Turn
 from coalmine.engines.local.abreast import AT_ONCE, Abreast, may_start
-from coalmine.engines.local.plan import Ended
+from coalmine.engines.local.ended import Ended
 from coalmine.engines.protocol import TaskState
 
 DONE = Ended(TaskState.SUCCEEDED)

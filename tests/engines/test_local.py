@@ -14,7 +14,7 @@ from coalmine._base.errors import InputError
 from coalmine.compiler.parameter import Parameter, ParameterType
 from coalmine.compiler.task import Retry, Task
 from coalmine.compiler.value import Constant, ParameterRef, TaskOutputRef
-from coalmine.engines.local.plan import Ended
+from coalmine.engines.local.ended import Ended
 from coalmine.engines.protocol import RunState, RunStatus, TaskState
 
 MakeTask = Callable[..., Task]

@@ -18,15 +18,11 @@ from coalmine.compiler.parameter import Parameter, ParameterType
 from coalmine.compiler.piece import InputRef, OutputPath
 from coalmine.compiler.task import Retry, Task
 from coalmine.compiler.value import Constant, ParameterRef, TaskOutputRef, Value
+from coalmine.engines.local.arguments import arguments_of, outputs_of
 from coalmine.engines.local.command import OWN_IMAGE, Places, command_line, own_command
-from coalmine.engines.local.plan import (
-    Ended,
-    arguments_of,
-    next_move,
-    outputs_of,
-    parameters_of,
-    run_state,
-)
+from coalmine.engines.local.ended import Ended, run_state
+from coalmine.engines.local.parameters import parameters_of
+from coalmine.engines.local.plan import next_move
 from coalmine.engines.local.runner import backoff
 from coalmine.engines.protocol import RunState, TaskState
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from coalmine.compiler.graph import Graph
 from coalmine.compiler.task import Task, Turn
-from coalmine.engines.local.plan import Ended
+from coalmine.engines.local.ended import Ended
 from coalmine.engines.protocol import TaskState
 
 __all__ = ["AT_ONCE", "Abreast", "may_start"]

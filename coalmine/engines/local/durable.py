@@ -19,7 +19,7 @@ from dbos import error as dbos_errors
 from sqlalchemy.exc import SQLAlchemyError
 
 from coalmine._base.errors import CoalmineError
-from coalmine.engines.local.plan import Ended
+from coalmine.engines.local.ended import Ended
 from coalmine.engines.local.process import Interrupted
 from coalmine.engines.local.runner import Durably
 from coalmine.engines.protocol import TaskState

@@ -13,6 +13,7 @@ from coalmine._base.errors import CoalmineError
 from coalmine._base.files import write_atomic
 from coalmine.compiler.graph import Graph
 from coalmine.engines.local.command import HostCommand, check_images, own_command
+from coalmine.engines.local.facts import facts_of
 from coalmine.engines.local.journal import (
     Clock,
     Journal,
@@ -24,7 +25,7 @@ from coalmine.engines.local.journal import (
 )
 from coalmine.engines.local.keeper import GRACE_SECONDS, Keeper
 from coalmine.engines.local.logs import read_log
-from coalmine.engines.local.plan import facts_of, parameters_of
+from coalmine.engines.local.parameters import parameters_of
 from coalmine.engines.local.process import Interrupted, Leash
 from coalmine.engines.local.runner import Durably, Run, carry_through
 from coalmine.engines.protocol import RunRequest, RunState, RunStatus

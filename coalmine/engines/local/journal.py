@@ -17,7 +17,7 @@ from typing import Any
 
 from coalmine._base.files import write_atomic
 from coalmine.compiler.graph import Graph
-from coalmine.engines.local.plan import Ended
+from coalmine.engines.local.ended import Ended
 from coalmine.engines.protocol import RunState, RunStatus, TaskState, TaskStatus
 
 __all__ = ["Clock", "Journal", "Page", "first_page", "page_for", "read_page", "status_of"]

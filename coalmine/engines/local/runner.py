@@ -15,17 +15,12 @@ from coalmine._base.errors import CoalmineError, InputError
 from coalmine.compiler.graph import Graph
 from coalmine.compiler.task import Retry, Task
 from coalmine.engines.local.abreast import Abreast, may_start
+from coalmine.engines.local.arguments import arguments_of, outputs_of
 from coalmine.engines.local.command import HostCommand
+from coalmine.engines.local.ended import Ended, run_state
 from coalmine.engines.local.journal import Journal
 from coalmine.engines.local.logs import log_path
-from coalmine.engines.local.plan import (
-    Ended,
-    arguments_of,
-    next_move,
-    outputs_of,
-    run_state,
-    unrolled,
-)
+from coalmine.engines.local.plan import next_move, unrolled
 from coalmine.engines.local.process import (
     Exit,
     Interrupted,

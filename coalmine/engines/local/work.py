@@ -18,7 +18,7 @@ from coalmine.compiler.compare import normal
 from coalmine.compiler.executor import spec_of
 from coalmine.compiler.task import Task
 from coalmine.engines.local.command import Places, command_line
-from coalmine.engines.local.plan import fact, with_task
+from coalmine.engines.local.facts import fact, with_task
 
 __all__ = ["Work", "collect", "prepare"]
 
