@@ -8,7 +8,7 @@ from coalmine._base.errors import InputError
 from coalmine.compiler.manifest import Place
 from coalmine.compiler.pod import SIMPLE_NAME
 
-__all__ = ["check_cases", "checked_name", "checked_result"]
+__all__ = ["TARGET", "check_cases", "checked_name", "checked_result"]
 
 TARGET = "tekton"
 

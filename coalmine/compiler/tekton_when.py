@@ -8,25 +8,19 @@ quote changes its meaning.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from coalmine._base.errors import InputError
 from coalmine.compiler.compare import TRUE_TEXTS, holds
 from coalmine.compiler.condition import Comparison, Operator
 from coalmine.compiler.graph import Graph
 from coalmine.compiler.manifest import Place
 from coalmine.compiler.parameter import ParameterType
+from coalmine.compiler.tekton_names import TARGET
 from coalmine.compiler.tekton_results import result_name
+from coalmine.compiler.tekton_text import plain
 from coalmine.compiler.value import Constant, ParameterRef, TaskOutputRef, Value
 
-__all__ = ["asks_too_much", "plain", "reference", "says_whole_numbers", "when"]
-
-TARGET = "tekton"
-VARIABLE = re.compile(
-    r"\$\((params|results|tasks|context|workspaces|steps?|inputs|outputs|finally|artifacts"
-    r"|credentials|resources|sidecars)\b"
-)
+__all__ = ["asks_too_much", "reference", "says_whole_numbers", "when"]
 
 
 def when(condition: Comparison, task: str) -> dict[str, Any]:
@@ -70,20 +64,6 @@ def asks_too_much(condition: Comparison) -> bool:
 def says_whole_numbers(graph: Graph) -> bool:
     """Tell whether a condition compares whole numbers, which Tekton does by their text."""
     return any(item.type is ParameterType.INTEGER for task in graph.tasks for item in task.when)
-
-
-def plain(text: str, where: Place) -> str:
-    """Take a literal as it is.
-
-    Raises:
-        InputError: Tekton would take a part of it for a variable.
-    """
-    if match := VARIABLE.search(text):
-        raise InputError(
-            f"{where}: the text {match[0]}... would be replaced by Tekton",
-            fix="pass it in a file or by another name; Tekton cannot quote it",
-        )
-    return text
 
 
 def reference(value: Value) -> str:

@@ -15,7 +15,9 @@ from coalmine.compiler.manifest import Place
 from coalmine.compiler.parameter import ParameterType
 from coalmine.compiler.pod import pod_text
 from coalmine.compiler.task import Task
-from coalmine.compiler.tekton_when import VARIABLE, plain, reference
+from coalmine.compiler.tekton_names import TARGET
+from coalmine.compiler.tekton_text import VARIABLE, plain
+from coalmine.compiler.tekton_when import reference
 from coalmine.compiler.value import (
     Constant,
     Imported,
@@ -39,7 +41,6 @@ __all__ = [
     "wrapping",
 ]
 
-TARGET = "tekton"
 WORKSPACE = "artifacts"
 RESULT_BYTES = 4000
 """What the termination message of a step can hold is 4096 bytes, Tekton's own words included."""

@@ -25,7 +25,7 @@ from coalmine.compiler.ir import read_graph
 from coalmine.compiler.manifest import Manifest
 from coalmine.compiler.piece import ExecutorText
 from coalmine.compiler.task import Task
-from coalmine.compiler.tekton_when import VARIABLE
+from coalmine.compiler.tekton_text import VARIABLE
 from coalmine.compiler.wrap import script
 from coalmine.engines.local.arguments import arguments_of, outputs_of
 from coalmine.engines.local.ended import Ended
