@@ -1,7 +1,7 @@
 """CloudEvents in, strictly read; events about releases out: the control wing's ground floor."""
 
 from coalmine.events.batch import MAX_BATCH_EVENTS, BatchError, Message, read_events
-from coalmine.events.event import RELEASE_REQUESTED, Event, EventError, new_event
+from coalmine.events.event import RELEASE_REQUESTED, Event, EventError, Opaque, new_event
 from coalmine.events.read import MAX_EVENT_BYTES, read_event
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Event",
     "EventError",
     "Message",
+    "Opaque",
     "new_event",
     "read_event",
     "read_events",

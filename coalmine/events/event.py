@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from coalmine._base.errors import InputError
 
-__all__ = ["RELEASE_REQUESTED", "Event", "EventError", "new_event"]
+__all__ = ["RELEASE_REQUESTED", "Event", "EventError", "Opaque", "new_event"]
 
 RELEASE_REQUESTED = "dev.coalmine.release.requested.v1"
 """The type of the event that asks for a release."""
@@ -30,14 +30,33 @@ class EventError(InputError):
 
 
 @dataclass(frozen=True, slots=True)
+class Opaque:
+    """Data that is not JSON: it is carried, and nobody looks into it.
+
+    Attributes:
+        raw: The data.
+        mime: Its media type in lower case, without parameters; empty if unsaid.
+    """
+
+    raw: bytes
+    mime: str = ""
+
+    @property
+    def kind(self) -> str:
+        """Say what it is."""
+        return self.mime or "of no said media type"
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
-    """One CloudEvent 1.0 whose data, if any, is JSON.
+    """One CloudEvent 1.0.
 
     Attributes:
         id: Unique within its source.
         source: Where it comes from, a URI reference.
         type: What happened.
-        data: The parsed JSON; fractions are ``Decimal``, so that 2.50 stays 2.50. None if absent.
+        data: The parsed JSON; fractions are ``Decimal``, so that 2.50 stays 2.50. None if absent,
+            and `Opaque` if it is no JSON.
         subject: What it is about; empty if unsaid.
         time: When it happened; None if unsaid.
         datacontenttype: The media type of the data; empty if unsaid.

@@ -7,8 +7,6 @@ first, and the library has the last word on its attributes.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -16,9 +14,9 @@ from datetime import datetime
 from cloudevents.core.exceptions import CloudEventValidationError
 from cloudevents.core.v1.event import CloudEvent
 
+from coalmine.events.data import check_charset, parse_body, read_data, structured_data
 from coalmine.events.event import Event, EventError
 from coalmine.events.headers import ce_attributes, fold_headers, media_type
-from coalmine.events.jsontext import parse_json
 
 __all__ = ["MAX_EVENT_BYTES", "check_message", "parse_events_json", "read_event", "read_object"]
 
@@ -26,7 +24,6 @@ MAX_EVENT_BYTES = 1 << 20
 STRUCTURED = "application/cloudevents+json"
 REQUIRED = ("specversion", "id", "source", "type")
 CORE = {*REQUIRED, "subject", "time", "datacontenttype", "dataschema"}
-JSON_TYPE = re.compile(r"(application|text)/([a-z0-9!#$&^_.+-]+\+)?json")
 NAME = re.compile(r"[a-z0-9]+")
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
@@ -44,7 +41,7 @@ def read_event(headers: Mapping[str, str] | Iterable[tuple[str, str]], body: byt
         body: The whole body.
 
     Raises:
-        EventError: The message is no CloudEvent 1.0 with JSON data; ``status`` is 400, 413 or 415.
+        EventError: The message is no CloudEvent 1.0; ``status`` is 400, 413 or 415.
     """
     folded = fold_headers(headers)
     check_message(folded, body)
@@ -95,8 +92,8 @@ def parse_events_json(mime: str, charset: str, body: bytes, *, expected: str) ->
         raise EventError(
             f"the event format {mime} is not taken", status=415, fix=f"send {expected}"
         )
-    _check_charset(charset)
-    return _json(body, "the body")
+    check_charset(charset)
+    return parse_body(body, "the body")
 
 
 def read_object(envelope: object) -> Event:
@@ -111,54 +108,14 @@ def read_object(envelope: object) -> Event:
         raise EventError("the event has both data and data_base64", fix="send one of them")
     payload = {name: envelope.pop(name) for name in ("data", "data_base64") if name in envelope}
     attributes = {name: _text(name, value) for name, value in envelope.items() if value is not None}
-    return _event(attributes, _payload(payload, attributes))
-
-
-def _payload(payload: Mapping[str, object], attributes: Mapping[str, str]) -> object:
-    encoded = payload.get("data_base64")
-    if encoded is None:
-        _check_data_type(attributes.get("datacontenttype", "application/json"))
-        return payload.get("data")
-    try:
-        raw = base64.b64decode(str(encoded).encode("ascii"), validate=True)
-    except (binascii.Error, UnicodeError):
-        raise EventError("data_base64 is no base64", fix="encode the data with base64") from None
-    return _data(raw, attributes.get("datacontenttype", ""))
+    return _event(attributes, structured_data(payload, attributes.get("datacontenttype")))
 
 
 def _read_binary(headers: Mapping[str, str], body: bytes) -> Event:
     attributes = ce_attributes(headers)
     content_type = headers.get("content-type", "")
-    data = _data(body, content_type) if body else None
+    data = read_data(body, content_type) if body else None
     return _event(attributes | ({"datacontenttype": content_type} if content_type else {}), data)
-
-
-def _data(raw: bytes, content_type: str) -> object:
-    _check_data_type(content_type)
-    return _json(raw, "the data")
-
-
-def _check_data_type(content_type: str) -> None:
-    mime, charset = media_type(content_type)
-    if not JSON_TYPE.fullmatch(mime):
-        raise EventError(
-            f"the data is {mime or 'of no said media type'}, not JSON",
-            status=415,
-            fix="send JSON data and say so: application/json",
-        )
-    _check_charset(charset)
-
-
-def _check_charset(charset: str) -> None:
-    if charset not in {"utf-8", "utf8", "us-ascii"}:
-        raise EventError(f"the charset {charset} is not taken", status=415, fix="send UTF-8")
-
-
-def _json(raw: bytes, what: str) -> object:
-    try:
-        return parse_json(raw)
-    except ValueError as error:
-        raise EventError(f"{what} is no JSON: {error}", fix="send valid JSON in UTF-8") from None
 
 
 def _text(name: str, value: object) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import httpx
 
 from coalmine._base.errors import CoalmineError, InputError
-from coalmine.events.event import Event
+from coalmine.events.event import Event, Opaque
 
 __all__ = [
     "Answer",
@@ -56,7 +56,8 @@ def encode_event(event: Event, *, binary: bool = False) -> Message:
     from cloudevents.core.bindings import http  # noqa: PLC0415 - needed only when sending
     from cloudevents.core.v1.event import CloudEvent  # noqa: PLC0415
 
-    attributes: dict[str, Any] = {"datacontenttype": "application/json", **event.attributes()}
+    implied = {} if isinstance(event.data, Opaque) else {"datacontenttype": "application/json"}
+    attributes: dict[str, Any] = {**implied, **event.attributes()}
     if event.time:
         attributes["time"] = event.time
     if not binary:
@@ -67,6 +68,8 @@ def encode_event(event: Event, *, binary: bool = False) -> Message:
 
 
 def _body(data: object) -> bytes | None:
+    if isinstance(data, Opaque):
+        return data.raw
     return None if data is None else json.dumps(_plain(data)).encode()
 
 
@@ -169,6 +172,8 @@ def _answer(url: str, answer: httpx.Response, what: str) -> Answer:
 
 
 def _plain(data: object) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(data, Opaque):
+        return data.raw  # the library writes bytes as data_base64
     if isinstance(data, Decimal):
         return float(data)
     if isinstance(data, Mapping):

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from coalmine._base.errors import InputError
-from coalmine.events import Event
+from coalmine.events import Event, Opaque
 from coalmine.launcher.release import Conflict
 
 __all__ = [
@@ -151,9 +151,26 @@ def bind(binding: Binding, event: Event) -> dict[str, str]:
     """Give a binding's parameters their values.
 
     Raises:
-        RefusedError: A required field is missing, or a value is no text or number.
+        RefusedError: A required field is missing, a value is no text or number, or a field of data
+            is asked for that is no JSON.
     """
+    if isinstance(event.data, Opaque):
+        _check_blind(binding, event.data)
     return {parameter.name: _bind_one(parameter, event) for parameter in binding.parameters}
+
+
+def _check_blind(binding: Binding, data: Opaque) -> None:
+    """See that no value looks into data that cannot be looked into, whatever its default is."""
+    for parameter in binding.parameters:
+        for root, path in REFERENCE.findall(f"{parameter.value} {parameter.default or ''}"):
+            if root == "body":
+                raise RefusedError(
+                    f"is looked for in the data by the binding {binding.name}, "
+                    f"and the data is {data.kind}, not JSON",
+                    field=path,
+                    fix="send JSON and say so: application/json; or bind attributes: "
+                    "$(header.ce-subject)",
+                )
 
 
 def _bind_one(parameter: BoundParameter, event: Event) -> str:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from coalmine._base.errors import InputError
-from coalmine.events import Event
+from coalmine.events import Event, Opaque
 
 __all__ = ["CelFilter", "compile_filter"]
 
@@ -67,12 +67,15 @@ class CelFilter:
     def __init__(self, text: str, program: Any) -> None:  # noqa: ANN401 - the library is untyped
         self._text = text
         self._program = program
+        self._looks_into_data = "body" in program.variables()
 
     def __repr__(self) -> str:
         return f"CelFilter({self._text!r})"
 
     def refuses(self, event: Event) -> str:
         """Say why an event is not taken; empty if it is."""
+        if self._looks_into_data and isinstance(event.data, Opaque):
+            return f"its filter looks into the data, which is {event.data.kind}, not JSON"
         try:
             result = self._program.execute(_context(event))
         except KeyError as error:
@@ -143,7 +146,8 @@ def _context(event: Event) -> Any:  # noqa: ANN401 - the library is untyped
     if event.datacontenttype:
         header["content-type"] = event.datacontenttype
     context = cel.Context()
-    context.add_variable("body", _plain(event.data))
+    data = None if isinstance(event.data, Opaque) else _plain(event.data)
+    context.add_variable("body", data)
     context.add_variable("header", header)
     context.add_function("match", _match)
     context.add_function("canonical", _canonical)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coalmine.events import MAX_EVENT_BYTES, Event, EventError, read_event
+from coalmine.events import MAX_EVENT_BYTES, Event, EventError, Opaque, read_event
 
 STRUCTURED = {"Content-Type": "application/cloudevents+json"}
 BINARY = {
@@ -143,11 +143,44 @@ def test_wrong_media_types_are_415(content_type: str) -> None:
     assert refused({"Content-Type": content_type}, body_with()).status == 415
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/xml", "application/jsonx", ""])
-def test_data_that_is_not_json_is_415(content_type: str) -> None:
-    assert refused(BINARY | {"Content-Type": content_type}, b'{"a": 1}').status == 415
-    if content_type:
-        assert refused(STRUCTURED, body_with(datacontenttype=content_type)).status == 415
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/xml", "application/jsonx", "image/png; q=1", ""]
+)
+def test_data_that_is_not_json_is_carried_as_it_came(content_type: str) -> None:
+    mime = content_type.partition(";")[0]
+    about = {"dataschema": "urn:x", "myext": "7"}
+    raw = b'{"a": \xff'
+    headers = BINARY | {f"ce-{name}": value for name, value in about.items()}
+    headers.pop("Content-Type")
+    binary = read_event(headers | ({"Content-Type": content_type} if content_type else {}), raw)
+    said = {"datacontenttype": content_type} if content_type else {}
+    encoded = base64.b64encode(raw).decode()
+    structured = read_event(
+        STRUCTURED, body_with(data="<gone>", data_base64=encoded, **about, **said)
+    )
+    for event in (binary, structured):
+        assert event.data == Opaque(raw, mime)
+        assert (event.dataschema, dict(event.extensions)) == ("urn:x", {"myext": "7"})
+        assert event.datacontenttype == content_type
+
+
+def test_text_in_structured_mode() -> None:
+    event = read_event(STRUCTURED, body_with(datacontenttype="text/xml", data="<é/>"))
+    assert event.data == Opaque("<é/>".encode(), "text/xml")
+    wrong: tuple[object, ...] = ({"a": 1}, 7, [], True)
+    for data in wrong:
+        assert refused(STRUCTURED, body_with(datacontenttype="text/xml", data=data)).status == 400
+
+
+@pytest.mark.parametrize("content_type", ["model/vnd.x+json", "image/json", "TEXT/JSON; a=b"])
+def test_every_json_type_is_json(content_type: str) -> None:
+    assert read_event(BINARY | {"Content-Type": content_type}, b'{"a": 1}').data == {"a": 1}
+    assert refused(BINARY | {"Content-Type": content_type}, b"{").status == 400
+
+
+@pytest.mark.parametrize("content_type", ["text", "a b/c", "/", "é/x"])
+def test_what_is_no_media_type_is_refused(content_type: str) -> None:
+    assert refused(STRUCTURED, body_with(datacontenttype=content_type)).status == 400
 
 
 @pytest.mark.parametrize(

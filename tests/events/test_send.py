@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coalmine._base.errors import CoalmineError, InputError
-from coalmine.events import Event, new_event, read_event
+from coalmine.events import Event, Opaque, new_event, read_event
 from coalmine.events.send import encode_event, send_event
 
 TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc", "Cn")), min_size=1, max_size=20)
@@ -49,6 +49,15 @@ def test_a_new_event_asks_for_a_release() -> None:
     assert event.type == "dev.coalmine.release.requested.v1"
     assert event.id != new_event(data={}, source="/cli").id
     assert event.time is not None
+
+
+@given(raw=st.binary(), mime=st.sampled_from(["", "text/plain", "image/png"]), binary=st.booleans())
+def test_what_is_no_json_is_carried_by_both_modes(raw: bytes, mime: str, binary: bool) -> None:
+    sent = Event(id="1", source="/", type="t", data=Opaque(raw, mime), datacontenttype=mime)
+    message = encode_event(sent, binary=binary)
+    read = read_event(message.headers, message.body)
+    assert read.data == (None if binary and not raw else sent.data)
+    assert read.datacontenttype == mime
 
 
 def test_fractions_can_be_sent() -> None:

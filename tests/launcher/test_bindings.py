@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coalmine._base.errors import InputError
-from coalmine.events import RELEASE_REQUESTED, Event
+from coalmine.events import RELEASE_REQUESTED, Event, Opaque
 from coalmine.launcher.bindings import (
     Binding,
     BoundParameter,
@@ -71,6 +71,32 @@ def test_a_missing_field_is_named_or_defaulted(data: object) -> None:
     assert bound("$(body.name)", data, "$(header.ce-id)") == "7"
     with pytest.raises(RefusedError, match="other: is required"):
         bound("$(body.name)", data, "$(body.other)")
+
+
+def test_data_that_is_no_json_is_never_looked_into() -> None:
+    data = Opaque(b'{"name": "iris"}', "text/plain")
+    for value, default in (("$(body.name)", "d"), ("x", "$(body.name)")):
+        with pytest.raises(RefusedError, match=r"binding b, and the data is text/plain") as caught:
+            bound(value, data, default)
+        assert caught.value.field == "name"
+    assert bound("$(header.ce-id)", data, "d") == "7"
+    assert bound("$(body.name)", None, "d") == "d"
+
+
+def test_filters_on_data_that_is_no_json() -> None:
+    read = replace(event(Opaque(b"x")), subject="iris")
+    assert "of no said media type" in compile_filter("body == null").refuses(read)
+    assert compile_filter('header["ce-subject"] == "iris"').refuses(read) == ""
+
+
+def test_data_that_is_no_json_tells_requests_apart() -> None:
+    """Where the same content is the same release, other content is another."""
+    binding = Binding("b", ("*",), "p", (BoundParameter("service", "s"),), same_within=60.0)
+    keys = {
+        release_of([binding], event(Opaque(raw, mime))).content_key
+        for raw, mime in ((b"a", "text/plain"), (b"b", "text/plain"), (b"a", ""))
+    }
+    assert len(keys) == 3
 
 
 @pytest.mark.parametrize("value", [True, {}, {"a": 1}, [], ["a"]])

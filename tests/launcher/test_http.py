@@ -44,6 +44,7 @@ def body(**changes: object) -> str:
         (body(data={"name": "iris.v2"}), CE, 400, "service: 'iris.v2' is no legal service"),
         (body(data={"name": "iris.v2"}), CE, 400, "give a service"),
         (body(data={"name": "iris", "service": "i.s"}), CE, 400, "'i.s' is no legal service"),
+        (body(data="iris", datacontenttype="text/plain"), CE, 400, "binding release, and the data"),
         (body(type="other"), CE, 422, "dev.coalmine.release.requested.v1"),
         (body(specversion="0.3"), CE, 400, "0.3"),
         ("{", CE, 400, "JSON"),
