@@ -106,6 +106,7 @@ class RunStatus:
         tasks: In the graph's order, the exit task last.
         message: Why it failed, in one sentence for the user; else empty.
         outputs: What the pipeline as a whole gave, once it has ended.
+        at_the_end: The names of the tasks that run whatever became of the others.
     """
 
     run_id: str
@@ -113,6 +114,7 @@ class RunStatus:
     tasks: tuple[TaskStatus, ...] = ()
     message: str = ""
     outputs: Mapping[str, str] = field(default_factory=dict)
+    at_the_end: frozenset[str] = frozenset()
 
 
 class Engine(Protocol):

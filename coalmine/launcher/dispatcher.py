@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
-from coalmine._base.errors import CoalmineError, InputError
-from coalmine.engines.protocol import Engine, RunRequest, RunState, RunStatus, TaskStatus
-from coalmine.launcher.facts import Facts, final_facts, final_state, read_facts
+from coalmine._base.errors import CoalmineError
+from coalmine.engines.protocol import Engine
+from coalmine.launcher.drive import Driver
 from coalmine.launcher.ledger import Ledger
 from coalmine.launcher.patience import SUBMIT_SECONDS, Patience
-from coalmine.launcher.release import OpenRelease, ReleaseState
+from coalmine.launcher.release import OpenRelease
 
 __all__ = ["Dispatcher"]
 
@@ -58,16 +56,18 @@ class Dispatcher:
     ) -> None:
         self._ledger = ledger
         self._engines = engines
-        self._find_pipeline = find_pipeline
         self._monotonic = monotonic
-        self._fresh: set[str] = set()
-        self._taken: list[str] | None = None
         self._on_trouble = on_trouble
-        self._on_step = on_step
         self._on_end = on_end
-        self._patience = Patience(submit_for, monotonic)
-        self._recorded: dict[str, RunStatus] = {}
-        self._cancelled: set[str] = set()
+        self._driver = Driver(
+            ledger,
+            engines,
+            find_pipeline,
+            Patience(submit_for, monotonic),
+            on_trouble=on_trouble,
+            on_step=on_step,
+            on_end=self._ended,
+        )
         self._next_check_in = monotonic()
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -97,7 +97,7 @@ class Dispatcher:
         """Do one round; tells whether anything is open."""
         self._check_in()
         for release in self._ledger.running():
-            self._drive(release)
+            self._driver.drive(release)
         begun = set(self._ledger.begin(MOST_BEGUN))
         if begun:
             self._wake.set()  # there may be more than could begin at once
@@ -108,37 +108,29 @@ class Dispatcher:
         for release in releases:
             extra = {"release_id": release.id, "service": release.service}
             logger.info("release %s begins", release.id, extra=extra)
-        self._fresh.update(one.id for one in releases)
+        self._driver.expect_none(one.id for one in releases)
         far = [one for one in releases if self._is_far(one)]
         for release in releases:
             if release not in far:
-                self._drive(release)
+                self._driver.drive(release)
         if far:
             self._begin_far(far)
 
     def _begin_far(self, releases: list[OpenRelease]) -> None:
-        """Submit to an engine behind a network: several at a time, each in one hand still.
-
-        That the engine has them is one commit for all; of a run that waits there is no more to say.
-        """
-        self._taken = []
-        with ThreadPoolExecutor(min(SUBMITTERS, len(releases)), "submit") as hands:
-            list(hands.map(self._drive, releases))
-        taken, self._taken = self._taken, None
-        if taken:
-            self._note_submitted(taken)
-
-    def _note_submitted(self, releases: list[str]) -> None:
-        try:
-            self._ledger.submitted(releases)
-        except CoalmineError:
-            for one in releases:  # or it would never be written while nothing changes
-                self._recorded.pop(one, None)
-            raise
+        """Submit to an engine behind a network: several at a time, each in one hand still."""
+        with (
+            self._driver.noted_together(),
+            ThreadPoolExecutor(min(SUBMITTERS, len(releases)), "submit") as hands,
+        ):
+            list(hands.map(self._driver.drive, releases))
 
     def _is_far(self, release: OpenRelease) -> bool:
         engine = self._engines.get(release.engine)
         return engine is not None and engine.portable
+
+    def _ended(self, release_id: str) -> None:
+        self._wake.set()  # its service is free for the next
+        self._on_end(release_id)
 
     def _check_in(self) -> None:
         now = self._monotonic()
@@ -162,130 +154,3 @@ class Dispatcher:
                 logger.exception("a round of the dispatcher broke")
                 self._on_trouble()
             self._wake.wait(ACTIVE_SECONDS if active else IDLE_SECONDS)
-
-    def _drive(self, release: OpenRelease) -> None:
-        if self._patience.waits(release.id):
-            return
-        try:
-            self._drive_on(release)
-        except (CoalmineError, OSError) as error:
-            self._put_off(release, error)
-        except Exception as error:  # one release that breaks must not hold up the others
-            logger.exception("release %s broke", release.id, extra={"release_id": release.id})
-            self._put_off(release, error)
-
-    def _drive_on(self, release: OpenRelease) -> None:
-        try:
-            status = self._status(release)
-        except InputError as error:
-            self._end(release, (), Facts(reason=str(error)), ReleaseState.FAILED)
-            return
-        self._follow(release, status)
-        self._patience.forget(release.id)
-
-    def _status(self, release: OpenRelease) -> RunStatus | None:
-        engine = self._engines.get(release.engine)
-        if engine is None:
-            raise CoalmineError(
-                f"this launcher has no engine {release.engine}",
-                fix=f"start it with --engine {release.engine}",
-            )
-        if release.cancel_reason and release.id not in self._cancelled:
-            engine.cancel(release.id)
-            self._cancelled.add(release.id)
-        # What was begun a moment ago was never submitted: that need not be asked.
-        status = None if release.id in self._fresh else engine.status(release.id)
-        self._fresh.discard(release.id)
-        if status is None and release.submitted:
-            raise InputError(
-                f"its run is gone from {release.engine}: it was deleted there",
-                fix="look for its canary, and ask for the version again by a new event",
-            )
-        if status is None:
-            pipeline = self._find_pipeline(release.pipeline)
-            engine.submit(RunRequest(release.id, pipeline, release.parameters))
-            status = engine.status(release.id)
-        return status
-
-    def _follow(self, release: OpenRelease, run: RunStatus | None) -> None:
-        if run is None or self._recorded.get(release.id) == run:
-            return
-        if self._taken is not None and run.state is RunState.PENDING:
-            self._taken.append(release.id)
-            self._recorded[release.id] = run
-            return
-        facts = read_facts(run.tasks)
-        before = self._recorded.get(release.id)
-        if run.state.ended:
-            state = final_state(run, facts)
-            facts = final_facts(run, facts)
-            if state is ReleaseState.CANCELLED and release.cancel_reason:
-                facts = replace(facts, reason=release.cancel_reason)
-            self._end(release, run.tasks, facts, state)
-        else:
-            self._ledger.record(release.id, run.tasks, facts, submitted=True)
-            self._recorded[release.id] = run
-        self._tell_steps(before, run)
-
-    def _tell_steps(self, before: RunStatus | None, run: RunStatus) -> None:
-        known = {task.name for task in before.tasks if task.state.ended} if before else set()
-        for task in run.tasks:
-            if task.state.ended and task.started and task.ended and task.name not in known:
-                seconds = (task.ended - task.started).total_seconds()
-                self._on_step(_kind(task.name), task.state.value, seconds)
-
-    def _end(
-        self,
-        release: OpenRelease,
-        tasks: tuple[TaskStatus, ...],
-        facts: Facts,
-        state: ReleaseState,
-    ) -> None:
-        self._ledger.record(release.id, tasks, facts, state)
-        self._recorded.pop(release.id, None)
-        self._patience.forget(release.id)
-        self._cancelled.discard(release.id)
-        self._wake.set()
-        self._on_end(release.id)
-        logger.info(
-            "release %s: %s",
-            release.id,
-            state,
-            extra={
-                "release_id": release.id,
-                "service": release.service,
-                "state": state.value,
-                "reason": facts.reason,
-            },
-        )
-
-    def _put_off(self, release: OpenRelease, error: Exception) -> None:
-        wait, given_up = self._patience.failed(release.id, error)
-        self._on_trouble()
-        if given_up and not release.submitted:
-            self._bury(release, error)
-            return
-        logger.warning(
-            "release %s waits %.1f s: %r",
-            release.id,
-            wait,
-            error,
-            extra={"release_id": release.id, "service": release.service},
-        )
-        with contextlib.suppress(CoalmineError):  # a ledger that fails must not hold up the others
-            self._ledger.record(release.id, (), Facts(reason=f"is tried again: {_said(error)}"))
-
-    def _bury(self, release: OpenRelease, error: Exception) -> None:
-        seconds = f"{self._patience.submit_for:g} s"
-        reason = f"{release.engine} did not take its run for {seconds}: {_said(error)}"
-        with contextlib.suppress(CoalmineError):
-            self._end(release, (), Facts(reason=reason), ReleaseState.DEAD)
-
-
-def _said(error: Exception) -> str:
-    return str(error) if isinstance(error, CoalmineError | OSError) else repr(error)
-
-
-def _kind(task: str) -> str:
-    """Give a task's name without the number of its turn in a loop, so that counts stay few."""
-    return task.partition("[")[0]

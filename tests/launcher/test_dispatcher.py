@@ -19,7 +19,6 @@ from coalmine.engines.protocol import (
 )
 from coalmine.launcher.admission import Admitted
 from coalmine.launcher.dispatcher import Dispatcher
-from coalmine.launcher.facts import Facts, final_facts, final_state, read_facts
 from coalmine.launcher.ledger import Ledger, ledger_url
 from coalmine.launcher.patience import wait_after
 from coalmine.launcher.read import read_release, read_releases
@@ -349,27 +348,6 @@ def test_a_state_folder_of_any_name(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == [state.name]
 
 
-@pytest.mark.parametrize(
-    ("state", "outcome", "expected"),
-    [
-        (RunState.SUCCEEDED, "promoted", "promoted"),
-        (RunState.FAILED, "promoted", "promoted"),
-        (RunState.CANCELLED, "promoted", "promoted"),
-        (RunState.SUCCEEDED, "rolled_back", "rolled_back"),
-        (RunState.FAILED, "rolled_back", "rolled_back"),
-        (RunState.CANCELLED, "rolled_back", "cancelled"),
-        (RunState.FAILED, "removed", "failed"),
-        (RunState.SUCCEEDED, "unchanged", "failed"),
-        (RunState.SUCCEEDED, "", "failed"),
-    ],
-)
-def test_what_a_release_came_to(state: RunState, outcome: str, expected: str) -> None:
-    run = RunStatus("r1", state)
-    facts = Facts(outcome=outcome)
-    assert final_state(run, facts) == expected
-    assert expected != "failed" or final_facts(run, facts).reason
-
-
 def test_a_promotion_stands_after_a_finalize_that_failed(bench: Bench) -> None:
     bench.accept("r1")
     bench.dispatcher.tick()
@@ -382,15 +360,3 @@ def test_a_promotion_stands_after_a_finalize_that_failed(bench: Bench) -> None:
     assert bench.states() == {"r1": "promoted"}
     reason = read_release(bench.state, "r1")["reason"]
     assert reason == "promoted, and then a task failed: finalize: no proxy"
-
-
-def test_the_last_task_has_the_last_word() -> None:
-    tasks = [
-        TaskStatus("a", outputs={"outcome": "rolled_back", "reason": "r", "other": "x"}),
-        TaskStatus("b", outputs={"outcome": "promoted", "reason": ""}),
-    ]
-    assert read_facts(tasks) == Facts(outcome="promoted", reason="r")
-    behind = TaskStatus("c", outputs={"outcome": "unchanged", "reason": "s"})
-    assert read_facts([*tasks, behind]) == Facts(outcome="promoted", reason="s")
-    run = RunStatus("r1", RunState.FAILED, message="b: broke")
-    assert final_facts(run, Facts(reason="r")).reason == "b: broke"

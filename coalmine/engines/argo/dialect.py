@@ -11,7 +11,7 @@ from coalmine.compiler.graph import Graph
 from coalmine.engines.argo.nodes import nodes_of, own_nodes
 from coalmine.engines.argo.status import ENDED, read_run
 from coalmine.engines.kube.client import Object, Resource
-from coalmine.engines.kube.dialect import Container
+from coalmine.engines.kube.dialect import Container, TaskObjects
 from coalmine.engines.protocol import RunStatus
 
 __all__ = ["Argo"]
@@ -24,7 +24,7 @@ class Argo:
 
     name = "argo"
     runs = Resource("argoproj.io/v1alpha1", "workflows")
-    tasks: Resource | None = None
+    tasks: TaskObjects | None = None
     # Not Terminate, which would leave out the exit handler.
     ending: Mapping[str, Any] = {"spec": {"shutdown": "Stop"}}
 
@@ -60,6 +60,7 @@ class Argo:
             "spec": {
                 "shutdown": spec.get("shutdown", ""),
                 "order": spec.get("order") or _order(template),
+                "onExit": spec.get("onExit") or template.get("onExit", ""),
             },
             "status": {**{key: status[key] for key in said}, "nodes": nodes_of(status)},
         }
@@ -67,10 +68,6 @@ class Argo:
     def has_ended(self, run: Object) -> bool:
         """Tell whether its phase is an end."""
         return run.get("status", {}).get("phase") in ENDED
-
-    def tasks_of(self, name: str) -> str:
-        """Select nothing: a Workflow tells of its tasks."""
-        raise NotImplementedError(name)
 
     def read(self, run_id: str, run: Object, tasks: Sequence[Object]) -> RunStatus:  # noqa: ARG002
         """Read how a run goes."""

@@ -39,14 +39,16 @@ def read_run(run_id: str, run: Object) -> RunStatus:
 
     Args:
         run_id: Its id.
-        run: The Workflow, with the names of its tasks in ``spec.order``.
+        run: The Workflow, with the names of its tasks in ``spec.order``, and that of its exit
+            handler, if any, in ``spec.onExit``.
     """
     state = _run_state(run)
     nodes = own_nodes(run)
     names = [*run["spec"]["order"], *(name for name in nodes if name not in run["spec"]["order"])]
     stopped = bool(run["spec"]["shutdown"])
     found = tuple(_task(name, nodes.get(name), state, stopped=stopped) for name in names)
-    return RunStatus(run_id, state, found, _message(run, state, found))
+    last = frozenset([run["spec"]["onExit"]] if run["spec"]["onExit"] else [])
+    return RunStatus(run_id, state, found, _message(run, state, found), at_the_end=last)
 
 
 def _run_state(run: Object) -> RunState:

@@ -57,7 +57,8 @@ def read_run(run_id: str, run: Object, graph: Graph) -> RunStatus:
     found = [_task(task.name, details.get(task.name), state) for task in tasks]
     outputs = _outputs(tasks, {one.name for one in found if one.state is TaskState.SUCCEEDED})
     told = tuple(_with(one, outputs.get(one.name, {})) for one in found)
-    return RunStatus(run_id, state, told, _message(run, state, told))
+    last = frozenset([graph.exit_task.name] if graph.exit_task else [])
+    return RunStatus(run_id, state, told, _message(run, state, told), at_the_end=last)
 
 
 def _details(run: Object) -> Sequence[Object]:

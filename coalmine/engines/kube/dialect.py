@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from coalmine.compiler.graph import Graph
 from coalmine.engines.kube.client import Object, Resource
 from coalmine.engines.protocol import RunStatus
 
-__all__ = ["Container", "Dialect", "name_of"]
+__all__ = ["Container", "Dialect", "TaskObjects", "name_of"]
 
 
 class Container(NamedTuple):
@@ -19,13 +20,30 @@ class Container(NamedTuple):
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class TaskObjects:
+    """The objects that tell of a run's tasks.
+
+    Attributes:
+        resource: Their kind.
+        label: Names their run.
+    """
+
+    resource: Resource
+    label: str
+
+    def of(self, name: str) -> str:
+        """Select those of a run by its name."""
+        return f"{self.label}={name}"
+
+
 class Dialect(Protocol):
     """How an engine says a run. All of it is pure."""
 
     name: str
     runs: Resource
-    tasks: Resource | None
-    """The kind of object that tells of one task; None if the run tells of all."""
+    tasks: TaskObjects | None
+    """None if the run itself tells of its tasks."""
     ending: Mapping[str, Any]
     """The merge patch that ends a run and lets its exit task run."""
 
@@ -42,9 +60,6 @@ class Dialect(Protocol):
 
     def has_ended(self, run: Object) -> bool:
         """Tell whether nothing more will happen to a run."""
-
-    def tasks_of(self, name: str) -> str:
-        """Select the tasks of a run by its name."""
 
     def read(self, run_id: str, run: Object, tasks: Sequence[Object]) -> RunStatus:
         """Read how a run goes."""

@@ -55,7 +55,8 @@ class KubeEngine:
         self._pipelines: dict[str, tuple[Graph, Object | None]] = {}
         self._cancelled: set[str] = set()
         self._runs = Mirror(client, dialect.runs, dialect.slim)
-        self._tasks = Mirror(client, dialect.tasks, dialect.slim) if dialect.tasks else None
+        tasks = dialect.tasks
+        self._tasks = Mirror(client, tasks.resource, dialect.slim) if tasks else None
         self._mirrors = [self._runs, *([self._tasks] if self._tasks else [])]
 
     def open(self) -> None:
@@ -155,8 +156,8 @@ class KubeEngine:
         if not self._dialect.has_ended(run):
             return self._tasks.of(run_id)
         # The two watches are not in step, and what the last tasks said decides what it came to.
-        selector = self._dialect.tasks_of(run["metadata"]["name"])
-        return tuple(self._client.list(self._dialect.tasks, selector)[0])
+        known = self._dialect.tasks
+        return tuple(self._client.list(known.resource, known.of(run["metadata"]["name"]))[0])
 
     def _pipeline(self, path: Path) -> tuple[Graph, Object | None]:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -44,9 +44,10 @@ class Page:
 
 def first_page(run_id: str, graph: Graph) -> Page:
     """Make the page of a run that has not begun."""
-    tasks = (*graph.tasks, *((graph.exit_task,) if graph.exit_task else ()))
-    names = tuple(task.name for task in tasks)
-    run = RunStatus(run_id, RunState.PENDING, tuple(TaskStatus(name) for name in names))
+    last = (graph.exit_task.name,) if graph.exit_task else ()
+    names = (*(task.name for task in graph.tasks), *last)
+    tasks = tuple(TaskStatus(name) for name in names)
+    run = RunStatus(run_id, RunState.PENDING, tasks, at_the_end=frozenset(last))
     return Page(run, planned=names)
 
 
@@ -167,6 +168,7 @@ def page_to_json(page: Page) -> dict[str, Any]:
         "outputs": dict(run.outputs),
         "failures": dict(page.failures),
         "planned": list(page.planned),
+        "at_the_end": sorted(run.at_the_end),
         "tasks": [_task_to_json(task) for task in run.tasks],
     }
 
@@ -179,6 +181,7 @@ def page_from_json(content: Mapping[str, Any]) -> Page:
         tasks=tuple(_task_from_json(task) for task in content["tasks"]),
         message=content["message"],
         outputs=content["outputs"],
+        at_the_end=frozenset(content.get("at_the_end", ())),
     )
     return Page(run, content["failures"], tuple(content.get("planned", ())))
 

@@ -9,7 +9,7 @@ from coalmine.compiler.around.tekton import pipeline_run
 from coalmine.compiler.graph import Graph
 from coalmine.compiler.tekton import lower
 from coalmine.engines.kube.client import Object, Resource
-from coalmine.engines.kube.dialect import Container
+from coalmine.engines.kube.dialect import Container, TaskObjects
 from coalmine.engines.protocol import RunStatus
 from coalmine.engines.tekton.status import condition_of, read_run, task_of
 
@@ -24,7 +24,9 @@ class Tekton:
 
     name = "tekton"
     runs = Resource("tekton.dev/v1", "pipelineruns")
-    tasks: Resource | None = Resource("tekton.dev/v1", "taskruns")
+    tasks: TaskObjects | None = TaskObjects(
+        Resource("tekton.dev/v1", "taskruns"), "tekton.dev/pipelineRun"
+    )
     ending: Mapping[str, Any] = {"spec": {"status": "CancelledRunFinally"}}
 
     def compile(self, graph: Graph) -> Object:
@@ -63,10 +65,6 @@ class Tekton:
     def has_ended(self, run: Object) -> bool:
         """Tell whether its condition is decided."""
         return condition_of(run).get("status") in {"True", "False"}
-
-    def tasks_of(self, name: str) -> str:
-        """Select by the label that Tekton gives."""
-        return f"tekton.dev/pipelineRun={name}"
 
     def read(self, run_id: str, run: Object, tasks: Sequence[Object]) -> RunStatus:
         """Read how a run goes."""

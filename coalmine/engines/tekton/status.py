@@ -49,9 +49,11 @@ def read_run(run_id: str, run: Object, tasks: Sequence[Object]) -> RunStatus:
     by_name = {task_of(item): item for item in tasks}
     skipped = _skipped(run)
     pipeline = run["spec"]["pipelineSpec"]
-    names = [one["name"] for part in ("tasks", "finally") for one in pipeline[part]]
+    last = [one["name"] for one in pipeline["finally"]]
+    names = [*(one["name"] for one in pipeline["tasks"]), *last]
     found = tuple(_task(name, by_name.get(name), skipped, state) for name in names)
-    return RunStatus(run_id, state, found, _message(run, state, found), _results(run))
+    message = _message(run, state, found)
+    return RunStatus(run_id, state, found, message, _results(run), frozenset(last))
 
 
 def _run_state(run: Object) -> RunState:
