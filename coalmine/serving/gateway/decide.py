@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from coalmine.serving.gateway.rules import Split, normal, promoted, split
+from coalmine.serving.gateway.changes import create, remove, reroute, text_of
+from coalmine.serving.gateway.rules import Split, promoted, split
 from coalmine.serving.gateway.seen import HTTP_ROUTE, Seen
 from coalmine.serving.gateway.template import Template
 from coalmine.serving.gateway.workloads import (
@@ -29,9 +30,9 @@ from coalmine.serving.gateway.workloads import (
     trouble_of,
     workload_of,
 )
-from coalmine.serving.kube.client import Change, Object, Resource
+from coalmine.serving.kube.client import Object, Resource
 from coalmine.serving.kube.kept import LABELS, Kept
-from coalmine.serving.kube.moves import Ask, Done, Drifted, Move, Note, Wait, Write
+from coalmine.serving.kube.moves import Ask, Done, Drifted, Move, Note, Wait
 from coalmine.serving.protocol import Phase
 
 __all__ = ["Decide", "Way"]
@@ -79,14 +80,20 @@ class Decide:
             case Phase.CANARY:
                 return self._is_itself() or self._routed() or Done()
             case Phase.PROMOTED:
-                return (
-                    self._is_itself()
-                    or self._is_ready()
-                    or self._routed()
-                    or self._cleared_stable()
-                )
+                return self._promoted()
             case _:
                 return self._withdrawn() or self._cleared_canary()
+
+    def _promoted(self) -> Move:
+        here, stable = self._leads_here(), self._leads_to_stable()
+        if not here and not stable and self.seen.route:
+            # Whoever has led the route elsewhere has said what shall be there.
+            return Done()
+        if stable or not here:
+            move = self._is_itself() or self._is_ready() or self._routed()
+        else:
+            move = self._taken()
+        return move or self._cleared_stable()
 
     @property
     def _kind(self) -> Workload:
@@ -108,7 +115,7 @@ class Decide:
             return Drifted(f"there is a {canary['kind']} {record.canary} that no release has made")
         if self._kind.resource is DEPLOYMENT and self._service not in self.seen.services:
             body = service_for(canary, record.canary)
-            return self._post(SERVICE, body, f"make the Service {record.canary}")
+            return create(SERVICE, self.way.namespace, body, f"make the Service {record.canary}")
         if fault := self._is_itself() or self._is_ready():
             return fault
         if self.kept.notes.get("asked") != record.canary:
@@ -125,7 +132,8 @@ class Decide:
         service = self.seen.services.get(self._kind.service(record.stable)) or {}
         selector = (service.get("spec") or {}).get("selector") or {}
         body = canary_of(source, revision=record.canary, record=record, without=selector)
-        return self._post(self._kind.resource, body, f"make the canary {record.canary}")
+        what = f"make the canary {record.canary}"
+        return create(self._kind.resource, self.way.namespace, body, what)
 
     def _is_itself(self) -> Move | None:
         record, canary = self.kept.record, self._canary
@@ -176,7 +184,7 @@ class Decide:
             if template is None:
                 return Drifted(f"the HTTPRoute {record.service} is gone", "give a template")
             body = template.filled_route(record.service, self._service, labels)
-            return self._post(HTTP_ROUTE, body, "make the route")
+            return create(HTTP_ROUTE, self.way.namespace, body, "make the route")
         if not self._leads_here():
             return self._somebody()
         return self._taken()
@@ -184,14 +192,14 @@ class Decide:
     def _with_rules(self, target: Sequence[Mapping[str, Any]]) -> Move | None:
         if self.seen.route is None:
             return Drifted(f"the HTTPRoute {self.kept.record.service} is gone")
-        now, wanted, notes = _text(self.seen.rules), _text(target), self.kept.notes
+        now, wanted, notes = text_of(self.seen.rules), text_of(target), self.kept.notes
         if now == wanted:
             return self._taken()
-        if now not in {notes.get("wrote"), notes.get("was"), _text(json.loads(notes["rules"]))}:
+        if now not in {notes.get("wrote"), notes.get("was"), text_of(json.loads(notes["rules"]))}:
             return self._somebody()
         if notes.get("wrote") != wanted:
             return Note({"wrote": wanted, "was": now})
-        return self._patch(wanted)
+        return reroute(self.seen.route, self.way.namespace, wanted)
 
     def _taken(self) -> Move | None:
         if refusal := self.seen.refusal():
@@ -209,10 +217,16 @@ class Decide:
         route = self.seen.route
         if route is None or not is_ours(route, record.release_id):
             return self._somebody()
-        return self._delete(HTTP_ROUTE, route)
+        return remove(HTTP_ROUTE, self.way.namespace, route)
 
     def _leads_here(self) -> bool:
-        return bool(self.kept.notes.get("kind")) and f'"{self._service}"' in _text(self.seen.rules)
+        return bool(self.kept.notes.get("kind")) and self._leads_to(self._service)
+
+    def _leads_to_stable(self) -> bool:
+        return bool(self.kept.record.stable) and self._leads_to(self.kept.notes["backend"])
+
+    def _leads_to(self, service: str) -> bool:
+        return f'"{service}"' in text_of(self.seen.rules)
 
     def _cleared_stable(self) -> Move:
         stable = self.kept.record.stable
@@ -246,7 +260,7 @@ class Decide:
 
     def _cleared(self, mine: Mapping[Resource, Object]) -> Move:
         resource, item = next(iter(mine.items()))
-        return self._delete(resource, item)
+        return remove(resource, self.way.namespace, item)
 
     def _somebody(self) -> Drifted:
         managers = ((self.seen.route or {}).get("metadata") or {}).get("managedFields") or []
@@ -256,26 +270,3 @@ class Decide:
             f"has set (fields are managed by {', '.join(names) or 'nobody else'})",
             fix="take the canary out of the rules, or put them back as they were",
         )
-
-    def _post(self, resource: Resource, body: Object, what: str) -> Write:
-        return Write(Change("POST", resource.path(self.way.namespace), body, what))
-
-    def _delete(self, resource: Resource, item: Object) -> Write:
-        metadata = item["metadata"]
-        path = resource.path(self.way.namespace, metadata["name"])
-        body = {"preconditions": {"uid": metadata["uid"]}}
-        return Write(Change("DELETE", path, body, f"remove {resource.kind} {metadata['name']}"))
-
-    def _patch(self, wanted: str) -> Write:
-        route = self.seen.route or {}
-        version = route["metadata"]["resourceVersion"]
-        operations = [
-            {"op": "test", "path": "/metadata/resourceVersion", "value": version},
-            {"op": "replace", "path": "/spec/rules", "value": json.loads(wanted)},
-        ]
-        path = HTTP_ROUTE.path(self.way.namespace, route["metadata"]["name"])
-        return Write(Change("PATCH", path, operations, "split the traffic"))
-
-
-def _text(rules: Sequence[Mapping[str, Any]]) -> str:
-    return json.dumps(normal(rules), sort_keys=True, separators=(",", ":"))

@@ -156,10 +156,21 @@ class Decide:
         if seen.service is None or seen.image != record.canary_image:
             return self._overtaken()
         if seen.percent is not None:
-            return self._write("promote the canary", patch(seen, percent=None))
+            return self._fit() or self._write("promote the canary", patch(seen, percent=None))
         if seen.created == record.canary and (move := self._let_sleep()):
             return move
+        if seen.split == {seen.created: 100} and seen.trouble(seen.created):
+            # It has all the traffic: what became of it since is for the next release to mend.
+            return Note({SETTLED: "promoted"})
         return self._routed({seen.created: 100}, {SETTLED: "promoted"})
+
+    def _fit(self) -> Move | None:
+        """Wait for a canary that is not well; all traffic would go to it."""
+        canary = self._record.canary
+        if not self._record.stable or (self._seen.is_ready and not self._seen.trouble(canary)):
+            return None
+        selector, trouble = self.selector(canary), self._seen.trouble(canary)
+        return Wait(f"the canary {canary} is not ready any more", selector, trouble)
 
     def _withdraw(self) -> Move:
         seen, notes = self._seen, self._notes

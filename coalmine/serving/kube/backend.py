@@ -6,6 +6,7 @@ then the cluster is made to agree with the record. Whoever comes after a crash d
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from collections.abc import Callable
@@ -14,8 +15,9 @@ from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from coalmine._base.errors import InputError
-from coalmine.serving.kube.client import Kube, StaleError
+from coalmine.serving.kube.client import Kube
 from coalmine.serving.kube.drive import Driver, Timing
+from coalmine.serving.kube.ending import Ending, TakenBackError, patiently
 from coalmine.serving.kube.example import Prediction
 from coalmine.serving.kube.kept import Kept
 from coalmine.serving.kube.moves import Drifted, Moves
@@ -28,7 +30,6 @@ __all__ = ["KubeServing"]
 logger = logging.getLogger(__name__)
 DIGEST = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
 SERVICE = re.compile(r"[a-z]([-a-z0-9]{0,50}[a-z0-9])?")
-TRIES = 20
 R = TypeVar("R")
 S = TypeVar("S")
 
@@ -59,6 +60,7 @@ class KubeServing(Generic[S]):
         self._timing, self._force = timing or Timing(), force
         self._own = Ownership(kube, now=now)
         self._driver = Driver(kube, self._own, moves, self._timing, probe)
+        self._ending = Ending(self._driver)
 
     def apply_canary(
         self, *, service: str, image: str, version: str, percent: int, release_id: str
@@ -128,7 +130,10 @@ class KubeServing(Generic[S]):
             return self._own.write(kept.with_record(record))
 
         kept = self._patiently(decide)
-        return None if kept is None else self._ended(kept)
+        try:
+            return None if kept is None else self._ended(kept)
+        except TakenBackError as taken:
+            return taken.record
 
     def observe(self, service: str) -> Observation:
         """Tell what the cluster routes; see `ServingBackend.observe`."""
@@ -151,7 +156,9 @@ class KubeServing(Generic[S]):
         if previous:
             over = previous.record.release_id
             if self._own.holder(record.service) == over:
-                self._driver.reach(previous)
+                # What was taken back is out of the way as well.
+                with contextlib.suppress(TakenBackError):
+                    self._ending.reach(previous)
                 # Its end may have been written and not yet reached.
                 previous = self._own.read(record.service)
         blank = replace(record, canary="", stable="", stable_version="")
@@ -188,9 +195,17 @@ class KubeServing(Generic[S]):
         return seen if seen == kept.record else self._write(kept, seen).record
 
     def _ended(self, kept: Kept) -> ReleaseRecord:
-        kept = self._driver.reach(kept)
-        self._patiently(lambda: self._own.give_up(kept.record.service, kept.record.release_id))
-        return kept.record
+        record = kept.record
+        try:
+            record = self._ending.reach(kept).record
+        except TakenBackError:
+            self._let_go(record)
+            raise
+        self._let_go(record)
+        return record
+
+    def _let_go(self, record: ReleaseRecord) -> None:
+        self._patiently(lambda: self._own.give_up(record.service, record.release_id))
 
     def _write(self, kept: Kept, record: ReleaseRecord) -> Kept:
         wanted = record
@@ -212,13 +227,7 @@ class KubeServing(Generic[S]):
         return written
 
     def _patiently(self, decide: Callable[[], R]) -> R:
-        """Decide anew as long as the cluster moves on between reading and writing."""
-        for _ in range(TRIES):
-            try:
-                return decide()
-            except StaleError:
-                self._timing.sleep(self._timing.poll)
-        return decide()
+        return patiently(decide, self._timing)
 
 
 def _with_version(record: ReleaseRecord, previous: ReleaseRecord) -> ReleaseRecord:

@@ -1,23 +1,14 @@
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from coalmine._base.errors import CoalmineError, InputError
+from coalmine._base.errors import InputError
 from coalmine.serving.gateway.rules import PREVIEW_HEADER
-from coalmine.serving.gateway.seen import Seen
 from coalmine.serving.gateway.template import template_of
-from coalmine.serving.kube.backend import KubeServing
-from coalmine.serving.protocol import Phase, ReleaseRecord
-from coalmine.serving.select import ServingSettings, open_backend
-from tests.kubeapi.faults import Fault, Reset
-from tests.kubeapi.status import denied, gone, too_many
-from tests.kubeapi.store import Object
-from tests.serving.gateway.conftest import (
+from coalmine.serving.protocol import Phase
+from tests.serving.gateway.world import (
     DEPLOYMENT,
     ISVC,
     ROUTE,
@@ -25,30 +16,11 @@ from tests.serving.gateway.conftest import (
     V1,
     V2,
     World,
+    canary,
     deployment,
     isvc,
     route,
 )
-
-
-def canary(
-    backend: KubeServing[Seen], release: str = "r2", image: str = V2, percent: int = 10
-) -> ReleaseRecord:
-    return backend.apply_canary(
-        service="iris", image=image, version=release, percent=percent, release_id=release
-    )
-
-
-def plain_service(name: str) -> Object:
-    spec = {"selector": {"app": "iris"}, "ports": [{"port": 3000}]}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
-
-
-@pytest.fixture
-def adopted(world: World) -> World:
-    """A Deployment, a Service and a route that somebody else has made."""
-    world.add(deployment("iris-v1"), plain_service("iris-v1"), route("iris-v1"))
-    return world
 
 
 def test_a_service_that_others_made_is_released_step_by_step(adopted: World) -> None:
@@ -162,121 +134,3 @@ def test_a_route_that_no_gateway_takes_fails_the_step(adopted: World) -> None:
     adopted.refused = "no such backend"
     with pytest.raises(InputError, match=r"the Gateway front refuses .* no such backend"):
         canary(adopted.backend())
-
-
-def test_what_a_person_did_to_the_rules_is_told_and_kept(adopted: World) -> None:
-    backend = adopted.backend()
-    canary(backend)
-
-    def half(now: Object) -> None:
-        for ref in now["spec"]["rules"][0]["backendRefs"]:
-            ref["weight"] = 50
-
-    adopted.edit(ROUTE, "iris", half)
-    for call in (backend.promote, backend.rollback):
-        with pytest.raises(InputError, match=r"managed by .*kubectl-edit"):
-            call(service="iris", release_id="r2")
-    assert adopted.split() == {"iris-v1": 50, "iris-r2": 50}
-
-    def away(now: Object) -> None:
-        del now["spec"]["rules"][0]["backendRefs"][1]
-
-    adopted.edit(ROUTE, "iris", away)
-    backend.rollback(service="iris", release_id="r2")
-    assert adopted.split() == {"iris-v1": 100}
-    assert adopted.names(DEPLOYMENT) == ["iris-v1"]
-
-
-def test_an_image_that_a_person_set_is_not_promoted(adopted: World) -> None:
-    backend = adopted.backend()
-    canary(backend)
-
-    def other(now: Object) -> None:
-        now["spec"]["template"]["spec"]["containers"][0]["image"] = V1
-
-    adopted.edit(DEPLOYMENT, "iris-r2", other)
-    with pytest.raises(InputError, match="set to another image"):
-        backend.promote(service="iris", release_id="r2")
-    backend.rollback(service="iris", release_id="r2")
-    assert adopted.split() == {"iris-v1": 100}
-
-
-def test_what_cannot_have_a_canary_is_told(world: World) -> None:
-    with pytest.raises(InputError, match="no HTTPRoute iris and no template"):
-        canary(world.backend())
-    world.add(route("iris-v1"))
-    with pytest.raises(InputError, match="behind the backend iris-v1 there is no Deployment"):
-        canary(world.backend())
-    world.add(deployment("iris-v1", V2), plain_service("iris-v1"))
-    with pytest.raises(InputError, match="set to this image already"):
-        canary(world.backend())
-    refs = [{"name": name, "port": 1} for name in ("a", "b")]
-    world.edit(ROUTE, "iris", lambda now: now["spec"]["rules"][0].update(backendRefs=refs))
-    with pytest.raises(CoalmineError, match="a split that no release owns"):
-        canary(world.backend())
-
-
-@pytest.mark.parametrize(("reset", "end"), [(Reset.BEFORE, "rollback"), (Reset.AFTER, "promote")])
-def test_every_write_may_be_cut_off(adopted: World, reset: Reset, end: str) -> None:
-    backend = adopted.backend(preview="blue")
-    writes = "(?!leases|configmaps)(deployments|services|httproutes)"
-    for method in ("POST", "PATCH", "DELETE"):
-        adopted.api.faults.add(Fault(method, writes, reset=reset, times=2))
-        adopted.api.faults.add(Fault(method, writes, too_many(1)))
-        adopted.api.faults.add(Fault(method, writes, gone(1, 2)))
-    canary(backend)
-    getattr(backend, end)(service="iris", release_id="r2")
-    serves = "iris-r2" if end == "promote" else "iris-v1"
-    assert adopted.split() == {serves: 100}
-    assert len(adopted.route()["spec"]["rules"]) == 1
-    assert adopted.unserved == []
-
-
-def test_a_denied_write_ends_the_step_and_is_undone(adopted: World) -> None:
-    adopted.api.faults.add(Fault("PATCH", "httproutes", denied("hook.example.com", "not today")))
-    backend = adopted.backend()
-    with pytest.raises(InputError, match="not today"):
-        canary(backend)
-    backend.rollback(service="iris", release_id="r2")
-    assert adopted.split() == {"iris-v1": 100}
-    assert adopted.names(DEPLOYMENT) == ["iris-v1"]
-
-
-def test_the_settings_lead_here(
-    adopted: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KUBECONFIG", str(adopted.api.kubeconfig(tmp_path / "config", "ml")))
-    template = tmp_path / "serving.yaml"
-    template.write_text(yaml.safe_dump_all([deployment("any"), route()]))
-    settings = ServingSettings(template=str(template), preview="blue", mirror="5")
-    opened = open_backend("gateway", state=tmp_path, unpack=lambda _, into: into, settings=settings)
-    assert isinstance(opened, KubeServing)
-    assert [share.revision for share in opened.observe("iris").shares] == ["iris-v1"]
-    opened._kube.close()
-    for field, wrong in (
-        ("mirror", replace(settings, mirror="101")),
-        ("template", replace(settings, template="none.yaml")),
-    ):
-        with pytest.raises(InputError) as caught:
-            open_backend(
-                "gateway",
-                state=tmp_path,
-                unpack=lambda _, into: into,
-                settings=wrong,
-            )
-        assert caught.value.field == field
-
-
-@pytest.mark.parametrize(
-    ("items", "why"),
-    [
-        ([route()], "holds 0 workloads"),
-        ([deployment("a"), isvc("b")], "holds 2 workloads"),
-        ([{"kind": "StatefulSet"}], "a StatefulSet cannot serve a canary"),
-        ([{"kind": "Deployment", "spec": {}}], "has no container"),
-        ([deployment("a"), {"kind": "HTTPRoute", "spec": {}}], "names no Gateway"),
-    ],
-)
-def test_a_template_that_is_none(items: list[Object], why: str) -> None:
-    with pytest.raises(InputError, match=why):
-        template_of(items)

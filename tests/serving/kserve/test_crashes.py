@@ -17,37 +17,13 @@ from tests.kubeapi.status import ApiError, denied, gone, too_many
 from tests.serving.kserve.conftest import V1, V2, V3, World, new_world
 from tests.serving.kserve.controller import service_of
 from tests.serving.kserve.test_knative import canary
-
-
-class Killed(BaseException):
-    """The process is gone."""
-
-
-class Dying(Kube):
-    """Dies before a write: the cluster is left as it was after the write before."""
-
-    left = 10**6
-    writes = 0
-
-    def write(self, change: Change) -> Object:
-        self.writes += 1
-        self.left -= 1
-        if self.left < 0:
-            raise Killed
-        return super().write(change)
-
+from tests.serving.kube.dying import Dying, Killed, dying
 
 Step = Callable[[KubeServing[Seen]], object]
 STEPS: dict[str, list[Step]] = {
     "promote": [canary, lambda b: b.promote(service="iris", release_id="r1")],
     "rollback": [canary, lambda b: b.rollback(service="iris", release_id="r1")],
 }
-
-
-def dying(world: World, left: int) -> Dying:
-    kube = Dying(world.kube._http, world.kube.namespace, sleep=lambda _: None)
-    kube.left = left
-    return kube
 
 
 def first_kill(path: str, *, first: bool) -> int:
@@ -57,7 +33,7 @@ def first_kill(path: str, *, first: bool) -> int:
     world = new_world()
     if not first:
         world.serving()
-    kube = dying(world, 10**6)
+    kube = dying(world.kube, 10**6)
     run(world, [canary], kube)
     return kube.writes
 
@@ -83,7 +59,7 @@ def test_finalize_is_right_from_every_state(path: str, first: bool) -> None:
         world = new_world()
         if not first:
             world.serving()
-        killed = run(world, STEPS[path], dying(world, left))
+        killed = run(world, STEPS[path], dying(world.kube, left))
         if left % 2:  # The controllers may or may not have seen the last write.
             world.step()
         for _ in range(2):
@@ -111,7 +87,7 @@ def test_a_step_that_was_killed_is_done_by_its_next_try(path: str) -> None:
     while killed:
         world = new_world()
         world.serving()
-        killed = run(world, STEPS[path], dying(world, left))
+        killed = run(world, STEPS[path], dying(world.kube, left))
         kept = Ownership(world.kube).read("iris")
         again = STEPS[path]
         if kept and kept.record.phase not in {Phase.PREPARING, Phase.CANARY}:

@@ -14,9 +14,9 @@ from coalmine.serving.kserve.seen import Seen
 from coalmine.serving.kube.ownership import Ownership
 from coalmine.serving.protocol import Phase
 from tests.serving.kserve.conftest import V1, V2, V3, V4, new_world
-from tests.serving.kserve.test_crashes import Killed, dying
 from tests.serving.kserve.test_drift import annotate, drop_percent, set_env
 from tests.serving.kserve.test_knative import canary
+from tests.serving.kube.dying import Killed, dying
 
 IMAGES = {"r1": V2, "r2": V3}
 RELEASES = st.sampled_from(sorted(IMAGES))
@@ -36,7 +36,7 @@ class Releases(RuleBasedStateMachine):
 
     def call(self, what: str, release: str, left: int, *, force: bool = False) -> None:
         """One step of one release, which may be killed before one of its writes."""
-        alive, self.world.kube = self.world.kube, dying(self.world, left)
+        alive, self.world.kube = self.world.kube, dying(self.world.kube, left)
         try:
             backend = self.world.backend(force=force)
             with contextlib.suppress(CoalmineError, Killed):
