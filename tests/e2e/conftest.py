@@ -41,7 +41,7 @@ POLICY: dict[str, Any] = {
     "spec": {
         "window": "4s",
         "step": "1s",
-        "timeout": "12s",
+        "timeout": "90s",
         "min_requests": 5,
         "coverage": 0.7,
         "no_data": "wait",
@@ -113,7 +113,7 @@ class Site:
     def releases(self) -> list[Any]:
         return read_releases(self.state)
 
-    def ended(self, release_id: str, *, seconds: float = 120) -> Any:
+    def ended(self, release_id: str, *, seconds: float = 200) -> Any:
         until(lambda: self.read(release_id)["state"] not in OPEN, "the release's end", seconds)
         return self.read(release_id)
 
@@ -147,10 +147,11 @@ class Site:
         tasks = page.run.tasks if page else ()
         return next((str(task.state) for task in tasks if task.name == step), "")
 
-    def catch(self, release_id: str, step: str, *, seconds: float = 90) -> None:
-        """Wait for the middle of a step."""
+    def catch(self, release_id: str, step: str, *, seconds: float = 150) -> None:
+        """Wait until a step has begun; it may have ended by now."""
+        begun = {"", "pending"}
         until(
-            lambda: self.journal(release_id, step) == "running", f"{step} under way", seconds, 0.005
+            lambda: self.journal(release_id, step) not in begun, f"{step} under way", seconds, 0.005
         )
 
     def gate(self, release_id: str) -> Any:
@@ -174,15 +175,35 @@ class Site:
         for process in marked(self.state, program):
             process.kill()
 
-    def kill_launcher(self) -> None:
-        """End the launcher the hard way; the supervisor starts it again."""
-        pid = self.pid("launcher")
-        os.kill(pid, signal.SIGKILL)
-        until(lambda: self.pid("launcher") not in {0, pid}, "another launcher", 20)
+    def kill_launcher(self, release_id: str, step: str) -> bool:
+        """End the launcher the hard way in the middle of a step; the supervisor starts it again.
+
+        It is frozen first: so what its journal says is what it leaves, however busy the machine.
+
+        Returns:
+            False if a short step was over before; then nothing was killed.
+        """
+        launcher = psutil.Process(self.pid("launcher"))
+        self.catch(release_id, step)
+        launcher.suspend()
+        until(lambda: launcher.status() == psutil.STATUS_STOPPED, "halt", 60, 0.005)
+        if self.journal(release_id, step) != "running":
+            launcher.resume()
+            return False
+        launcher.kill()
+        until(lambda: self.pid("launcher") not in {0, launcher.pid}, "another launcher", 60)
+        return True
 
     def with_policy(self, folder: Path, **spec: object) -> Path:
         """Write the short policy with some fields of its spec changed."""
         return _policy(folder / "policy.yaml", {**POLICY["spec"], **spec})
+
+    def with_patience(self, folder: Path, **spec: object) -> Path:
+        """Write a policy by which the gate looks for so long that it sees what a test breaks.
+
+        A roll-back comes early, so the long window takes no time.
+        """
+        return self.with_policy(folder, window="60s", timeout="120s", **spec)
 
 
 def until(look: Callable[[], T], what: str, seconds: float, every: float = 0.05) -> T:

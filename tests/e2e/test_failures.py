@@ -16,7 +16,7 @@ from coalmine.stack.waiting import wait_for
 if TYPE_CHECKING:
     from tests.e2e.conftest import Site
 
-pytestmark = [pytest.mark.e2e, pytest.mark.integration]
+pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(400)]
 
 SERVICE = "probe"
 
@@ -30,13 +30,13 @@ def step(release: Any, name: str) -> Any:
 
 
 def until_judged(site: Site, release_id: str, samples: int = 2) -> None:
-    """Wait until the gate is in the middle of its work."""
+    """Wait until the gate is in the middle of its work; its policy has to be a patient one."""
 
     def look() -> bool:
         results = [check["result"] or {} for check in site.gate(release_id).get("checks", [])]
         return any(result.get("samples", 0) >= samples for result in results)
 
-    assert wait_for(look, seconds=60, every=0.02), site.read(release_id)
+    assert wait_for(look, seconds=150, every=0.02), site.read(release_id)
 
 
 @contextlib.contextmanager
@@ -47,7 +47,7 @@ def down(site: Site, program: str) -> Iterator[None]:
         yield
     finally:
         site.stack.supervisor._call("supervisor.startProcess", program)
-        assert wait_for(lambda: healthy(program, site.endpoints), seconds=30)
+        assert wait_for(lambda: healthy(program, site.endpoints), seconds=60)
 
 
 @pytest.fixture
@@ -115,31 +115,28 @@ def test_a_policy_with_a_fault(
     assert list(attempts(release)) == ["retrieve", "build", "canary", "finalize"]
 
 
-def test_prometheus_does_not_answer_at_the_gate(site: Site) -> None:
+def test_prometheus_does_not_answer_at_the_gate(site: Site, tmp_path: Path) -> None:
     stable = site.steady(SERVICE)
-    with site.users(SERVICE) as load:
-        asked = site.ask("better", service=SERVICE)
-        site.catch(asked.id, "gate")
-        with down(site, "prometheus"):
-            release = site.ended(asked.id)
+    policy = site.with_policy(tmp_path, timeout="5s")
+    with site.users(SERVICE) as load, down(site, "prometheus"):
+        release = site.release("better", service=SERVICE, policy=policy)
     assert (release["state"], release["verdict"]) == ("rolled_back", "inconclusive"), release
     assert "metrics" in release["reason"]
     assert site.split(SERVICE) == {stable: 100}
     assert load.tally().failed() == 0
 
 
-def test_the_canarys_model_server_dies(site: Site) -> None:
+def test_the_canarys_model_server_dies(site: Site, tmp_path: Path) -> None:
     stable = site.steady(SERVICE)
+    policy = site.with_patience(tmp_path)
     with site.users(SERVICE) as load:
-        asked = site.ask("better", service=SERVICE)
+        asked = site.ask("better", service=SERVICE, policy=policy)
         until_judged(site, asked.id)
         canary = f"{SERVICE}-{asked.id}"
         site.kill(f"server-{canary}")
         release = site.ended(asked.id)
-    # It may die too late for the gate to see it; then the promotion is refused, once, and fails.
-    said = {"rolled_back": "error_rate", "failed": "is not promoted"}
-    assert said[release["state"]] in release["reason"], release
-    assert attempts(release).get("promote", 1) == 1
+    assert release["state"] == "rolled_back", release
+    assert "error_rate" in release["reason"]
     assert site.split(SERVICE) == {stable: 100}
     assert load.tally().failed(stable) == 0
     unanswered = {answer for answer in load.tally().counts if answer.failed}
@@ -147,15 +144,18 @@ def test_the_canarys_model_server_dies(site: Site) -> None:
     assert {answer.revision for answer in unanswered} <= {canary, ""}, unanswered
 
 
-def test_envoy_dies(site: Site) -> None:
+def test_envoy_dies(site: Site, tmp_path: Path) -> None:
     stable = site.steady(SERVICE)
+    # A restart shows between two scrapes, and on a busy machine these lie seconds apart.
+    restarts = {"name": "proxy_restarts", "preset": "proxy_restarts", "max": 0, "over": "20s"}
+    policy = site.with_patience(tmp_path, checks=[restarts])
     with site.users(SERVICE) as load:
-        asked = site.ask("better", service=SERVICE)
+        asked = site.ask("better", service=SERVICE, policy=policy)
         until_judged(site, asked.id)
         site.kill("envoy")
         release = site.ended(asked.id)
         before = load.tally().sent(stable)
-        assert wait_for(lambda: load.tally().sent(stable) > before + 20, seconds=10)
+        assert wait_for(lambda: load.tally().sent(stable) > before + 20, seconds=60)
     assert release["state"] == "rolled_back", release
     assert "proxy_restarts" in release["reason"]
     assert site.split(SERVICE) == {stable: 100}

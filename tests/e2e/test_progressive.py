@@ -13,7 +13,7 @@ from coalmine.events.send import send_event
 if TYPE_CHECKING:
     from tests.e2e.conftest import Site
 
-pytestmark = [pytest.mark.e2e, pytest.mark.integration]
+pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(400)]
 
 
 def test_a_canary_climbs_to_all_traffic(site: Site, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_it_starts_is_scraped_and_leaves_nothing(stack: Stack, prometheus_bin: P
     endpoints = stack.start(prometheus=prometheus_bin)
     assert endpoints == stack.endpoints()
     assert [program.name for program in stack.programs()] == ["envoy", "prometheus"]
-    assert wait_for(lambda: {"envoy", "prometheus"} <= scraped(stack), seconds=15)
+    assert wait_for(lambda: {"envoy", "prometheus"} <= scraped(stack), seconds=60)
     pids = [program.pid for program in stack.programs()]
     assert stack.start(prometheus=prometheus_bin) == endpoints
     assert [program.pid for program in stack.programs()] == pids
@@ -58,15 +58,15 @@ def test_after_a_killed_supervisor_orphans_are_swept_and_programs_are_back(
     loop = "import time; time.sleep(600)"
     command = (sys.executable, "-S", "-c", child.format(loop))
     stack.supervisor.supervise(Program("x", command))
-    assert wait_for(lambda: len(marked(stack.layout.state, "x")) == 2, seconds=10)
+    assert wait_for(lambda: len(marked(stack.layout.state, "x")) == 2, seconds=60)
     orphan = max(marked(stack.layout.state, "x"), key=lambda process: process.create_time())
     supervisord = int((stack.layout.supervisor / "supervisord.pid").read_text())
     os.kill(supervisord, signal.SIGKILL)
-    assert wait_for(lambda: len(marked(stack.layout.state)) == 1, seconds=10)
+    assert wait_for(lambda: len(marked(stack.layout.state)) == 1, seconds=60)
     assert orphan.is_running()
     stack.start(prometheus=prometheus_bin)
     assert not orphan.is_running()
-    assert wait_for(lambda: len(marked(stack.layout.state, "x")) == 2, seconds=10)
+    assert wait_for(lambda: len(marked(stack.layout.state, "x")) == 2, seconds=60)
 
 
 def test_stop_cleans_up_after_a_killed_supervisor(stack: Stack, prometheus_bin: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_bound_stack_ends_with_its_starter(tmp_path: Path, prometheus_bin: Pat
         group = os.getpgid(process.pid)
         assert all(os.getpgid(each.pid) != group for each in marked(state))
         process.kill()
-    assert wait_for(lambda: marked(state) == [], seconds=15)
+    assert wait_for(lambda: marked(state) == [], seconds=60)
     Stack(state).stop()  # Its socket's folder, where the path was too long for one, is still there.
 
 
@@ -136,18 +136,18 @@ def test_a_kept_program_comes_back_and_a_trial_does_not(stack: Stack, prometheus
     supervisor = stack.supervisor
     trial = Program(SLEEPER.name, SLEEPER.argv, keep=False)
     supervisor.supervise(trial)
-    assert wait_for(lambda: marked(stack.layout.state, trial.name), seconds=10)
+    assert wait_for(lambda: marked(stack.layout.state, trial.name), seconds=60)
     first = supervisor.states()[trial.name].pid
     supervisor.supervise(trial)
     supervisor.keep(trial)
     assert supervisor.states()[trial.name].pid == first
     psutil.Process(first).kill()
-    assert wait_for(lambda: supervisor.states()[trial.name].pid not in (0, first), seconds=10)
+    assert wait_for(lambda: supervisor.states()[trial.name].pid not in (0, first), seconds=60)
     supervisor.supervise(Program("y", SLEEPER.argv, keep=False))
     second = supervisor.states()["y"].pid
-    assert wait_for(lambda: marked(stack.layout.state, "y"), seconds=10)
+    assert wait_for(lambda: marked(stack.layout.state, "y"), seconds=60)
     psutil.Process(second).kill()
-    assert wait_for(lambda: supervisor.states()["y"].state == "EXITED", seconds=10)
+    assert wait_for(lambda: supervisor.states()["y"].state == "EXITED", seconds=60)
     supervisor.dismiss(trial.name)
     supervisor.dismiss(trial.name)
     assert trial.name not in supervisor.states()
