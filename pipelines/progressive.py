@@ -102,6 +102,7 @@ def progressive(  # noqa: PLR0917 - kfp pipelines take their parameters by posit
                 stable=trial.outputs["stable"],
                 since=since,
                 namespace=namespace,
+                serving=serving,
                 **watched,
             )
             # A policy limits its gate itself; a day leaves time for a person where one is asked.

@@ -107,6 +107,7 @@ def release_with(builder: Builder | None = None) -> dsl.graph_component.GraphCom
                 policy=policy,
                 prometheus_url=prometheus_url,
                 namespace=namespace,
+                serving=serving,
             )
             # A policy limits its gate itself; a day leaves time for a person where one is asked.
             guard(judge, minutes=24 * 60, retries=2)

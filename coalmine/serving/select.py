@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coalmine._base.errors import InputError
 from coalmine.serving.local import LocalServing, Unpack
 from coalmine.serving.protocol import ServingBackend
+
+if TYPE_CHECKING:
+    from coalmine.serving.flagger.analysis import Analysis
 
 __all__ = ["BACKENDS", "ServingSettings", "open_backend"]
 
@@ -26,6 +30,9 @@ class ServingSettings:
             it has a share; empty for none. On this machine and by the Gateway API.
         mirror: Percent of requests of which a canary gets a copy before its share; empty for none.
             By the Gateway API only.
+        container: Container or init container whose image is released; empty for the first. By
+            Flagger only.
+        analysis: What Flagger shall check; None where no canary is begun.
     """
 
     namespace: str = ""
@@ -34,6 +41,8 @@ class ServingSettings:
     force: bool = False
     preview: str = ""
     mirror: str = ""
+    container: str = ""
+    analysis: Analysis | None = None
 
 
 def open_backend(
@@ -95,10 +104,23 @@ def _gateway(settings: ServingSettings) -> ServingBackend:
     )
 
 
+def _flagger(settings: ServingSettings) -> ServingBackend:
+    from coalmine.serving.flagger.open import open_flagger  # noqa: PLC0415 - as above
+
+    return open_flagger(
+        namespace=settings.namespace,
+        template=settings.template,
+        force=settings.force,
+        container=settings.container,
+        analysis=settings.analysis,
+    )
+
+
 _ON_KUBERNETES: Mapping[str, Callable[[ServingSettings], ServingBackend]] = {
     "kserve": _kserve,
     "kfserving": _kfserving,
     "gateway": _gateway,
+    "flagger": _flagger,
 }
 BACKENDS = ("local", *_ON_KUBERNETES)
 """Every backend by its name."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from coalmine._base.errors import InputError
 from coalmine.serving.protocol import ServingBackend
 from coalmine.stack.layout import Layout
 from coalmine.steps.contract import Step, Surroundings, given, optional
 from coalmine.steps.wiring import log_routed, rfc3339, serving_backend
+
+if TYPE_CHECKING:
+    from coalmine.serving.flagger.analysis import Analysis
 
 __all__ = ["STEP", "Inputs", "Outputs", "run"]
 
@@ -26,7 +30,7 @@ class Inputs:
         "The gate's policy file, to be checked before traffic moves.", setting=True
     )
     serving: str = optional(
-        "The serving backend: local, kserve, kfserving or gateway.", setting=True
+        "The serving backend: local, kserve, kfserving, gateway or flagger.", setting=True
     )
     prometheus_url: str = optional(
         "Where Prometheus answers, to be checked before traffic moves.", setting=True
@@ -50,6 +54,11 @@ class Inputs:
         "Percent of requests of which a canary gets a copy before its share, on the Gateway API.",
         setting=True,
     )
+    container: str = optional(
+        "Container or init container of the Deployment whose image is released, by Flagger; the "
+        "first container if empty.",
+        setting=True,
+    )
     force_takeover: str = optional(
         "true takes the service from a release that has not ended; on Kubernetes only."
     )
@@ -69,6 +78,7 @@ class Outputs:
 
 def run(inputs: Inputs, surroundings: Surroundings) -> Outputs:
     """Start the canary, wait until it answers, and see that it has its share."""
+    analysis = _analysis(inputs)
     backend = serving_backend(
         inputs.serving,
         surroundings,
@@ -78,8 +88,11 @@ def run(inputs: Inputs, surroundings: Surroundings) -> Outputs:
         force=_is_true(inputs.force_takeover),
         preview=inputs.preview,
         mirror=inputs.mirror,
+        container=inputs.container,
+        analysis=analysis,
     )
-    _see_that_it_can_be_judged(inputs, surroundings, backend)
+    if analysis is None:
+        _see_that_it_can_be_judged(inputs, surroundings, backend)
     record = backend.apply_canary(
         service=inputs.service,
         image=inputs.image,
@@ -89,6 +102,23 @@ def run(inputs: Inputs, surroundings: Surroundings) -> Outputs:
     )
     log_routed(backend, inputs.service)
     return Outputs(record.canary, record.stable, rfc3339(record.canary_since))
+
+
+def _analysis(inputs: Inputs) -> Analysis | None:
+    """Say the policy in Flagger's words, where Flagger is to judge, and try its queries."""
+    if inputs.serving != "flagger":
+        return None
+    from coalmine.gate.policy import load_policy  # noqa: PLC0415 - keeps `step --help` quick
+    from coalmine.gate.preflight import preflight_plan  # noqa: PLC0415
+    from coalmine.metrics.prometheus import PrometheusSource  # noqa: PLC0415
+    from coalmine.steps.flagger import analysis_of, plan_of  # noqa: PLC0415
+
+    plan = plan_of(load_policy(inputs.policy), inputs.service, inputs.namespace)
+    analysis = analysis_of(plan, inputs.prometheus_url, inputs.percent)
+    asked = {measure.name: measure.query for measure in analysis.measures}
+    with PrometheusSource(inputs.prometheus_url) as source:
+        preflight_plan(replace(plan, queries=asked), source)
+    return analysis
 
 
 def _is_true(text: str) -> bool:

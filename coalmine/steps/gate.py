@@ -46,6 +46,9 @@ class GateInputs:
     namespace: str = optional(
         "Kubernetes namespace, for policies that use ${namespace}.", setting=True
     )
+    serving: str = optional(
+        "The serving backend; flagger judges itself, and its verdict is waited for.", setting=True
+    )
     launcher_url: str = optional(
         "Base URL of the launcher, which knows what a person decided about a held canary.",
         setting=True,
@@ -123,6 +126,8 @@ def run(inputs: GateInputs, surroundings: Surroundings) -> GateOutputs:
     from coalmine.steps.person import person_behind  # noqa: PLC0415
 
     plan = make_plan(load_policy(inputs.policy), {**facts, "namespace": inputs.namespace})
+    if inputs.serving == "flagger" and inputs.stable:
+        return _ruled(plan, inputs, surroundings, since, (facts, path))
     url = inputs.prometheus_url or layout.read_endpoints().prometheus
     person = person_behind(inputs.launcher_url, inputs.release_id)
     return _judge(plan, url, since, (facts, path), person=person)
@@ -156,6 +161,34 @@ def _judge(
             observe=observe,
             person=person,
         )
+    return _outputs(record)
+
+
+def _ruled(
+    plan: Plan,
+    inputs: GateInputs,
+    surroundings: Surroundings,
+    since: datetime,
+    kept: tuple[Mapping[str, str], Path],
+) -> GateOutputs:
+    """Wait for the verdict of Flagger, which has been judging by the same policy."""
+    from coalmine.serving.flagger.backend import FlaggerServing  # noqa: PLC0415 - as above
+    from coalmine.steps.flagger import await_ruling  # noqa: PLC0415
+    from coalmine.steps.wiring import serving_backend  # noqa: PLC0415
+
+    backend = serving_backend(inputs.serving, surroundings, namespace=inputs.namespace)
+    if not isinstance(backend, FlaggerServing):
+        raise InputError("is not Flagger", field="--serving")
+    tick = await_ruling(
+        plan,
+        since,
+        ruling=lambda: backend.ruling(service=inputs.service, release_id=inputs.release_id),
+        clock=time.time,
+        sleep=time.sleep,
+    )
+    facts, path = kept
+    record = gate_record(plan, tick, since, facts)
+    write_record(path, record)
     return _outputs(record)
 
 

@@ -21,7 +21,7 @@ class Inputs:
     service: str = given("What users call.")
     reason: str = optional("Why, for the log.")
     serving: str = optional(
-        "The serving backend: local, kserve, kfserving or gateway.", setting=True
+        "The serving backend: local, kserve, kfserving, gateway or flagger.", setting=True
     )
     namespace: str = optional(
         "Kubernetes namespace of the service; that of the cluster's configuration if empty.",

@@ -6,9 +6,13 @@ import logging
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coalmine.serving.protocol import Outcome, ReleaseRecord, ServingBackend
 from coalmine.steps.contract import Surroundings
+
+if TYPE_CHECKING:
+    from coalmine.serving.flagger.analysis import Analysis
 
 __all__ = ["log_routed", "outcome_of", "rfc3339", "serving_backend"]
 
@@ -25,6 +29,8 @@ def serving_backend(
     force: bool = False,
     preview: str = "",
     mirror: str = "",
+    container: str = "",
+    analysis: Analysis | None = None,
 ) -> ServingBackend:
     """Open the serving backend of a step.
 
@@ -37,6 +43,8 @@ def serving_backend(
         force: Whether a canary may take the service from an unfinished release.
         preview: Value of the preview header, on the Gateway API.
         mirror: Percent of requests to mirror to a canary before its share, on the Gateway API.
+        container: Container or init container whose image is released, by Flagger.
+        analysis: What Flagger shall check.
 
     Raises:
         InputError: There is no such backend.
@@ -50,6 +58,8 @@ def serving_backend(
         force=force,
         preview=preview,
         mirror=mirror,
+        container=container,
+        analysis=analysis,
     )
     return open_backend(name, state=surroundings.state, unpack=_unpack, settings=settings)
 

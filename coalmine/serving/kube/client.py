@@ -108,6 +108,17 @@ class Kube:
         found = self._read(resource.path(self.namespace), query)
         return [] if found is None else list(_object(found).get("items", []))
 
+    def knows(self, resource: Resource) -> bool:
+        """Tell whether the server serves a kind: whether what defines it is installed.
+
+        Raises:
+            StaleError: The server cannot be asked now.
+        """
+        root = "/apis" if "/" in resource.api else "/api"
+        found = self._read(f"{root}/{resource.api}", {})
+        kinds = [] if found is None else _object(found).get("resources") or []
+        return any(kind.get("name") == resource.plural for kind in kinds)
+
     def log(self, pod: str, container: str, *, previous: bool, lines: int = 20) -> str:
         """Read a container's last lines; empty if there are none."""
         path = Resource("v1", "pods", "Pod").path(self.namespace, pod) + "/log"
