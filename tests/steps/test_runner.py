@@ -127,6 +127,7 @@ def test_the_settings_of_the_release_steps() -> None:
         "probe",
         "preview",
         "mirror",
+        "container",
     }
 
 

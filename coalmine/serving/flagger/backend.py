@@ -6,6 +6,7 @@ failed is not promoted, whatever the gate said.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from coalmine._base.errors import CoalmineError, InputError
@@ -42,7 +43,12 @@ class FlaggerServing(KubeServing[Seen]):
         """Wait until Flagger has promoted the canary; see `ServingBackend.promote`."""
         kept = self._patiently(lambda: self._own.read(service))
         if kept and kept.record.release_id == release_id and kept.record.phase is Phase.CANARY:
-            self._await(kept.record)
+            ruling = self._until(kept.record, lambda now: now.done and now.ruled is not Ruled.OPEN)
+            if ruling.ruled is Ruled.FAILED:
+                raise InputError(
+                    f"the canary of {service} cannot be promoted: {ruling.reason}",
+                    fix="mend what it names, and ask for a new release",
+                )
         return super().promote(service=service, release_id=release_id)
 
     def rollback(self, *, service: str, release_id: str) -> ReleaseRecord | None:
@@ -50,39 +56,37 @@ class FlaggerServing(KubeServing[Seen]):
 
         What Flagger has passed by now is promoted: a roll-back of that is a release of its own.
         """
-
-        def passed() -> Kept | None:
-            kept = self._own.read(service)
-            if kept is None or kept.record.release_id != release_id or not _may_pass(kept):
-                return None
-            ruling = ruling_of(self._moves.look(self._kube, service), kept)
-            if ruling.ruled is not Ruled.PASSED:
-                return None
-            since = kept.record.canary_since or self._now()
-            record = replace(kept.record, phase=Phase.PROMOTED, canary_since=since)
-            return self._own.write(kept.with_record(record))
-
-        kept = self._patiently(passed)
-        if kept is not None:
-            return self._ended(kept)
+        kept = self._patiently(lambda: self._own.read(service))
+        if kept and kept.record.release_id == release_id and _may_pass(kept):
+            # A promotion that is under way is let finish before anything is written down of it.
+            self._until(kept.record, lambda now: now.done or now.ruled is not Ruled.PASSED)
+            self._patiently(lambda: self._note_passed(service, release_id))
         return super().rollback(service=service, release_id=release_id)
 
-    def _await(self, record: ReleaseRecord) -> None:
+    def _note_passed(self, service: str, release_id: str) -> None:
+        kept = self._own.read(service)
+        if kept is None or kept.record.release_id != release_id or not _may_pass(kept):
+            return
+        ruling = ruling_of(self._moves.look(self._kube, service), kept)
+        if ruling.ruled is Ruled.PASSED and ruling.done:
+            since = kept.record.canary_since or self._now()
+            record = replace(kept.record, phase=Phase.PROMOTED, canary_since=since)
+            self._own.write(kept.with_record(record))
+
+    def _until(self, record: ReleaseRecord, enough: Callable[[Ruling], bool]) -> Ruling:
         ends = self._timing.clock() + self._timing.timeout
         said = "Flagger could not be asked"
         while self._timing.clock() < ends:
             try:
-                ruling = self.ruling(service=record.service, release_id=record.release_id)
+                kept = self._own.read(record.service)
+                if kept is None or kept.record.release_id != record.release_id:
+                    raise NotOwnerError(f"the service {record.service} was taken over meanwhile")
+                ruling = ruling_of(self._moves.look(self._kube, record.service), kept)
             except StaleError as fault:
                 said = fault.message
             else:
-                if ruling.ruled is Ruled.PASSED:
-                    return
-                if ruling.ruled is Ruled.FAILED:
-                    raise InputError(
-                        f"the canary of {record.service} cannot be promoted: {ruling.reason}",
-                        fix="mend what it names, and ask for a new release",
-                    )
+                if enough(ruling):
+                    return ruling
                 said = ruling.reason
             self._timing.sleep(self._timing.poll)
         raise CoalmineError(
