@@ -1,14 +1,24 @@
 """What all rooms' tests share: where the real parts are, and how hypothesis runs."""
 
+import io
 import os
 import signal
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
+import yaml
 from hypothesis import settings
 from seaweed import Seaweed, find_seaweed, running_seaweed
 
+from coalmine.cli import main
 from coalmine.stack.prometheus_binary import find
 
 ROOT = Path(__file__).parent.parent
@@ -39,3 +49,71 @@ def s3(seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
     for name, value in seaweed.environ.items():
         monkeypatch.setenv(name, value)
     return f"s3://bentos/{abs(hash(request.node.nodeid))}"
+
+
+@pytest.fixture
+def coalmine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Call the command line in this process: what it says and exits with, at a tenth of the time.
+
+    It is called as ``coalmine(*arguments, cwd=..., **environment)``. What gets out of it that is no
+    exit is an error of the test: for a user it would be a traceback.
+    """
+
+    def call(
+        *arguments: str | Path, cwd: Path = ROOT, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        argv = ["coalmine", *map(str, arguments)]
+        code: object = 0
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", argv)
+            patch.chdir(cwd)
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+                try:
+                    main()
+                except SystemExit as end:
+                    code = end.code or 0
+        assert isinstance(code, int)
+        return subprocess.CompletedProcess(argv, code, out.getvalue(), err.getvalue())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def checker() -> ModuleType:
+    """The judge of manifests, with its schemas; it keeps those that it has read."""
+    path = Path(os.environ["COALMINE_SHARED"], "bin", "check-manifests")
+    if not path.is_file():
+        pytest.skip("no ../shared/bin/check-manifests; set COALMINE_SHARED")
+    loader = SourceFileLoader("check_manifests", str(path))
+    spec = spec_from_loader("check_manifests", loader)
+    assert spec
+    module = module_from_spec(spec)
+    loader.exec_module(module)
+    # libyaml reads the same from the schemas, five times as fast.
+    module.__dict__["yaml"] = SimpleNamespace(
+        safe_load_all=partial(yaml.load_all, Loader=yaml.CSafeLoader)
+    )
+    return module
+
+
+@pytest.fixture
+def check_manifest(checker: ModuleType) -> Callable[[str], int]:
+    """Hold a manifest against the published schemas; gives how many of its documents are known.
+
+    One at least has to be.
+    """
+
+    def check(text: str) -> int:
+        known = 0
+        for document in yaml.load_all(text, yaml.CSafeLoader):
+            try:
+                assert list(checker.check(document)) == []
+            except KeyError:
+                continue
+            known += 1
+        assert known
+        return known
+
+    return check

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import operator
-import os
 import re
 import subprocess
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
-from types import CodeType, ModuleType, SimpleNamespace
+from types import CodeType, SimpleNamespace
 from typing import Any, Protocol
 from unittest import mock
 
@@ -66,39 +64,6 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = Path(__file__).parent / "corpus.py"
     subprocess.run([sys.executable, source, folder], check=True, timeout=120, cwd=ROOT)
     return folder
-
-
-@pytest.fixture(scope="session")
-def checker() -> ModuleType:
-    """The judge of manifests, with its schemas; it keeps those that it has read."""
-    places = [os.environ.get("COALMINE_SHARED", ""), str(ROOT.parent / "shared")]
-    found = [Path(place, "bin", "check-manifests") for place in places if place]
-    path = next((path for path in found if path.is_file()), None)
-    if path is None:
-        pytest.skip("no ../shared/bin/check-manifests; set COALMINE_SHARED")
-    loader = SourceFileLoader("check_manifests", str(path))
-    spec = spec_from_loader("check_manifests", loader)
-    assert spec
-    module = module_from_spec(spec)
-    loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def check_manifest(checker: ModuleType) -> Callable[[str], None]:
-    """Hold a manifest against the published schemas; one at least has to be known."""
-
-    def check(text: str) -> None:
-        known = 0
-        for document in yaml.load_all(text, yaml.CSafeLoader):
-            try:
-                assert list(checker.check(document)) == []
-            except KeyError:
-                continue
-            known += 1
-        assert known
-
-    return check
 
 
 READ: dict[ParameterType, Callable[[str], Any]] = {
@@ -657,9 +622,16 @@ def condition_of_ir() -> Callable[[str, Mapping[str, Any]], bool]:
     return holds
 
 
+READ_BACK: deque[tuple[Manifest, Mapping[str, Any]]] = deque(maxlen=4)
+
+
 def spec_of(manifest: Manifest) -> Mapping[str, Any]:
-    """Take the manifest the long way, through its YAML."""
-    return dict(yaml.load(manifest.to_yaml(), yaml.CSafeLoader)["spec"])
+    """Take the manifest the long way, through its YAML; the last few are remembered."""
+    for known, spec in READ_BACK:
+        if known is manifest:
+            return spec
+    READ_BACK.append((manifest, yaml.load(manifest.to_yaml(), yaml.CSafeLoader)["spec"]))
+    return READ_BACK[-1][1]
 
 
 class Runner(Protocol):

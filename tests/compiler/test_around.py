@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Mapping
 from functools import cache, partial
@@ -201,7 +200,7 @@ def test_a_run_is_named_after_its_event_and_is_not_ended_after_an_hour() -> None
 
 @pytest.mark.parametrize("at_the_end", [False, True])
 def test_a_run_has_a_volume_for_artifacts_where_the_pipeline_declares_one(
-    at_the_end: bool, check_manifest: Callable[[str], None]
+    at_the_end: bool, check_manifest: Callable[[str], int]
 ) -> None:
     plain = Task("plain", "plain", "i", command=(("x",),))
     asking = (("x",), (ExecutorText.INPUT,))
@@ -268,18 +267,15 @@ def test_the_least_rights() -> None:
 
 @pytest.mark.parametrize("target", ["tekton", "argo"])
 def test_everything_holds(
-    target: str, tmp_path: Path, check_manifest: Callable[[str], None]
+    coalmine: Callable[..., subprocess.CompletedProcess[str]],
+    target: str,
+    tmp_path: Path,
+    check_manifest: Callable[[str], int],
 ) -> None:
     output = tmp_path / "all.yaml"
     given = " ".join(f"--param {name}={value}" for name, value in VALUES.items())
     asked = f"compile {RELEASE} --target {target} --with run,triggers,rbac {given} -o {output}"
-    done = subprocess.run(
-        [sys.executable, "-m", "coalmine", *asked.split()],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = coalmine(*asked.split())
     assert done.returncode == 0, done.stderr
     check_manifest(output.read_text())
     first = yaml.safe_load(output.read_text().partition("---")[0])
@@ -340,7 +336,7 @@ def test_what_deploy_applies(target: str) -> None:
 
 @pytest.mark.parametrize("target", ["tekton", "argo"])
 def test_kubectl_builds_what_deploy_names(
-    target: str, check_manifest: Callable[[str], None]
+    target: str, check_manifest: Callable[[str], int]
 ) -> None:
     kubectl = shutil.which("kubectl")
     if kubectl is None:

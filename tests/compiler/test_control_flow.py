@@ -273,7 +273,7 @@ def test_the_views_tell_of_it(corpus: Path, name: str) -> None:
     "name", ["partial_exit", "ignored_failure", "oneof", "after_branches", "oneof_output"]
 )
 def test_ends_and_choices_hold_against_the_schemas(
-    check_manifest: Callable[[str], None], corpus: Path, name: str
+    check_manifest: Callable[[str], int], corpus: Path, name: str
 ) -> None:
     graph = read_graph(corpus / f"{name}.yaml")
     check_manifest(argo.lower(graph).to_yaml())
@@ -304,7 +304,7 @@ def test_the_final_status_tells_of_the_part(
         assert all(bool(one["error"]) is (one["state"] == "FAILED") for one in said)
 
 
-def test_the_final_status_of_the_whole(corpus: Path, check_manifest: Callable[[str], None]) -> None:
+def test_the_final_status_of_the_whole(corpus: Path, check_manifest: Callable[[str], int]) -> None:
     graph = read_graph(corpus / "final_status.yaml")
     assert graph.exit_task is not None
     ended = {"tick": Ended(TaskState.FAILED, message="no")}

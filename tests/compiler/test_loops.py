@@ -249,7 +249,7 @@ def test_what_tekton_cannot_do_names_who_can(corpus: Path, name: str, why: str) 
     [*ON_TEKTON, "loop_over_outputs", "loop_over_item", "loop_of_texts"],
 )
 def test_loops_hold_against_the_schemas(
-    check_manifest: Callable[[str], None], corpus: Path, name: str
+    check_manifest: Callable[[str], int], corpus: Path, name: str
 ) -> None:
     graph = read_graph(corpus / f"{name}.yaml")
     check_manifest(argo.lower(graph).to_yaml())

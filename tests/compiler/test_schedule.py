@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -80,24 +79,19 @@ def kubeflow(server: Server) -> Server:
     return server
 
 
-def coalmine(*words: str, env: Mapping[str, str] | None = None) -> Result:
+def call(*words: str, env: Mapping[str, str] | None = None) -> Result:
     return CliRunner().invoke(cli, list(words), env=env, auto_envvar_prefix="COALMINE")
 
 
 def schedule(cron: str, words: str) -> Result:
-    return coalmine("schedule", str(RELEASE), "--cron", cron, *words.split())
+    return call("schedule", str(RELEASE), "--cron", cron, *words.split())
 
 
-def test_a_schedule_as_a_user_asks_for_it() -> None:
+def test_a_schedule_as_a_user_asks_for_it(
+    coalmine: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
     command = f"schedule {RELEASE} --cron @daily --engine argo --concurrency allow {GIVEN}"
-    done = subprocess.run(
-        [sys.executable, "-m", "coalmine", *command.split()],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = coalmine(*command.split())
     assert done.returncode == 0, done.stderr
     assert yaml.safe_load(done.stdout)["spec"]["concurrencyPolicy"] == "Allow"
 
@@ -123,7 +117,7 @@ def test_kubeflow_that_refuses_or_is_not_there(kubeflow: Server) -> None:
     assert "bad cron" in str(done.exception)
 
 
-def test_a_cron_workflow_of_argo(check_manifest: Callable[[str], None]) -> None:
+def test_a_cron_workflow_of_argo(check_manifest: Callable[[str], int]) -> None:
     words = f"--engine argo --timezone Europe/Berlin --concurrency replace --name nightly {GIVEN}"
     done = schedule("30 2 * * *", words)
     assert done.exit_code == 0, done.output
@@ -156,7 +150,7 @@ def test_a_cron_job_posts_what_the_listener_takes(server: Server, tmp_path: Path
     command = " ".join([*container["command"], *container["args"]])
     words = command.removeprefix("coalmine ").replace("/event/event.json", str(event)).split()
     for job_name in ("release-29392920", "release-29392920", "release-29394360"):
-        sent = coalmine(*words, env={variable["name"]: job_name})
+        sent = call(*words, env={variable["name"]: job_name})
         assert (sent.exit_code, sent.stdout) == (0, "answered 202\n"), sent.output
     headers = [headers for _, _, headers, _ in server.asked]
     first, again, later = (item["ce-id"] for item in headers)
@@ -172,7 +166,7 @@ def test_a_sink_that_refuses(server: Server, tmp_path: Path) -> None:
     )
     for status, code in ((400, 2), (503, 1)):
         server.answers["POST", "/"] = (status, {"errorMessage": "no"})
-        done = coalmine("send", str(event), "--sink", "--url", server.url)
+        done = call("send", str(event), "--sink", "--url", server.url)
         assert isinstance(done.exception, CoalmineError)
         assert done.exception.exit_code == code
         assert f"answered {status}" in str(done.exception)

@@ -116,7 +116,7 @@ def test_the_corpus_runs_the_same_everywhere(
 @pytest.mark.parametrize("name", [*SUPPORTED, "loop_of_artifacts"])
 @pytest.mark.parametrize("target", [tekton, argo])
 def test_manifests_hold_against_the_schemas(
-    check_manifest: Callable[[str], None], corpus: Path, name: str, target: Any
+    check_manifest: Callable[[str], int], corpus: Path, name: str, target: Any
 ) -> None:
     check_manifest(target.lower(read_graph(corpus / f"{name}.yaml")).to_yaml())
 
@@ -364,7 +364,7 @@ def test_a_task_may_have_the_entrypoints_name() -> None:
 
 
 def test_a_pod_is_what_kfp_kubernetes_says(
-    check_manifest: Callable[[str], None], corpus: Path
+    check_manifest: Callable[[str], int], corpus: Path
 ) -> None:
     graph = read_graph(corpus / "pods.yaml")
     one = argo.lower(graph)
@@ -414,7 +414,7 @@ def test_a_pod_is_what_kfp_kubernetes_says(
 
 
 def test_where_a_pod_runs_is_said_by_argo_alone(
-    check_manifest: Callable[[str], None], corpus: Path
+    check_manifest: Callable[[str], int], corpus: Path
 ) -> None:
     graph = read_graph(corpus / "placed.yaml")
     manifest = argo.lower(graph)

@@ -42,7 +42,7 @@ RUN: dict[str, Any] = {
 }
 
 
-def test_a_run_of_old_is_one_that_v1_takes(check_manifest: Callable[[str], None]) -> None:
+def test_a_run_of_old_is_one_that_v1_takes(check_manifest: Callable[[str], int]) -> None:
     run, notes = modernise(yaml.safe_dump(RUN), {"text": "hello"})
     check_manifest(Manifest(run).to_yaml())
     assert run["metadata"] == {"generateName": "once-", "annotations": {"a": "b"}}

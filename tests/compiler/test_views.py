@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -23,6 +24,7 @@ from coalmine.compiler.views import to_json, to_mermaid, to_svg, to_text
 from coalmine.compiler.views.edges import edges, say
 
 ROOT = Path(__file__).parent.parent.parent
+Coalmine = Callable[..., subprocess.CompletedProcess[str]]
 RELEASE = ROOT / "compiled" / "kfp" / "release.yaml"
 NODE = re.compile(r'  (\w+)\(?\["([^"]*)"\]\)?')
 ARROW = re.compile(r'  (\w+) (?:-- "([^"]*)" -->|-\. "(always)" \.->|-->) (\w+)')
@@ -146,27 +148,26 @@ def test_a_negated_condition_is_said() -> None:
     assert say(item) == "not (p < 0.5)"
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "coalmine", "graph", *map(str, arguments)],
+def test_the_command_takes_source_and_ir() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "coalmine", "graph", "pipelines/release.py", "-o", "mermaid"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
-
-
-def test_the_command_takes_source_and_ir() -> None:
-    done = run("pipelines/release.py", "-o", "mermaid")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == to_mermaid(read_graph(RELEASE))
-    assert run(RELEASE).stdout == to_text(read_graph(RELEASE))
+
+
+def test_the_command_writes_text_unless_told(coalmine: Coalmine) -> None:
+    assert coalmine("graph", RELEASE).stdout == to_text(read_graph(RELEASE))
 
 
 @pytest.mark.parametrize("name", ["absent.yaml", "absent.py", "README.md"])
-def test_wrong_input_exits_2(name: str) -> None:
-    done = run(name)
+def test_wrong_input_exits_2(coalmine: Coalmine, name: str) -> None:
+    done = coalmine("graph", name)
     assert done.returncode == 2
     assert name in done.stderr
     assert "fix:" in done.stderr
