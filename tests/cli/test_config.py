@@ -1,24 +1,12 @@
 """Options come from the command line, else the environment, else the file; nothing is ignored."""
 
-import os
 import subprocess
-import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
-
-def _coalmine(
-    folder: Path, *arguments: str, **environment: str
-) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "coalmine", *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+Coalmine = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
@@ -36,9 +24,13 @@ def folder(tmp_path: Path) -> Path:
     ],
 )
 def test_the_order_of_strength(
-    folder: Path, arguments: tuple[str, ...], environment: dict[str, str], used: str
+    coalmine: Coalmine,
+    folder: Path,
+    arguments: tuple[str, ...],
+    environment: Mapping[str, str],
+    used: str,
 ) -> None:
-    shown = _coalmine(folder, *arguments, **environment)
+    shown = coalmine(*arguments, cwd=folder, **environment)
     assert str(folder / used) in shown.stdout + shown.stderr
 
 
@@ -52,27 +44,29 @@ def test_the_order_of_strength(
         ("runs: [", "is no YAML"),
     ],
 )
-def test_a_wrong_file_is_refused_with_the_place(folder: Path, content: str, said: str) -> None:
+def test_a_wrong_file_is_refused_with_the_place(
+    coalmine: Coalmine, folder: Path, content: str, said: str
+) -> None:
     (folder / "coalmine.yaml").write_text(content)
-    shown = _coalmine(folder, "runs")
+    shown = coalmine("runs", cwd=folder)
     assert (shown.returncode, "Traceback" in shown.stderr) == (2, False)
     assert said in shown.stderr
 
 
-def test_a_file_that_is_no_text_is_refused(folder: Path) -> None:
+def test_a_file_that_is_no_text_is_refused(coalmine: Coalmine, folder: Path) -> None:
     (folder / "coalmine.yaml").write_bytes(b"\xff\xfe\x00runs")
-    assert "is no YAML" in _coalmine(folder, "runs").stderr
+    assert "is no YAML" in coalmine("runs", cwd=folder).stderr
 
 
-def test_options_may_be_written_with_hyphens(folder: Path) -> None:
+def test_options_may_be_written_with_hyphens(coalmine: Coalmine, folder: Path) -> None:
     (folder / "coalmine.yaml").write_text("up: {proxy-port: 70000}")
-    shown = _coalmine(folder, "up", "--state", "state")
+    shown = coalmine("up", "--state", "state", cwd=folder)
     assert shown.returncode == 2
     assert "70000" in shown.stderr
 
 
-def test_a_place_that_cannot_be_written_is_a_sentence(folder: Path) -> None:
+def test_a_place_that_cannot_be_written_is_a_sentence(coalmine: Coalmine, folder: Path) -> None:
     (folder / "pipeline.yaml").write_text("no pipeline")
-    shown = _coalmine(folder, "demo", "--state", "/proc/nowhere", "-o", "json")
+    shown = coalmine("demo", "--state", "/proc/nowhere", "-o", "json", cwd=folder)
     assert (shown.returncode, "Traceback" in shown.stderr) == (1, False)
     assert shown.stderr.startswith("Error: /proc/nowhere")

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,11 @@ def test_the_exit_code_is_right_where_nobody_reads(tmp_path: Path) -> None:
     assert (wrong, crashed) == (2, 3)
 
 
+def test_a_name_that_is_no_text_is_no_verdict(tmp_path: Path) -> None:
+    code, told = _gate(tmp_path, *NAMED[:4], "--canary", "a\udcff")
+    assert (code, "Traceback" in told) == (2, False), told
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -75,11 +81,15 @@ def test_the_exit_code_is_right_where_nobody_reads(tmp_path: Path) -> None:
         (*NAMED, "--since", "0001-01-01T00:00:00+23:00"),
         (*NAMED, "--report", "."),
         ("--prometheus", "http://[", *NAMED[2:]),
-        (*NAMED[:4], "--canary", "a\udcff"),
     ],
 )
-def test_wrong_input_is_no_verdict(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_wrong_input_is_no_verdict(
+    coalmine: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+) -> None:
     (tmp_path / "broken.yaml").write_text("spec: [")
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
-    code, told = _gate(tmp_path, *arguments)
-    assert (code, "Traceback" in told) == (2, False), told
+    done = coalmine("gate", *arguments, cwd=tmp_path)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+    assert done.stderr

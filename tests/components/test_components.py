@@ -4,6 +4,7 @@ import importlib
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ COMPONENTS = ROOT / "components"
 TYPES = {"str": "String", "int": "Integer", "float": "Float"}
 
 
+@cache
 def spec_of(name: str) -> dict[str, Any]:
     spec: dict[str, Any] = yaml.safe_load((COMPONENTS / name / "component.yaml").read_text())
     return spec
