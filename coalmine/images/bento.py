@@ -50,7 +50,9 @@ def read_facts(context: Path) -> BentoFacts:
     import yaml  # noqa: PLC0415 - only builders need it
 
     try:
-        raw = yaml.safe_load((context / "bento.yaml").read_text())
+        # libyaml's loader takes a tenth of the time; it is not in every build of PyYAML.
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        raw = yaml.load((context / "bento.yaml").read_text(), loader)  # noqa: S506 - a safe one
         return _facts(raw)
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(

@@ -10,11 +10,11 @@ from pathlib import Path
 from coalmine._base.errors import CoalmineError
 from coalmine._base.files import write_atomic
 from coalmine.images.blobs import Blobs, HashingWriter
-from coalmine.images.compression import PLAIN, Sampler, packer
+from coalmine.images.compression import PLAIN, packer
 from coalmine.images.config import LAYER_TYPES, Blob, canonical
 from coalmine.images.tar import Sink
 
-__all__ = ["CompressedLayers", "Stored"]
+__all__ = ["CompressedLayers", "Stored", "hashed"]
 
 Write = Callable[[Sink], None]
 
@@ -28,14 +28,12 @@ class Stored:
         diff_id: Digest of its uncompressed form.
         media_type: What the stored form is.
         here: Whether it was there before.
-        kept: Whether it is there now.
     """
 
     blob: Blob
     diff_id: str
     media_type: str
     here: bool
-    kept: bool = True
 
 
 class CompressedLayers:
@@ -50,30 +48,23 @@ class CompressedLayers:
         self._blobs = blobs
         self._notes = notes
 
-    def add(self, write: Write, compression: str, *, keep_plain: bool = True) -> Stored:
+    def add(self, write: Write, kind: str, plain: Blob | None = None) -> Stored:
         """Store a layer.
 
         Args:
             write: Writes the layer's uncompressed bytes, the same at every call. It is called once
                 to know the content, and again only if that content is new.
-            compression: How to pack what shrinks: ``zstd`` or ``gzip``.
-            keep_plain: Whether to store what does not shrink; where it is sent on at once, it
-                need only be hashed.
+            kind: How to pack it: ``zstd``, ``gzip`` or ``none``.
+            plain: What the uncompressed bytes are, if that is known.
 
         Raises:
             CoalmineError: The two calls did not write the same.
             OSError: It cannot be written.
         """
-        sampler = Sampler()
-        plain = HashingWriter(sampler)
-        write(plain)
-        diff_id = plain.blob.digest
-        kind = compression if sampler.worth_packing else PLAIN
-        if kind == PLAIN and not keep_plain:
-            return Stored(plain.blob, diff_id, LAYER_TYPES[kind], here=False, kept=False)
-        known = self._known(diff_id, kind)
-        blob = known or self._store(write, kind, plain.blob)
-        return Stored(blob, diff_id, LAYER_TYPES[kind], here=known is not None)
+        plain = plain or hashed(write)
+        known = self._known(plain.digest, kind)
+        blob = known or self._store(write, kind, plain)
+        return Stored(blob, plain.digest, LAYER_TYPES[kind], here=known is not None)
 
     def is_whole(self, stored: Stored) -> bool:
         """Tell whether a layer that was stored once is still here and sound."""
@@ -110,6 +101,13 @@ class CompressedLayers:
 
     def _place(self, diff_id: str, kind: str) -> Path:
         return self._notes / f"{diff_id.removeprefix('sha256:')}.{kind}.json"
+
+
+def hashed(write: Write) -> Blob:
+    """Say what a function writes."""
+    through = HashingWriter()
+    write(through)
+    return through.blob
 
 
 def _pack(out: Sink, write: Write, kind: str, plain: Blob) -> None:

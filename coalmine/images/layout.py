@@ -6,6 +6,7 @@ reader never sees a part of an image, whatever happens to the writer.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -36,16 +37,45 @@ class OciLayout:
         folder: Where it is.
         temporary: For what is not whole yet; swept by the next writer.
         notes: Small files about layers.
+        installs: For packages that are being installed.
         blobs: What it holds.
         layers: The layers among that.
     """
 
     def __init__(self, folder: Path, *, durable: bool = True) -> None:
         own = folder / ".coalmine"  # in the layout, to be on one disk with it: renames must work
-        self._lock, self.temporary, self.notes = own / "lock", own / "tmp", own / "layers"
+        self._lock, self._use = own / "lock", own / "use"
+        self.temporary, self.notes = own / "tmp", own / "layers"
+        self.installs = own / "installs"
         self.folder = folder
         self.blobs = Blobs(folder / "blobs" / "sha256", self.temporary, durable=durable)
         self.layers = CompressedLayers(self.blobs, self.notes)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep what is in it from being cleaned away; many may do so at once.
+
+        Raises:
+            InputError: The folder holds something else.
+        """
+        self._check()
+        with _held(self._use, fcntl.LOCK_SH):
+            yield
+
+    @contextmanager
+    def cleaning(self) -> Iterator[None]:
+        """Hold the layout for a clean-up: nobody uses it, and nobody begins to.
+
+        Raises:
+            CoalmineError: A build or a push uses it.
+        """
+        try:
+            with _held(self._use, fcntl.LOCK_EX | fcntl.LOCK_NB), self.writing():
+                yield
+        except BlockingIOError:
+            raise CoalmineError(
+                f"a build or a push uses {self.folder}", fix="run this again when it has ended"
+            ) from None
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -101,6 +131,15 @@ class OciLayout:
         marker = self.folder / "oci-layout"
         if not marker.exists():
             write_atomic(marker, canonical({"imageLayoutVersion": "1.0.0"}))
+
+
+@contextmanager
+def _held(lock: Path, how: int) -> Iterator[None]:
+    """Hold a file's lock, which the system takes back from whoever is killed."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("ab") as file:
+        fcntl.flock(file, how)
+        yield
 
 
 def with_image(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 __all__ = ["BENTOML_UID", "BENTO_PATH", "Entry", "Kind", "Layer", "plan_layers", "stays_inside"]
 
@@ -65,6 +65,10 @@ class Layer:
     root: str = BENTO_PATH
     below: str = ""
     owner: int = BENTOML_UID
+
+    def file_in(self, context: Path, entry: Entry) -> Path:
+        """Say where an entry's content is."""
+        return context / self.below / entry.path
 
 
 def plan_layers(entries: Iterable[Entry]) -> tuple[Layer, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Any
 
@@ -33,7 +34,8 @@ def push_image(
     """Have an image in a repository, under a tag too, and what is said of it beside it.
 
     Its blobs go first, its manifests go then, its tag last: what is visible is whole. What is said
-    of it goes along with its blobs, in the shade of the largest, and is listed after its tag.
+    of it goes along with its blobs, in the shade of the largest; a registry takes what refers to an
+    image that is still to come.
 
     Args:
         blobs: The layout's blobs, with the image's manifest or index among them.
@@ -55,13 +57,29 @@ def push_image(
     if named == top or remote.has_manifest(digest):
         pushed = Pushed(reused_bytes=sum(blob.size for blob in wanted.values()))
         carriers = [one for one in carriers if not remote.has_manifest(one.digest)]
-        remote.push_blobs(_said(statements) if carriers else ())
+        pushed += _say(remote, statements, carriers, digest)
     else:
-        pushed = _push(blobs, list(wanted.values()), remote, elsewhere, _said(statements))
+        with ThreadPoolExecutor(1) as aside:
+            said = aside.submit(_say, remote, statements, carriers, digest)
+            pushed = _push(blobs, list(wanted.values()), remote, elsewhere)
+            pushed += said.result()
         for image in images:
             remote.push_manifest(image)
     if named != top:
         remote.push_manifest(top, tag)
+    return pushed
+
+
+def _say(
+    remote: RemoteRepository,
+    statements: Sequence[Statement],
+    carriers: Sequence[Manifest],
+    digest: str,
+) -> Pushed:
+    if not carriers:
+        return Pushed()
+    contents = [EMPTY, *(statement.content for statement in statements)]
+    pushed = remote.push_blobs([bytes_source(content) for content in contents])
     push_referrers(remote, carriers, digest)
     return pushed
 
@@ -69,11 +87,6 @@ def push_image(
 def _carrier(statement: Statement, top: Manifest) -> Manifest:
     subject = Blob(top.digest, len(top.content))
     return Manifest(referrer_bytes(statement, subject, top.media_type), MANIFEST_TYPE)
-
-
-def _said(statements: Sequence[Statement]) -> list[BlobSource]:
-    contents = [statement.content for statement in statements]
-    return [bytes_source(content) for content in ([EMPTY, *contents] if contents else ())]
 
 
 def _manifest(blobs: Blobs, digest: str) -> Manifest:
@@ -86,12 +99,11 @@ def _push(
     wanted: list[Blob],
     remote: RemoteRepository,
     elsewhere: Mapping[str, BlobSource],
-    said: Sequence[BlobSource],
 ) -> Pushed:
     own = [blob for blob in wanted if blob.digest not in elsewhere]
     others = [elsewhere[blob.digest] for blob in wanted if blob.digest in elsewhere]
     try:
-        return remote.push_blobs([*others, *(_source(blobs, blob) for blob in own), *said])
+        return remote.push_blobs([*others, *(_source(blobs, blob) for blob in own)])
     except RegistryError as error:
         if error.status == _BAD_REQUEST:
             _refuse_damaged(blobs, own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -10,7 +11,7 @@ from typing import Protocol
 from coalmine._base.errors import CoalmineError
 from coalmine.images.plan import BENTOML_UID, Entry, Kind, Layer
 
-__all__ = ["Sink", "TarWriter", "tar_pieces", "write_tar"]
+__all__ = ["Sink", "TarWriter", "tar_pieces", "tar_size", "write_tar"]
 
 _PIECE = 1 << 20
 
@@ -69,7 +70,7 @@ class TarWriter:
         """Write a file as `file` does, and pause after each megabyte."""
         info = self._info(path)
         with source.open("rb", buffering=0) as content:
-            info.mode, info.size = mode, source.stat().st_size
+            info.mode, info.size = mode, os.fstat(content.fileno()).st_size
             self._header(info)
             left = info.size
             while left and (piece := content.read(min(left, _PIECE))):
@@ -115,7 +116,7 @@ def write_tar(layer: Layer, context: Path, out: Sink, *, mtime: int = 0) -> None
         CoalmineError: A file changed while it was read.
         OSError: A file cannot be read, or ``out`` not be written.
     """
-    for _ in _steps(layer, context, out, mtime):
+    for _ in _steps(TarWriter(out, mtime=mtime, owner=layer.owner), layer, context):
         pass
 
 
@@ -127,9 +128,40 @@ def tar_pieces(layer: Layer, context: Path, *, mtime: int = 0) -> Iterator[bytes
         OSError: A file cannot be read.
     """
     out = _Pending()
-    for _ in _steps(layer, context, out, mtime):
+    for _ in _steps(TarWriter(out, mtime=mtime, owner=layer.owner), layer, context):
         yield out.take()
     yield out.take()
+
+
+def tar_size(layer: Layer, context: Path) -> int:
+    """Say how many bytes `write_tar` writes, from the sizes of the files alone.
+
+    Raises:
+        OSError: A file is not there.
+    """
+    counted = _Counter()
+    for _ in _steps(counted, layer, context):
+        pass
+    return counted.size
+
+
+class _Counter(TarWriter):
+    """Counts what a writer would write, and reads no file."""
+
+    def __init__(self) -> None:
+        super().__init__(_Pending())
+
+    @property
+    def size(self) -> int:
+        return self._written
+
+    def file_steps(self, path: str, source: Path, *, mode: int = 0o644) -> Iterator[None]:
+        info = self._info(path)
+        info.mode, info.size = mode, source.stat().st_size
+        self._header(info)
+        self._written += info.size
+        self._pad(tarfile.BLOCKSIZE)
+        yield
 
 
 class _Pending:
@@ -145,13 +177,12 @@ class _Pending:
         return taken[0] if len(taken) == 1 else b"".join(taken)
 
 
-def _steps(layer: Layer, context: Path, out: Sink, mtime: int) -> Iterator[None]:
-    archive = TarWriter(out, mtime=mtime, owner=layer.owner)
+def _steps(archive: TarWriter, layer: Layer, context: Path) -> Iterator[None]:
     for parent in [*reversed(PurePosixPath(layer.root).parents[:-1]), layer.root]:
         archive.folder(str(parent), owner=0 if str(parent) == "home" else None)
     for entry in layer.entries:
         path = f"{layer.root}/{entry.path}"
-        yield from _add(archive, path, entry, context / layer.below / entry.path)
+        yield from _add(archive, path, entry, layer.file_in(context, entry))
     archive.finish()
 
 

@@ -7,14 +7,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Protocol
 
 import httpx
 
 from coalmine._base.errors import CoalmineError
 from coalmine.registry.address import Repository
-from coalmine.registry.digest import digest_of, is_digest
+from coalmine.registry.content import MANIFEST_TYPES, Manifest, Pushed
+from coalmine.registry.digest import is_digest
+from coalmine.registry.early import EarlyUpload
 from coalmine.registry.faults import unreachable
 from coalmine.registry.options import RegistryOptions
 from coalmine.registry.pacing import wait_before_retry
@@ -24,12 +25,6 @@ from coalmine.registry.upload import upload
 
 __all__ = ["MANIFEST_TYPES", "Manifest", "Pushed", "RemoteRepository", "open_repository"]
 
-MANIFEST_TYPES = (
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-)
 _OK, _PARTIAL, _CREATED, _NOT_FOUND = 200, 206, 201, 404
 _AT_ONCE = 4
 
@@ -39,40 +34,6 @@ class Out(Protocol):
 
     def write(self, content: bytes, /) -> int:
         """Take some bytes, all of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """A manifest or index.
-
-    Attributes:
-        content: Its exact bytes; its digest is theirs.
-        media_type: What it is.
-    """
-
-    content: bytes
-    media_type: str
-
-    @property
-    def digest(self) -> str:
-        """``sha256:`` and 64 hexadecimal digits."""
-        return digest_of(self.content)
-
-
-@dataclass(frozen=True, slots=True)
-class Pushed:
-    """What became of blobs that were to be there.
-
-    Attributes:
-        sent_bytes: Of blobs that were sent.
-        reused_bytes: Of blobs that were there, or were mounted from another repository.
-    """
-
-    sent_bytes: int = 0
-    reused_bytes: int = 0
-
-    def __add__(self, other: Pushed) -> Pushed:
-        return Pushed(self.sent_bytes + other.sent_bytes, self.reused_bytes + other.reused_bytes)
 
 
 class RemoteRepository:
@@ -106,10 +67,23 @@ class RemoteRepository:
             InputError: The registry does not allow it.
             CoalmineError: It could not be sent.
         """
-        there = self.has_blob(source.digest)
-        if there or upload(self._session, self._path, source):
+        if self.has_blob(source.digest):
+            vain = source.begun.abandon() if source.begun else 0
+            return Pushed(sent_bytes=vain, reused_bytes=source.size)
+        if source.begun and source.begun.finish(source.digest):
+            return Pushed(sent_bytes=source.size)
+        if upload(self._session, self._path, source):
             return Pushed(reused_bytes=source.size)
         return Pushed(sent_bytes=source.size)
+
+    def begin_blob(self, size: int, pieces: Callable[[], Iterator[bytes]]) -> EarlyUpload:
+        """Begin to send a blob whose digest is still to be found out.
+
+        Args:
+            size: In bytes.
+            pieces: Gives the blob, front to back.
+        """
+        return EarlyUpload(self._session, self._path, size, pieces)
 
     def push_blobs(self, sources: Iterable[BlobSource]) -> Pushed:
         """Have several blobs there, up to four at a time; each digest once.

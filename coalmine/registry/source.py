@@ -6,13 +6,23 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Self, cast
+from typing import IO, Protocol, Self, cast
 
 from coalmine.registry.digest import digest_of
 
-__all__ = ["BlobSource", "bytes_source", "file_source", "stream_source"]
+__all__ = ["Begun", "BlobSource", "bytes_source", "file_source", "stream_source"]
 
 _PIECE = 1 << 20
+
+
+class Begun(Protocol):
+    """A blob that is being sent already."""
+
+    def finish(self, digest: str) -> bool:
+        """Wait for the end of it; tell whether the blob is there now."""
+
+    def abandon(self) -> int:
+        """Stop, as it was there before; how many bytes were sent in vain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +34,14 @@ class BlobSource:
         size: In bytes.
         open: Opens it at its beginning.
         mount_from: Another repository of the same registry that may have it, or empty.
+        begun: The upload of it that is under way, if there is one.
     """
 
     digest: str
     size: int
     open: Callable[[], IO[bytes]]
     mount_from: str = ""
+    begun: Begun | None = None
 
     def pieces(self, begin: int, end: int) -> Iterator[bytes]:
         """Read the bytes from ``begin`` up to but not including ``end``, a megabyte at a time."""
@@ -50,9 +62,14 @@ def file_source(path: Path, digest: str) -> BlobSource:
     return BlobSource(digest, path.stat().st_size, lambda: path.open("rb"))
 
 
-def stream_source(digest: str, size: int, stream: Callable[[], Iterator[bytes]]) -> BlobSource:
+def stream_source(
+    digest: str,
+    size: int,
+    stream: Callable[[], Iterator[bytes]],
+    begun: Begun | None = None,
+) -> BlobSource:
     """Send what can only be read from its beginning, as often as that takes."""
-    return BlobSource(digest, size, lambda: cast("IO[bytes]", _Stream(stream())))
+    return BlobSource(digest, size, lambda: cast("IO[bytes]", _Stream(stream())), begun=begun)
 
 
 class _Stream:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 import httpx
 
-from coalmine._base.errors import CoalmineError, InputError
+from coalmine._base.errors import CoalmineError
+from coalmine.registry.answers import check_stored, location_of
 from coalmine.registry.faults import RegistryError
 from coalmine.registry.pacing import wait_before_retry
 from coalmine.registry.session import Ask, Session
@@ -76,7 +77,7 @@ class _Sender:
         if answer.status_code == _CREATED:
             return None
         shortest = answer.headers.get("OCI-Chunk-Min-Length", "")
-        return _Upload(_location(answer), 0, int(shortest) if shortest.isdigit() else 0)
+        return _Upload(location_of(answer), 0, int(shortest) if shortest.isdigit() else 0)
 
     def finish(self, at: _Upload) -> None:
         failures = 0
@@ -106,7 +107,7 @@ class _Sender:
             return None
         end = at.offset + most
         answer = self._send("PATCH", at.location, at.offset, end)
-        return replace(at, location=_location(answer), offset=end)
+        return replace(at, location=location_of(answer), offset=end)
 
     def _send(self, method: str, url: str, begin: int, end: int) -> httpx.Response:
         headers = {
@@ -128,12 +129,8 @@ class _Sender:
         )
         if answer.status_code in _LOST:
             raise RegistryError(f"the registry has lost the upload of {self._source.digest}")
-        got = answer.headers.get("Docker-Content-Digest", self._source.digest)
-        if method == "PUT" and got != self._source.digest:
-            raise CoalmineError(
-                f"the registry stored {got} where {self._source.digest} was sent",
-                fix="see the registry and what lies between",
-            )
+        if method == "PUT":
+            check_stored(answer, self._source.digest)
         return answer
 
     def _continue(self, at: _Upload) -> _Upload | None:
@@ -151,7 +148,7 @@ class _Sender:
         # "0-0" is what registries say of nothing; a lone first byte is sent again then.
         if offset <= 1 or offset > self._source.size:
             return self._begin_again()
-        location = _location(answer) if "Location" in answer.headers else at.location
+        location = location_of(answer) if "Location" in answer.headers else at.location
         return replace(at, location=location, offset=offset)
 
     def _begin_again(self) -> _Upload | None:
@@ -165,12 +162,3 @@ class _Sender:
     def _with_digest(self, location: str) -> str:
         """Name the blob, in what the registry gave as a query may already be."""
         return location + ("&" if "?" in location else "?") + f"digest={self._source.digest}"
-
-
-def _location(answer: httpx.Response) -> str:
-    location = answer.headers.get("Location", "")
-    if not location:
-        raise InputError(
-            f"{answer.request.url.host} gives no place to upload to: is it a registry?"
-        )
-    return str(answer.request.url.join(location))

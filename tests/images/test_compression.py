@@ -5,6 +5,8 @@ import random
 import subprocess
 import sys
 import tarfile
+import tempfile
+from array import array
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,10 @@ from hypothesis import strategies as st
 from coalmine._base.errors import InputError
 from coalmine.images.blobs import Blobs
 from coalmine.images.compressed import CompressedLayers
-from coalmine.images.compression import COMPRESSIONS, Sampler, packer, unpacked
+from coalmine.images.compression import COMPRESSIONS, packer, shrinks, unpacked
 from coalmine.images.layered import LayeredBuilder
+from coalmine.images.plan import Entry, Layer
+from coalmine.images.sampling import samples
 from coalmine.images.tar import Sink
 from coalmine.images.unpack import unpack
 
@@ -47,13 +51,44 @@ def test_the_number_of_cores_does_not_count(cores: int, monkeypatch: pytest.Monk
     assert _packed("zstd", [TEXT]) == wanted
 
 
-@pytest.mark.parametrize("size", [1 << 10, 1 << 20])
-def test_only_what_shrinks_is_packed(size: int) -> None:
-    for content, shrinks in ((WEIGHTS, False), (TEXT, True), (b"", True), (b"{}" * 50_000, True)):
-        sampler = Sampler()
-        for begin in range(0, len(content), size):
-            sampler.write(content[begin : begin + size])
-        assert sampler.worth_packing is shrinks
+@pytest.mark.parametrize(
+    ("content", "packed"),
+    [
+        (WEIGHTS, False),
+        (TEXT, True),
+        (b"", True),
+        (b"{}" * 50_000, True),
+        (WEIGHTS[:900_000], True),
+    ],
+)
+def test_only_what_shrinks_is_packed(tmp_path: Path, content: bytes, *, packed: bool) -> None:
+    half = len(content) // 2
+    (tmp_path / "a").write_bytes(content[:half])
+    (tmp_path / "b").write_bytes(content[half:])
+    layer = Layer("code", (Entry("a"), Entry("b")))
+    assert shrinks(samples(layer, tmp_path)) is packed
+
+
+def test_weights_of_32_bits_are_not_packed_and_those_of_16_bits_are() -> None:
+    chance = random.Random(4)
+    weights = array("f", (chance.gauss(0, 0.02) for _ in range(16 << 10))).tobytes()
+    halves = b"".join(weights[at + 2 : at + 4] for at in range(0, len(weights), 4))
+    assert not shrinks([weights])
+    assert shrinks([halves])
+
+
+@settings(max_examples=15)
+@given(st.lists(st.integers(0, 20 << 20), max_size=4))
+def test_few_samples_are_read_however_large_a_layer_is(sizes: list[int]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        for number, size in enumerate(sizes):
+            with (Path(name) / str(number)).open("wb") as file:
+                file.truncate(size)
+        layer = Layer("x", tuple(Entry(str(number)) for number in range(len(sizes))))
+        found = list(samples(layer, Path(name)))
+    assert len(found) <= 33
+    assert bool(found) is (sum(sizes) > 1 << 20)
+    assert all(0 < len(one) <= 16 << 10 for one in found)
 
 
 @pytest.fixture
@@ -65,7 +100,7 @@ def layers(tmp_path: Path) -> CompressedLayers:
 
 @pytest.mark.parametrize(
     ("content", "compression", "suffix"),
-    [(TEXT, "zstd", "zstd"), (TEXT, "gzip", "gzip"), (WEIGHTS, "zstd", "tar")],
+    [(TEXT, "zstd", "zstd"), (TEXT, "gzip", "gzip"), (WEIGHTS, "none", "tar")],
 )
 def test_a_layer_is_stored_as_it_suits(
     layers: CompressedLayers, content: bytes, compression: str, suffix: str
@@ -141,6 +176,8 @@ _MEASURED = """
 import sys
 from pathlib import Path
 from coalmine.images.layered import LayeredBuilder
+from coalmine.images.plan import Entry, Layer
+from coalmine.images.sampling import samples
 from coalmine.images.unpack import unpack
 built = LayeredBuilder().build(Path(sys.argv[1]), sys.argv[2])
 unpack(built.reference, Path(sys.argv[3]))

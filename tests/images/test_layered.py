@@ -227,7 +227,7 @@ def test_a_context_that_changes_meanwhile_is_noticed(
         (context / "models/iris_model/v1/model.bin").write_bytes(b"%07d" % len(calls))
         write_tar(layer, folder, out, **rest)
 
-    monkeypatch.setattr("coalmine.images.layered.write_tar", change)
+    monkeypatch.setattr("coalmine.images.own_layers.write_tar", change)
     with pytest.raises(CoalmineError, match="changed while it was read"):
         BUILDER.build(context, str(tmp_path / "images"))
     assert not (tmp_path / "images" / "index.json").exists()
@@ -293,8 +293,8 @@ def test_no_space_at_any_write_leaves_no_half_image(
 _KILLED = """
 import sys, time
 from pathlib import Path
-from coalmine.images import layered
-real = layered.write_tar
+from coalmine.images import layered, own_layers
+real = own_layers.write_tar
 calls = []
 class Stalling:
     def __init__(self, out): self.out = out
@@ -305,7 +305,7 @@ class Stalling:
 def stall(layer, context, out, **rest):
     calls.append(layer)
     real(layer, context, Stalling(out) if len(calls) == int(sys.argv[3]) else out, **rest)
-layered.write_tar = stall
+own_layers.write_tar = stall
 layered.LayeredBuilder().build(Path(sys.argv[1]), sys.argv[2])
 """
 

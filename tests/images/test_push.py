@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -262,3 +263,36 @@ def test_a_large_model_is_sent_and_not_copied(builder: LayeredBuilder, context: 
         assert layer["mediaType"] == "application/vnd.oci.image.layer.v1.tar"
         assert WEIGHTS in registry.blobs[layer["digest"]]
         assert builder.build(context, f"{registry.host}/me/iris").sent_bytes == 0
+
+
+def test_a_new_version_of_a_model_is_sent_while_it_is_hashed(
+    builder: LayeredBuilder, tmp_path: Path, context_writer: Callable[..., Path]
+) -> None:
+    large = random.Random(2).randbytes(5_000_000)
+    with bad_registry() as registry:
+
+        def push(folder: str, version: str) -> list[str]:
+            context = context_writer(tmp_path / folder, version=version, weights=large)
+            registry.seen.clear()
+            builder.build(context, f"{registry.host}/early/iris")
+            return registry.requests("PATCH")
+
+        assert push("one", "v1") == [], "the cache is empty, and others may have pushed it"
+        assert len(push("two", "v2")) == 1
+        assert push("three", "v2") == [], "retrieved anew"
+
+
+def test_what_was_begun_is_given_up_where_the_build_fails(
+    builder: LayeredBuilder, tmp_path: Path, context_writer: Callable[..., Path]
+) -> None:
+    large = random.Random(2).randbytes(5_000_000)
+    with bad_registry() as registry:
+        first = context_writer(tmp_path / "one", weights=large)
+        builder.build(first, f"{registry.host}/early/iris")
+        second = context_writer(tmp_path / "two", version="v2", weights=large)
+        based = replace(builder, base=f"{registry.host}/no/such:base")
+        before = set(registry.blobs)
+        with pytest.raises(InputError, match="there is no image"):
+            based.build(second, f"{registry.host}/early/iris")
+        assert set(registry.blobs) == before
+        assert not any(registry.uploads.values())

@@ -76,7 +76,7 @@ class Exchange(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._serve()
 
-    do_HEAD = do_POST = do_PUT = do_PATCH = do_GET  # noqa: N815 - as http.server calls them
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - as http.server calls them
 
     def _serve(self) -> None:
         with self.registry.lock:
@@ -114,6 +114,8 @@ class Exchange(BaseHTTPRequestHandler):
             self.answer(202, Location=f"{path}{len(uploads) - 1}?state=x")
         elif self.command == "GET":
             self._progress(204, path, name)
+        elif self.command == "DELETE":
+            self.answer(204 if uploads.pop(name, None) is not None else 404)
         elif self.command == "PATCH":
             uploads[name] += self.body()
             self._progress(202, path, name)
