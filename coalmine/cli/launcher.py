@@ -50,6 +50,19 @@ __all__ = ["command"]
     "COALMINE_SINKS with blanks between.",
 )
 @click.option(
+    "--sinks-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML file with sinks that need a token, an authority or extensions.",
+)
+@click.option(
+    "--tell-for",
+    type=click.FloatRange(min=0),
+    default=3.0,
+    show_default=True,
+    metavar="DAYS",
+    help="Days after which what a sink does not take is put aside.",
+)
+@click.option(
     "--public-url",
     default="",
     help="Base URL under which others read releases; else that which it listens on.",
@@ -74,6 +87,8 @@ def command(
     engine_names: tuple[str, ...],
     submit_for: float,
     sinks: tuple[str, ...],
+    sinks_file: Path | None,
+    tell_for: float,
     public_url: str,
     **engines: Any,  # noqa: ANN401 - the fields of EngineSettings
 ) -> None:
@@ -102,6 +117,8 @@ def command(
             engines=EngineSettings(**engines),
             submit_for=submit_for,
             sinks=sinks,
+            sinks_file=sinks_file,
+            tell_for=tell_for * 86400.0,
             public_url=public_url,
         )
     )

@@ -37,8 +37,10 @@ def cdevents_of(happening: Happening) -> Iterator[tuple[str, dict[str, Any]]]:
     Yields:
         A suffix for the event's id, and the event.
     """
+    suite = happening.fact("suite")  # a pipeline may judge more than once
     for kind, subject, content in _subjects(happening):
-        yield kind, _cdevent(happening, kind, subject, content)
+        suffix = f"{kind}.{suite}" if suite else kind
+        yield suffix, _cdevent(happening, kind, (suffix, subject), content)
 
 
 def _subjects(happening: Happening) -> Iterator[Subject]:
@@ -96,12 +98,15 @@ def _environment(happening: Happening) -> dict[str, str]:
     return {"id": happening.fact("namespace") or happening.engine}
 
 
-def _cdevent(happening: Happening, kind: str, subject: str, content: object) -> dict[str, Any]:
+def _cdevent(
+    happening: Happening, kind: str, names: tuple[str, str], content: object
+) -> dict[str, Any]:
+    suffix, subject = names
     trigger = {"contextId": happening.trigger["id"]}
     return {
         "context": {
             "specversion": SPEC_VERSION,
-            "id": happening.event_id(kind),
+            "id": happening.event_id(suffix),
             "source": SOURCE,
             "type": f"dev.cdevents.{kind}.0.3.0",
             "timestamp": happening.at,

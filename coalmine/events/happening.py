@@ -69,6 +69,7 @@ class Happening:
         facts: What was known of the release then; ``version``, ``image_digest``, ``verdict``,
             ``reason``, ``first`` (``yes`` if the service had no version before), ``before`` (the
             artifact that served before), ``suite`` (the task that judges), ``namespace``.
+        attempt: Which one it is of the release, from 1 on: one that was dead is tried again.
     """
 
     what: What
@@ -82,6 +83,7 @@ class Happening:
     trigger: Mapping[str, str]
     trigger_attributes: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
+    attempt: int = 1
 
     def fact(self, name: str) -> str:
         """Give what was known; empty if nothing was."""
@@ -89,7 +91,8 @@ class Happening:
 
     def event_id(self, suffix: str) -> str:
         """Name an event of this release, the same whenever it is told of."""
-        return f"{self.release_id}.{suffix}"
+        again = f".{self.attempt}" if self.attempt > 1 else ""
+        return f"{self.release_id}{again}.{suffix}"
 
     @property
     def chain(self) -> str:

@@ -9,8 +9,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import (
+    URL,
+    Column,
+    Connection,
+    Engine,
+    Table,
+    create_engine,
+    event,
+    inspect,
+    make_url,
+    text,
+)
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.schema import CreateColumn
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.launcher.tables import METADATA
@@ -102,12 +114,20 @@ class Database:
                 for index in table.indexes:  # one that is newer than the table
                     index.create(connection, checkfirst=True)
                 there = {column["name"] for column in found.get_columns(table.name)}
-                if missing := sorted({column.name for column in table.columns} - there):
-                    raise InputError(
-                        f"the ledger {self._name()} is of another version of coalmine: "
-                        f"{table.name} has no {', '.join(missing)}",
-                        fix="use the version that wrote it, or another state folder or database",
-                    )
+                for column in table.columns:
+                    if column.name not in there:
+                        self._add(connection, table, column)
+
+    def _add(self, connection: Connection, table: Table, column: Column[Any]) -> None:
+        """Add a column that is newer than the table; an older launcher does not miss it."""
+        if not (column.nullable or column.server_default):
+            raise InputError(
+                f"the ledger {self._name()} is of another version of coalmine: "
+                f"{table.name} has no {column.name}",
+                fix="use the version that wrote it, or another state folder or database",
+            )
+        said = CreateColumn(column).compile(dialect=connection.dialect)
+        connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {said}"))
 
     def _get_in_line(self, connection: Connection) -> None:
         if not self.sqlite:

@@ -176,7 +176,10 @@ class Ledger:
                 return ReleaseState.DEAD
             change = update(RELEASES).where(one)
             values = {"state": ReleaseState.ACCEPTED.value, "reason": "", "cancel_reason": ""}
-            connection.execute(change.values(**values, ended_at=None, started_at=None))
+            again = RELEASES.c.attempt + 1
+            connection.execute(
+                change.values(**values, ended_at=None, started_at=None, attempt=again)
+            )
             self.notes.put(connection, self.moment(), [(release_id, Note(What.ACCEPTED))])
         return ReleaseState.ACCEPTED
 
@@ -268,11 +271,16 @@ class Ledger:
             else 0.0
         )
 
-    def waiting(self) -> list[tuple[str, int, float]]:
-        """Give each sink with what it has yet to be told, and the age of the oldest in seconds."""
+    def waiting(self) -> list[tuple[str, int, float, int]]:
+        """Tell of each sink that has not taken everything.
+
+        Returns:
+            For each: its name, the number of things that it has yet to be told, the age of the
+            oldest in seconds, and the number of those that it is told no more.
+        """
         with self._database.reading() as connection:
             found = select_waiting(connection)
-        return [(one.sink, one.count, one.age(self._clock())) for one in found]
+        return [(one.sink, one.count, one.age(self._clock()), one.dead) for one in found]
 
     def connect(self) -> contextlib.AbstractContextManager[Connection]:
         """Open a connection to read with."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
 from coalmine.engines.protocol import TaskStatus
 from coalmine.events.happening import What, artifact_of
@@ -24,6 +24,10 @@ OUTCOMES = {
     "rolled_back": What.WITHDRAWN,
     "removed": What.REMOVED,
 }
+
+
+ATTEMPT = select(RELEASES.c.attempt).where(RELEASES.c.id == bindparam("of_release"))
+PUT = insert(OUTBOX).values(attempt=ATTEMPT.scalar_subquery())
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,7 @@ class Notes:
             {
                 "sink": sink,
                 "release_id": release_id,
+                "of_release": release_id,
                 "what": note.what.value,
                 "at": note.at or moment,
                 "facts": {name: text for name, text in (note.facts or {}).items() if text},
@@ -151,7 +156,7 @@ class Notes:
             for sink in self._sinks
         ]
         if rows:
-            connection.execute(insert(OUTBOX), rows)
+            connection.execute(PUT, rows)
 
     def before(self, connection: Connection, release_id: str) -> Before:
         """Read what is known of a release, before it is changed."""

@@ -49,7 +49,8 @@ from coalmine.launcher.pipelines import (
 )
 from coalmine.launcher.reloaded import Reloaded
 from coalmine.launcher.retry import Retrier
-from coalmine.launcher.sinks import read_sinks
+from coalmine.launcher.sender import TELL_SECONDS
+from coalmine.launcher.sinks import Sink, read_sinks
 from coalmine.launcher.stream import Logs
 from coalmine.launcher.telemetry import Telemetry
 from coalmine.launcher.telling import Telling
@@ -95,6 +96,8 @@ class Settings:
         submit_for: Seconds for which a run is submitted again and again before it is given up.
         lease: Seconds after which the runs of another launcher, not seen since, are taken over.
         sinks: URLs that are told what becomes of releases; that of ``K_SINK`` comes to them.
+        sinks_file: Names sinks that need more than a URL; None for no such.
+        tell_for: Seconds after which what a sink does not take is put aside.
         public_url: Under which others read releases; the launcher's own unless given.
     """
 
@@ -114,6 +117,8 @@ class Settings:
     submit_for: float = SUBMIT_SECONDS
     lease: float = LEASE_SECONDS
     sinks: tuple[str, ...] = ()
+    sinks_file: Path | None = None
+    tell_for: float = TELL_SECONDS
     public_url: str = ""
 
 
@@ -132,7 +137,7 @@ def serve(settings: Settings) -> None:
         return find_pipeline(name, folders)
 
     names = settings.engine_names or named_engines(settings.bindings)
-    sinks = read_sinks(settings.sinks, settings.environ)
+    sinks = _sinks(settings)
     own_token = secrets.token_urlsafe(32)
     access = _access(settings, own_token)
     with contextlib.ExitStack() as stack:
@@ -144,7 +149,10 @@ def serve(settings: Settings) -> None:
         )
         stack.enter_context(own(settings.state))
         telling = Telling(
-            sinks, settings.public_url or url_of(listener), _judges(find, settings.read_graph)
+            sinks,
+            settings.public_url or url_of(listener),
+            _judges(find, settings.read_graph),
+            settings.tell_for,
         )
         ledger = stack.enter_context(contextlib.closing(_ledger(settings, telling.notes)))
         opened = (settings.open_engines or functools.partial(_open_engines, settings, names))(
@@ -218,6 +226,15 @@ def _access(settings: Settings, own_token: str) -> Access:
             fix="say it in a file, given with --access (see docs/access.md), or use 127.0.0.1",
         )
     return OpenAccess()
+
+
+def _sinks(settings: Settings) -> tuple[Sink, ...]:
+    sinks = read_sinks(settings.sinks, settings.environ)
+    if settings.sinks_file:
+        from coalmine.launcher.sinks_file import load_sinks  # noqa: PLC0415 - takes a while
+
+        sinks += load_sinks(settings.sinks_file, settings.environ)
+    return sinks
 
 
 def _judges(

@@ -20,6 +20,7 @@ from sqlalchemy import (
 __all__ = [
     "ANSWERS",
     "CLAIMS",
+    "DEAD_LETTERS",
     "HOLDS",
     "LAUNCHERS",
     "METADATA",
@@ -62,6 +63,8 @@ RELEASES = Table(
     Column("owner", String(32), nullable=False, default="", server_default=""),
     # Why its run shall end; empty while it may go on.
     Column("cancel_reason", Text, nullable=False, default="", server_default=""),
+    # From 1 on; one more each time that it was dead and is put back in line.
+    Column("attempt", Integer, nullable=False, default=1, server_default="1"),
     sqlite_autoincrement=True,
 )
 OPEN = RELEASES.c.state.in_(("accepted", "running"))
@@ -123,9 +126,26 @@ OUTBOX = Table(
     Column("what", String(16), nullable=False),
     Column("at", String(32), nullable=False),
     Column("facts", JSON, nullable=False),
+    # The release's, when it happened: what happens once more is another event.
+    Column("attempt", Integer, nullable=False, default=1, server_default="1"),
     sqlite_autoincrement=True,
 )
 Index("outbox_of_a_sink", OUTBOX.c.sink, OUTBOX.c.seq)
+
+# What a sink would not take for so long that it is offered no more.
+DEAD_LETTERS = Table(
+    "dead_letter",
+    METADATA,
+    # Its place in the outbox, where it may be put back.
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("sink", Text, nullable=False, index=True),
+    Column("release_id", String(16), ForeignKey("release.id"), nullable=False),
+    Column("what", String(16), nullable=False),
+    Column("at", String(32), nullable=False),
+    Column("facts", JSON, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+)
 
 # Requests that mean a release under another name than its own id.
 CLAIMS = Table(

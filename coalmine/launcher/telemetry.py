@@ -37,7 +37,7 @@ class _Waits(Collector):
     def __init__(
         self,
         queue_age: Callable[[], float],
-        waiting: Callable[[], Iterable[tuple[str, int, float]]],
+        waiting: Callable[[], Iterable[tuple[str, int, float, int]]],
     ) -> None:
         self._queue_age = queue_age
         self._waiting = waiting
@@ -46,14 +46,15 @@ class _Waits(Collector):
         yield from self._families()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        queue, depth, age = self._families()
+        queue, depth, age, dead = families = self._families()
         queue.add_metric([], self._queue_age())
-        for sink, count, seconds in self._waiting():
+        for sink, count, seconds, aside in self._waiting():
             depth.add_metric([sink], count)
             age.add_metric([sink], seconds)
-        yield from (queue, depth, age)
+            dead.add_metric([sink], aside)
+        yield from families
 
-    def _families(self) -> tuple[GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily]:
+    def _families(self) -> tuple[GaugeMetricFamily, ...]:
         return (
             GaugeMetricFamily(
                 "coalmine_queue_age_seconds",
@@ -69,6 +70,11 @@ class _Waits(Collector):
                 "How long the oldest of them has waited, by sink.",
                 labels=["sink"],
             ),
+            GaugeMetricFamily(
+                "coalmine_outbox_dead",
+                "Things that a sink did not take for so long that they were put aside, by sink.",
+                labels=["sink"],
+            ),
         )
 
 
@@ -82,7 +88,8 @@ class Telemetry:
         count: Gives the number of releases in each state.
         stale: Tells whether the bindings file is wrong, so that an older one holds.
         queue_age: Gives the seconds for which the oldest release that has not begun has waited.
-        waiting: Gives for each sink what it has yet to be told, and the age of the oldest.
+        waiting: Gives for each sink what it has yet to be told, the age of the oldest, and what it
+            is told no more.
     """
 
     def __init__(
@@ -91,7 +98,7 @@ class Telemetry:
         stale: Callable[[], bool] = lambda: False,
         *,
         queue_age: Callable[[], float] = lambda: 0.0,
-        waiting: Callable[[], Iterable[tuple[str, int, float]]] = tuple,
+        waiting: Callable[[], Iterable[tuple[str, int, float, int]]] = tuple,
     ) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_Releases(count))

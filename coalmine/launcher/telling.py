@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from coalmine.launcher.database import Database
 from coalmine.launcher.notes import Notes
 from coalmine.launcher.outbox import Outbox
-from coalmine.launcher.sender import Sender
+from coalmine.launcher.sender import TELL_SECONDS, Sender
 from coalmine.launcher.sinks import Sink
 
 __all__ = ["Telling"]
@@ -21,13 +21,19 @@ class Telling:
         sinks: Where to.
         base_url: Under which others read releases.
         judges: Gives the names of a pipeline's tasks that give a verdict.
+        tell_for: Seconds after which what a sink does not take is put aside.
     """
 
     def __init__(
-        self, sinks: Sequence[Sink], base_url: str, judges: Callable[[str], Collection[str]]
+        self,
+        sinks: Sequence[Sink],
+        base_url: str,
+        judges: Callable[[str], Collection[str]],
+        tell_for: float = TELL_SECONDS,
     ) -> None:
-        self._sinks = tuple(sinks)
+        self._sinks = tuple({sink.name: sink for sink in sinks}.values())
         self._base_url = base_url
+        self._tell_for = tell_for
         self._senders: tuple[Sender, ...] = ()
         self.notes = Notes([sink.name for sink in self._sinks], judges, self._wake)
         """What the ledger writes with."""
@@ -43,7 +49,9 @@ class Telling:
             on_sent: As `Sender` has it.
         """
         self._senders = tuple(
-            Sender(Outbox(database, sink.name, self._base_url), sink, on_sent)
+            Sender(
+                Outbox(database, sink.name, self._base_url), sink, on_sent, tell_for=self._tell_for
+            )
             for sink in self._sinks
         )
         with contextlib.ExitStack() as stack:

@@ -15,8 +15,11 @@ from typing import Any
 
 import httpx
 import pytest
+from event_sink import EventSink, running_sink
 
 from coalmine.launcher.announce import read_announced
+from coalmine.launcher.ledger import ledger_url
+from tests.launcher.bench import Bench
 from tests.launcher.postgres import Postgres, find_postgres, running_postgres
 
 COUNTING = Path(__file__).with_name("counting.py")
@@ -193,3 +196,18 @@ def postgres(postgres_server: Postgres) -> Postgres:
     """An empty database."""
     postgres_server.empty()
     return postgres_server
+
+
+@pytest.fixture
+def sink() -> Iterator[EventSink]:
+    with running_sink() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.integration)])
+def bench(request: pytest.FixtureRequest, tmp_path: Path, sink: EventSink) -> Iterator[Bench]:
+    on_sqlite = request.param == "sqlite"
+    url = ledger_url(tmp_path) if on_sqlite else request.getfixturevalue("postgres").url
+    made = Bench(url, sink)
+    yield made
+    made.close()

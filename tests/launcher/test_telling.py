@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,119 +14,18 @@ from typing import Any
 import httpx
 import jsonschema
 import pytest
-from event_sink import EventSink, running_sink
+from event_sink import EventSink
 
-from coalmine._base.errors import InputError
 from coalmine.cli.doctor import checks
-from coalmine.engines.protocol import TaskState, TaskStatus
+from coalmine.engines.protocol import TaskState
 from coalmine.events.told import Happening, What, events_of
 from coalmine.launcher.facts import Facts
 from coalmine.launcher.ledger import Ledger, ledger_url
 from coalmine.launcher.notes import Before, Notes, happened
 from coalmine.launcher.outbox import Outbox
-from coalmine.launcher.release import NewRelease, ReleaseState
-from coalmine.launcher.sender import Sender, wait_after
-from coalmine.launcher.sinks import Sink, read_sinks
+from tests.launcher.bench import DIGEST, PROMOTED, TRACE, Bench, new, release_it, task
 
 SCHEMAS = Path(os.environ["COALMINE_SHARED"]) / "schemas" / "cdevents"
-T0 = datetime(2026, 1, 1, tzinfo=UTC)
-DIGEST = "sha256:" + "a" * 64
-TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-@pytest.fixture
-def sink() -> Iterator[EventSink]:
-    with running_sink() as running:
-        yield running
-
-
-def new(release_id: str, service: str = "iris") -> NewRelease:
-    return NewRelease(
-        id=release_id,
-        service=service,
-        name="iris",
-        version="",
-        event_source="/ci",
-        event_id=f"e-{release_id}",
-        event_type="t",
-        binding="b",
-        pipeline="release",
-        engine="local",
-        parameters={},
-        event_attributes={"traceparent": TRACE},
-    )
-
-
-class Bench:
-    """A ledger with notes for one sink, and the sender to it, driven by hand."""
-
-    def __init__(self, url: Any, sink: EventSink) -> None:
-        self.now = 0.0
-        self.sink = Sink(sink.url, {"region": "north"})
-        self.notes = Notes([self.sink.name], lambda _: {"gate"})
-        self.ledger = Ledger(url, owner="a", notes=self.notes)
-        self.sent: list[tuple[int, int, int]] = []
-        self.sender = Sender(
-            Outbox(self.ledger.database, self.sink.name, "http://launcher:8080/"),
-            self.sink,
-            lambda _, *counts: self.sent.append(counts),
-            monotonic=lambda: self.now,
-        )
-
-    def depth(self) -> int:
-        return sum(count for _, count, _ in self.ledger.waiting())
-
-    def close(self) -> None:
-        self.sender.stop()
-        self.ledger.close()
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.integration)])
-def bench(request: pytest.FixtureRequest, tmp_path: Path, sink: EventSink) -> Iterator[Bench]:
-    on_sqlite = request.param == "sqlite"
-    url = ledger_url(tmp_path) if on_sqlite else request.getfixturevalue("postgres").url
-    made = Bench(url, sink)
-    yield made
-    made.close()
-
-
-def task(name: str, state: TaskState = TaskState.SUCCEEDED, **outputs: str) -> TaskStatus:
-    ended = T0 + timedelta(seconds=5) if state.ended else None
-    return TaskStatus(name, state, 1, T0, ended, outputs)
-
-
-def release_it(bench: Bench, release_id: str, end: str = "promoted", stable: str = "") -> None:
-    """Take a release through all its states, as the dispatcher would."""
-    bench.ledger.accept([[new(release_id)]])
-    bench.ledger.begin()
-    build = task("build", image_digest=DIGEST, version="v1")
-    canary = task("canary", stable=stable)
-    facts = Facts(version="v1", image_digest=DIGEST)
-    running = (build, canary, task("gate", TaskState.RUNNING))
-    bench.ledger.record(release_id, running, facts)
-    bench.ledger.record(release_id, running, facts)
-    verdict = "promote" if end == "promoted" else "rollback"
-    judged = (build, canary, task("gate", verdict=verdict, reason="as seen"))
-    facts = replace(facts, verdict=verdict, reason="as seen")
-    bench.ledger.record(release_id, judged, facts)
-    done = (*judged, task("finalize", outcome=end))
-    state = ReleaseState.PROMOTED if end == "promoted" else ReleaseState.ROLLED_BACK
-    bench.ledger.record(release_id, done, replace(facts, outcome=end), state)
-
-
-PROMOTED = [
-    "dev.coalmine.release.accepted.v1",
-    "dev.cdevents.pipelinerun.queued.0.3.0",
-    "dev.coalmine.release.running.v1",
-    "dev.cdevents.pipelinerun.started.0.3.0",
-    "dev.cdevents.artifact.packaged.0.3.0",
-    "dev.cdevents.artifact.published.0.3.0",
-    "dev.cdevents.testsuiterun.started.0.3.0",
-    "dev.cdevents.testsuiterun.finished.0.3.0",
-    "dev.cdevents.service.deployed.0.3.0",
-    "dev.coalmine.release.promoted.v1",
-    "dev.cdevents.pipelinerun.finished.0.3.0",
-]
 
 
 def test_a_release_from_its_request_to_its_promotion(bench: Bench, sink: EventSink) -> None:
@@ -188,44 +87,6 @@ def test_cancelled_before_it_began(bench: Bench, sink: EventSink) -> None:
     ]
     content = sink.taken[-1]["data"]["subject"]["content"]
     assert (content["outcome"], content["errors"]) == ("cancel", "no need")
-
-
-def test_a_sink_that_is_down_is_asked_more_and_more_rarely(bench: Bench, sink: EventSink) -> None:
-    for number in range(40):
-        bench.ledger.accept([[new(f"r{number}", f"s{number}")]])
-    sink.answer = lambda _: (503, {})
-    waits = []
-    for _ in range(5):
-        waits.append(bench.sender.round())
-        assert bench.sender.round() == waits[-1], "it is left alone meanwhile"
-        bench.now += waits[-1]
-    assert waits == [wait_after(number) for number in range(1, 6)]
-    assert len(sink.tried) < 5 * 20, "a round does not try everything"
-    assert bench.depth() == 40
-    assert bench.ledger.waiting()[0][0] == bench.sink.name
-    sink.answer = lambda _: (429, {"retry-after": "77"})
-    assert bench.sender.round() == 77
-    bench.now += 77
-    sink.answer = lambda _: (200, {})
-    bench.sender.round()
-    assert bench.depth() == 0
-    assert len({one["id"] for one in sink.taken}) == 80
-
-
-def test_one_release_that_fails_keeps_its_order_and_holds_no_other_up(
-    bench: Bench, sink: EventSink
-) -> None:
-    release_it(bench, "r1")
-    bench.ledger.accept([[new("r2", "other")]])
-    sink.answer = lambda event: (500 if event["id"] == "r1.running" else 202, {})
-    bench.now += bench.sender.round()
-    ids = [one["id"] for one in sink.taken]
-    assert "r2.accepted" in ids
-    assert [one for one in ids if one.startswith("r1")] == ["r1.accepted", "r1.pipelinerun.queued"]
-    sink.answer = lambda _: (202, {})
-    bench.sender.round()
-    assert [one["type"] for one in sink.taken if one["id"].startswith("r1")] == PROMOTED
-    assert bench.depth() == 0
 
 
 def test_what_a_sink_refuses_for_good_is_counted_and_not_sent_again(
@@ -331,18 +192,6 @@ def test_cdevents_are_valid_against_the_published_schemas(
                 event.data["context"]["id"],
                 event.data["context"]["type"],
             )
-
-
-def test_sinks_by_option_and_environment() -> None:
-    environ = {"K_SINK": "http://broker/ns", "K_CE_OVERRIDES": '{"extensions": {"a": "b"}}'}
-    one, two = read_sinks(["http://u:secret@host/p?token=x", "http://broker/ns"], environ)
-    assert "secret" not in one.name
-    assert "token" not in one.name
-    assert one.name.startswith("http://host/p#")
-    assert (two.name, two.extensions) == ("http://broker/ns", {"a": "b"})
-    for urls, wrong in ((["ftp://x"], {}), (["http:///x"], {}), ([], {"K_CE_OVERRIDES": "[]"})):
-        with pytest.raises(InputError):
-            read_sinks(urls, wrong)
 
 
 CODE = "import pathlib, sys; pathlib.Path(sys.argv[-1]).write_text({!r})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,13 +14,20 @@ __all__ = ["EventSink", "running_sink"]
 
 
 class EventSink(ThreadingHTTPServer):
-    """Keeps every event that it answered with 2xx, in order; ``answer`` decides about each."""
+    """Keeps every event that it answered with 2xx, in order; ``answer`` decides about each.
+
+    ``shown`` has the credential that came with each, ``tls`` makes it speak https.
+    """
 
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.scheme = "https" if tls else "http"
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
+        self.shown: list[str] = []
         self.taken: list[dict[str, Any]] = []
         self.tried: list[dict[str, Any]] = []
         self.answer: Callable[[dict[str, Any]], tuple[int, dict[str, str]]] = lambda _: (202, {})
@@ -29,7 +37,7 @@ class EventSink(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self.server_port}/events"
+        return f"{self.scheme}://127.0.0.1:{self.server_port}/events"
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
         """Wait until events have arrived that make it true."""
@@ -53,6 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
         with self.server.arrived:
             status, headers = self.server.answer(event)
             self.server.tried.append(event)
+            self.server.shown.append(self.headers.get("authorization", ""))
             if status < 300:
                 self.server.taken.append(event)
             self.server.arrived.notify_all()
@@ -66,9 +75,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def running_sink() -> Iterator[EventSink]:
+def running_sink(tls: ssl.SSLContext | None = None) -> Iterator[EventSink]:
     """Run a sink in a thread."""
-    sink = EventSink()
+    sink = EventSink(tls)
     thread = threading.Thread(target=sink.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
