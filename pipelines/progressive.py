@@ -54,6 +54,7 @@ def progressive(  # noqa: PLR0917 - kfp pipelines take their parameters by posit
     namespace: str = "",
     kind: str = "bento",
     force_takeover: str = "",
+    launcher_url: str = "",
 ) -> None:
     """Release one bento version into one service, with a gate after every share.
 
@@ -75,6 +76,8 @@ def progressive(  # noqa: PLR0917 - kfp pipelines take their parameters by posit
         namespace: Kubernetes namespace of the service; gate policies may use it.
         kind: What the image is of: bento, or model for its models alone.
         force_takeover: true takes the service from a release that has not ended.
+        launcher_url: Base URL of the launcher, which knows what a person decided about a held
+            canary; empty means the engine's own.
     """
     owned = {"release_id": release_id, "service": service}
     owned |= {"serving": serving, "namespace": namespace}
@@ -103,6 +106,7 @@ def progressive(  # noqa: PLR0917 - kfp pipelines take their parameters by posit
                 since=since,
                 namespace=namespace,
                 serving=serving,
+                launcher_url=launcher_url,
                 **watched,
             )
             # A policy limits its gate itself; a day leaves time for a person where one is asked.

@@ -44,6 +44,7 @@ def release_with(builder: Builder | None = None) -> dsl.graph_component.GraphCom
         namespace: str = "",
         kind: str = "bento",
         force_takeover: str = "",
+        launcher_url: str = "",
     ) -> None:
         """Release one bento version into one service.
 
@@ -63,6 +64,8 @@ def release_with(builder: Builder | None = None) -> dsl.graph_component.GraphCom
             namespace: Kubernetes namespace of the service; gate policies may use it.
             kind: What the image is of: bento, or model for its models alone.
             force_takeover: true takes the service from a release that has not ended.
+            launcher_url: Base URL of the launcher, which knows what a person decided about a held
+                canary; empty means the engine's own.
         """
         end = finalize(release_id=release_id, service=service, serving=serving, namespace=namespace)
         guard(end, minutes=10, retries=5)
@@ -108,6 +111,7 @@ def release_with(builder: Builder | None = None) -> dsl.graph_component.GraphCom
                 prometheus_url=prometheus_url,
                 namespace=namespace,
                 serving=serving,
+                launcher_url=launcher_url,
             )
             # A policy limits its gate itself; a day leaves time for a person where one is asked.
             guard(judge, minutes=24 * 60, retries=2)

@@ -113,6 +113,17 @@ _ENGINE_OPTIONS = (
         help="File with a token for it.",
     ),
     click.option("--kfp-experiment", default="coalmine", show_default=True, help="For its runs."),
+    click.option(
+        "--tasks-url",
+        default="",
+        help="Base URL at which tasks on a cluster ask the launcher about a held canary.",
+    ),
+    click.option(
+        "--tasks-secret",
+        default="",
+        metavar="NAME[/KEY]",
+        help="Secret with a token for that, in the namespace of the runs; its key is token.",
+    ),
 )
 
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from coalmine._base.errors import InputError
 from coalmine.compiler.graph import Graph
+from coalmine.engines.callback import VARIABLE, read_callback
 from coalmine.engines.protocol import Engine
 from coalmine.engines.settings import NAMES, EngineSettings
 
@@ -61,7 +62,13 @@ def _on_kfp(settings: EngineSettings, read_graph: ReadGraph) -> Far:
 
     token = settings.kfp_token_file or pod_token()
     api = KfpApi(settings.kfp_host or IN_CLUSTER, settings.namespace, token)
-    return KfpEngine(api, read_graph, experiment=settings.kfp_experiment, account=settings.account)
+    return KfpEngine(
+        api,
+        read_graph,
+        experiment=settings.kfp_experiment,
+        account=settings.account,
+        callback=read_callback(settings.tasks_url, settings.tasks_secret),
+    )
 
 
 def _on_kubernetes(name: str, settings: EngineSettings, read_graph: ReadGraph) -> Far:
@@ -70,12 +77,20 @@ def _on_kubernetes(name: str, settings: EngineSettings, read_graph: ReadGraph) -
     from coalmine.engines.kube.engine import KubeEngine  # noqa: PLC0415
     from coalmine.engines.tekton import Tekton  # noqa: PLC0415
 
+    callback = read_callback(settings.tasks_url, settings.tasks_secret)
+    if callback.secret and not settings.embedded:
+        raise InputError(
+            "a pipeline that the cluster has cannot be given the token from here",
+            field="--tasks-secret",
+            fix=f"let runs carry their pipeline, or give its tasks {VARIABLE} in the cluster's own",
+        )
     return KubeEngine(
         Tekton() if name == "tekton" else Argo(),
         connect(settings),
         read_graph,
         embedded=settings.embedded,
         account=settings.account,
+        callback=callback,
     )
 
 

@@ -24,6 +24,10 @@ class EngineSettings:
         kfp_host: The base URL of Kubeflow Pipelines' API; empty for that in the same cluster.
         kfp_token_file: A file with the token for it, read again when it is refused.
         kfp_experiment: The experiment that its runs belong to.
+        tasks_url: The base URL at which tasks on a cluster reach the launcher; empty where they
+            cannot.
+        tasks_secret: The Secret with a token for it, as ``name`` or ``name/key``, in the namespace
+            of the runs; empty for none.
     """
 
     namespace: str = ""
@@ -34,3 +38,5 @@ class EngineSettings:
     kfp_host: str = ""
     kfp_token_file: Path | None = None
     kfp_experiment: str = "coalmine"
+    tasks_url: str = ""
+    tasks_secret: str = ""

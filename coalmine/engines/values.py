@@ -29,13 +29,19 @@ def check_for(engine: str, values: Mapping[str, str]) -> None:
     """Check that an engine takes values as they are.
 
     Args:
-        engine: The engine's word; every value is good for ``local``.
+        engine: The engine's word; every text is good for ``local``.
         values: By the parameters' names.
 
     Raises:
-        InputError: One holds what the engine would replace; the message names it.
+        InputError: One holds what the engine would replace, or is no text; the message names it.
     """
     for name, value in values.items():
+        if "\0" in value or not _is_text(value):
+            raise InputError(
+                f"{value!r} is no text: it has a zero byte or half a character",
+                field=name,
+                fix="send text",
+            )
         found = [part for part in ANYWHERE.get(engine, ()) if part in value]
         found += [
             f"{part} at its end" for part in AT_THE_END.get(engine, ()) if value.endswith(part)
@@ -46,6 +52,15 @@ def check_for(engine: str, values: Mapping[str, str]) -> None:
                 field=name,
                 fix="send a value without it, or a reference to the value",
             )
+
+
+def _is_text(value: str) -> bool:
+    """Tell whether a value can be said in UTF-8: half of a surrogate pair cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_known(graph: Graph, values: Mapping[str, str]) -> None:

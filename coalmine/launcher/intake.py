@@ -27,8 +27,8 @@ def release_of(bindings: Sequence[Binding], event: Event) -> NewRelease:
     """
     binding = find_binding(bindings, event)
     values = bind(binding, event)
-    check_values(values)
     check_for(binding.engine, values)
+    check_values(values)
     release_id = release_id_of(event.source, event.id)
     return NewRelease(
         id=release_id,

@@ -6,7 +6,7 @@ import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from coalmine.compiler.graph import Graph
 from coalmine.compiler.ir import read_graph
@@ -33,9 +33,9 @@ def read_once(path: Path) -> Graph:
     return read_graph(path)
 
 
-def make_engine(api: KubeApi, folder: Path, name: str, *, embedded: bool = True) -> KubeEngine:
+def make_engine(api: KubeApi, folder: Path, name: str, **options: Any) -> KubeEngine:
     settings = EngineSettings(kubeconfig=api.kubeconfig(folder / "kubeconfig", "ci"))
-    return KubeEngine(DIALECTS[name](), connect(settings), read_once, embedded=embedded)
+    return KubeEngine(DIALECTS[name](), connect(settings), read_once, **options)
 
 
 def request(run_id: str = RUN, **values: str) -> RunRequest:

@@ -17,19 +17,23 @@ from coalmine.engines.kube.mirror import RELEASE
 from tests.kubeapi.kinds import kind_of
 from tests.kubeapi.server import KubeApi
 
-__all__ = ["RUN", "play", "recorded"]
+__all__ = ["RUN", "entries", "play", "recorded"]
 
 RUN = "r1"
 RECORDINGS = Path(os.environ.get("COALMINE_SHARED", "/nowhere")) / "recordings"
 
 
-def recorded(name: str) -> list[dict[str, Any]]:
-    """The runs and tasks of a recording as they changed, renamed to be those of `RUN`."""
+def entries(name: str) -> list[dict[str, Any]]:
+    """What stands in a recording."""
     path = RECORDINGS / f"{name}.jsonl"
     if not path.exists():
         pytest.skip("the recordings of real clusters are not here")
-    entries = [json.loads(line) for line in path.read_text().splitlines()]
-    objects = [one["object"] for one in entries if "object" in one]
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def recorded(name: str) -> list[dict[str, Any]]:
+    """The runs and tasks of a recording as they changed, renamed to be those of `RUN`."""
+    objects = [one["object"] for one in entries(name) if "object" in one]
     kinds = ("PipelineRun", "Workflow")
     first = next(one["metadata"]["name"] for one in objects if one["kind"] in kinds)
     return [_renamed(one, first) for one in objects if one["metadata"]["name"].startswith(first)]

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.cli import cli
+from coalmine.engines.callback import Callback
 from coalmine.engines.kube.client import connect
 from coalmine.engines.kube.dialect import name_of
 from coalmine.engines.kube.engine import KubeEngine
@@ -116,7 +117,7 @@ def test_runs_are_valid_to_the_published_schemas(api: KubeApi, tmp_path: Path) -
         pytest.skip("the published schemas are not here")
     runs = []
     for name in ENGINES:
-        engine = make_engine(api, tmp_path, name)
+        engine = make_engine(api, tmp_path, name, callback=Callback("http://c:8080", "token"))
         engine.submit(request())
         (run,) = _runs(api, engine)
         runs.append({**run, "metadata": {k: run["metadata"][k] for k in ("name", "labels")}})

@@ -97,7 +97,8 @@ def test_its_files_can_be_read(tmp_path: Path) -> None:
     token.write_text("a-token-that-is-long-enough\n")
     text = (DEPLOY / "launcher" / "access.yaml").read_text()
     path = tmp_path / "access.yaml"
-    path.write_text(text.replace("/run/secrets/coalmine/token", str(token)))
+    (tmp_path / "tasks").write_text("another-token-that-is-long-enough\n")
+    path.write_text(text.replace("/run/secrets/coalmine", str(tmp_path)))
     load_access(path, {}, "own-token-of-the-launcher")
 
 

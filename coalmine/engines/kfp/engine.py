@@ -17,8 +17,9 @@ from typing import Any
 from coalmine._base.errors import InputError
 from coalmine.compiler.graph import Graph
 from coalmine.compiler.parameter import ParameterType
+from coalmine.engines.callback import Callback
 from coalmine.engines.kfp.api import KfpApi, KfpError
-from coalmine.engines.kfp.package import exit_only, graph_of, uncached, version_name
+from coalmine.engines.kfp.package import exit_only, graph_of, uncached, version_name, with_token
 from coalmine.engines.kfp.status import read_run
 from coalmine.engines.protocol import RunRequest, RunState, RunStatus, TaskState
 from coalmine.engines.values import check_for, check_known
@@ -66,6 +67,7 @@ class KfpEngine:
         read_graph: Reads a pipeline file.
         experiment: What runs belong to.
         account: The service account of the tasks; empty for the installation's own.
+        callback: How tasks reach the launcher.
         poll: Seconds for which what was told of a run is told again.
         monotonic: Seconds that only grow.
     """
@@ -80,6 +82,7 @@ class KfpEngine:
         *,
         experiment: str = "coalmine",
         account: str = "",
+        callback: Callback | None = None,
         poll: float = POLL_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -87,6 +90,7 @@ class KfpEngine:
         self._read_graph = read_graph
         self._experiment_name = experiment
         self._account = account
+        self._callback = callback or Callback()
         self._poll = poll
         self._monotonic = monotonic
         self._uploading = threading.Lock()
@@ -112,10 +116,11 @@ class KfpEngine:
 
     def submit(self, request: RunRequest) -> None:
         """Begin a run; see `coalmine.engines.protocol.Engine`."""
-        check_for(self.name, request.parameters)
         graph, text = self._compiled(request.pipeline)
-        check_known(graph, request.parameters)
-        values = _typed(graph, request.parameters)
+        told = self._callback.told(graph, request.parameters)
+        check_for(self.name, told)
+        check_known(graph, told)
+        values = _typed(graph, told)
         try:
             version = self._uploaded(graph, text)
             if self._find(name_of(request.run_id)) is None:
@@ -161,7 +166,8 @@ class KfpEngine:
     def _compiled(self, path: Path) -> tuple[Graph, str]:
         text = path.read_text(encoding="utf-8")
         if text not in self._files:
-            self._files[text] = (self._read_graph(path), uncached(text))
+            graph = self._read_graph(path)
+            self._files[text] = (graph, with_token(uncached(text), self._callback, graph))
         return self._files[text]
 
     def _find(self, name: str) -> Object | None:

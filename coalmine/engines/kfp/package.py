@@ -1,4 +1,4 @@
-"""What is uploaded: compiled IR with no caching on any task, and its clean-up alone."""
+"""What is uploaded: compiled IR, no task cached, a token where one is needed; its clean-up."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import yaml
 from coalmine.compiler.graph import Graph
 from coalmine.compiler.ir import read_graph_text
 from coalmine.compiler.ir.document import PARSER
+from coalmine.engines.callback import VARIABLE, Callback
 
-__all__ = ["exit_only", "graph_of", "uncached", "version_name"]
+__all__ = ["exit_only", "graph_of", "uncached", "version_name", "with_token"]
 
 Object = dict[str, Any]
 
@@ -30,6 +31,34 @@ def uncached(text: str) -> str:
     for task in cached:
         task["cachingOptions"] = {}
     return str(yaml.safe_dump_all(documents, sort_keys=False))
+
+
+def with_token(text: str, callback: Callback, graph: Graph) -> str:
+    """Let the tasks that ask the launcher have their token, in the words of kfp-kubernetes.
+
+    The text is left as it is if there is none to have.
+    """
+    components = {f"comp-{task.component}" for task in callback.askers(graph)}
+    if not components:
+        return text
+    first, *rest = yaml.load_all(text, Loader=PARSER)
+    platform = rest[0] if rest else {}
+    executors = platform
+    for part in ("platforms", "kubernetes", "deploymentSpec", "executors"):
+        executors = executors.setdefault(part, {})
+    for component in sorted(components):
+        executor = executors.setdefault(first["components"][component]["executorLabel"], {})
+        executor.setdefault("secretAsEnv", []).append(_secret_env(callback))
+    return str(yaml.safe_dump_all([first, platform], sort_keys=False))
+
+
+def _secret_env(callback: Callback) -> Object:
+    return {
+        "secretName": callback.secret,
+        "secretNameParameter": {"runtimeValue": {"constant": callback.secret}},
+        "keyToEnv": [{"secretKey": callback.key, "envVar": VARIABLE}],
+        "optional": True,
+    }
 
 
 def exit_only(text: str, exit_task: str) -> str | None:

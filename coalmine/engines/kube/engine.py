@@ -9,6 +9,7 @@ from pathlib import Path
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.compiler.graph import Graph
+from coalmine.engines.callback import Callback
 from coalmine.engines.kube.client import KubeClient, KubeError, Object
 from coalmine.engines.kube.dialect import Dialect, name_of
 from coalmine.engines.kube.mirror import RELEASE, Mirror
@@ -33,6 +34,7 @@ class KubeEngine:
         embedded: Whether each run carries its pipeline, so that it is the one this launcher knows;
             else the cluster has it under its name.
         account: The service account of the tasks; empty for the one of the pipeline's name.
+        callback: How tasks reach the launcher.
     """
 
     portable = True
@@ -45,6 +47,7 @@ class KubeEngine:
         *,
         embedded: bool = True,
         account: str = "",
+        callback: Callback | None = None,
     ) -> None:
         self.name = dialect.name
         self._dialect = dialect
@@ -52,6 +55,7 @@ class KubeEngine:
         self._read_graph = read_graph
         self._embedded = embedded
         self._account = account
+        self._callback = callback or Callback()
         self._pipelines: dict[str, tuple[Graph, Object | None]] = {}
         self._cancelled: set[str] = set()
         self._runs = Mirror(client, dialect.runs, dialect.slim)
@@ -92,11 +96,12 @@ class KubeEngine:
 
     def submit(self, request: RunRequest) -> None:
         """Begin a run; see `coalmine.engines.protocol.Engine`."""
-        check_for(self.name, request.parameters)
         graph, compiled = self._pipeline(request.pipeline)
-        check_known(graph, request.parameters)
+        values = self._callback.told(graph, request.parameters)
+        check_for(self.name, values)
+        check_known(graph, values)
         metadata = {"name": name_of(request.run_id), "labels": _labels(request)}
-        body = self._dialect.run(graph, metadata, request.parameters, compiled)
+        body = self._dialect.run(graph, metadata, values, compiled)
         if self._account:
             _set_account(body, self._account)
         try:
@@ -162,7 +167,7 @@ class KubeEngine:
     def _pipeline(self, path: Path) -> tuple[Graph, Object | None]:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         if digest not in self._pipelines:
-            graph = self._read_graph(path)
+            graph = self._callback.equipped(self._read_graph(path))
             compiled = self._dialect.compile(graph) if self._embedded else None
             self._pipelines[digest] = (graph, compiled)
         return self._pipelines[digest]
