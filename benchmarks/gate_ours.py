@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from coalmine.gate.compare import CompareTally, tally_evidence
 from coalmine.gate.comparison import Comparison, SlowerThan, Undecided
 from coalmine.gate.evidence import Grid
-from coalmine.gate.latency import count_slow
+from coalmine.gate.latency import ALMOST, count_slow
 from coalmine.gate.model import Check, FailAfter, NoData, Policy
 from coalmine.gate.reach import out_of_reach
 from coalmine.gate.sequential import (
@@ -153,8 +153,8 @@ def _slow_step(canary: Floats, stable: Floats, seen: Floats, slower: float) -> F
     held = np.concatenate([np.zeros((len(seen), 1)), seen[:, :-1]], axis=1) / total
     knots = np.concatenate([[0.0], bounds])
     shares = np.stack([_line(one, knots, held) for one in bounds / (1 + slower)], axis=1)
-    apart = np.abs(np.log(np.maximum(shares, 1e-300) / 0.05))
-    at = np.where(shares > EPSILON, apart, np.inf).argmin(axis=1)
+    inside = np.clip(shares, ALMOST, 1 - ALMOST)
+    at = np.abs(np.log(inside / (1 - inside)) - math.log(0.05 / 0.95)).argmin(axis=1)
     known = (seen[:, -1] > 0) & (shares[:, -1] <= 0.05 + EPSILON)
     allowed = np.maximum(0.0, shares[rows, at] - (1 - held[rows, at + 1])) * canary[:, -1]
     slow = [canary[:, -1] - canary[rows, at], canary[:, -1]]

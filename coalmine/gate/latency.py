@@ -27,6 +27,8 @@ __all__ = ["Buckets", "count_slow", "slow_by_point"]
 Buckets = Mapping[float, float]
 """Answers by the upper bound of their bucket, cumulative; the bound of all is infinite."""
 EPSILON = 1e-9
+ALMOST = 1e-4
+"""A part of the answers that is as good as none; as far from all of them is as good as all."""
 
 
 def slow_by_point(series: Iterable[Series], grid: Grid, slower: SlowerThan) -> tuple[Counts, ...]:
@@ -64,7 +66,7 @@ def count_slow(
 
 
 def _step(canary: Buckets, stable: Buckets, seen: Buckets, slower: SlowerThan) -> Counts:
-    bound, share = _slow_bound(seen, slower)
+    bound, margin = _slow_bound(seen, slower)
     if not bound or bound not in stable or bound not in canary:
         return NOTHING
     all_canary, all_stable = canary.get(math.inf, 0.0), stable.get(math.inf, 0.0)
@@ -73,14 +75,15 @@ def _step(canary: Buckets, stable: Buckets, seen: Buckets, slower: SlowerThan) -
         canary=all_canary,
         stable_bad=max(0.0, all_stable - stable[bound]),
         stable=all_stable,
-        allowed=all_canary * max(0.0, share - (1 - seen[bound] / seen[math.inf])),
+        allowed=all_canary * margin,
     )
 
 
 def _slow_bound(seen: Buckets, slower: SlowerThan) -> tuple[float, float]:
-    """Give the bound beyond which answers are slow, and the part of them that may be.
+    """Give the bound beyond which answers are slow, and how many more of them may be.
 
-    The bound is 0 while nothing is known, and where none is long enough for the quantile.
+    The bound is 0 while nothing is known, where none is long enough for the quantile, and where
+    every answer may be slow, which says nothing.
     """
     bounds = sorted(bound for bound in seen if math.isfinite(bound) and bound > 0)
     if seen.get(math.inf, 0.0) <= 0 or not bounds:
@@ -89,9 +92,10 @@ def _slow_bound(seen: Buckets, slower: SlowerThan) -> tuple[float, float]:
     shares = [_share_beyond(seen, bounds, bound / stretch) for bound in bounds]
     if shares[-1] > beyond + EPSILON:
         return 0.0, 0.0
-    apart = [_apart(share, beyond) for share in shares]
-    nearest = apart.index(min(apart))
-    return bounds[nearest], shares[nearest]
+    # Of two that are as near, the one beyond which are fewer answers.
+    share, bound = min(zip(shares, bounds, strict=True), key=lambda at: (_apart(at[0], beyond), at))
+    margin = max(0.0, share - _part(seen[math.inf] - seen[bound], seen))
+    return (bound, margin) if margin < 1 - ALMOST else (0.0, 0.0)
 
 
 def _share_beyond(seen: Buckets, bounds: Sequence[float], duration: float) -> float:
@@ -100,11 +104,22 @@ def _share_beyond(seen: Buckets, bounds: Sequence[float], duration: float) -> fl
     upper, lower = bounds[at], bounds[at - 1] if at else 0.0
     below = seen[lower] if at else 0.0
     within = below + (seen[upper] - below) * min(1.0, (duration - lower) / (upper - lower))
-    return 1 - within / seen[math.inf]
+    return _part(seen[math.inf] - within, seen)
+
+
+def _part(answers: float, seen: Buckets) -> float:
+    """Give the part of all answers; buckets that were read at two moments may not fit together."""
+    return min(max(answers / seen[math.inf], 0.0), 1.0)
 
 
 def _apart(share: float, wanted: float) -> float:
-    return abs(math.log(share / wanted)) if share > EPSILON else math.inf
+    """Give how far one part is from another, by the logarithm of the odds."""
+    return abs(_log_odds(share) - _log_odds(wanted))
+
+
+def _log_odds(share: float) -> float:
+    inside = min(max(share, ALMOST), 1 - ALMOST)
+    return math.log(inside / (1 - inside))
 
 
 def _bound(text: str) -> float | None:

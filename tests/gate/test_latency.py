@@ -15,10 +15,10 @@ from coalmine._base.errors import InputError
 from coalmine.gate.comparison import PART, Comparison, SlowerThan, Undecided
 from coalmine.gate.evidence import Evidence, Grid
 from coalmine.gate.judge import Verdict, judge
-from coalmine.gate.latency import slow_by_point
+from coalmine.gate.latency import count_slow, slow_by_point
 from coalmine.gate.plan import make_plan
 from coalmine.gate.policy import parse_policy
-from coalmine.gate.sequential import NOTHING, log_evidence_worse
+from coalmine.gate.sequential import NOTHING, log_evidence_not_worse, log_evidence_worse
 from coalmine.metrics.prometheus import PrometheusSource
 from coalmine.metrics.protocol import Series
 
@@ -110,6 +110,34 @@ def test_false_alarms_are_held_at_the_margin(make: Any) -> None:
         alarms += max(log_evidence_worse(steps)) >= math.log(20)
     # At 5 % there are more than 8 among 60 with a probability below 1 %.
     assert alarms <= 8
+
+
+@pytest.mark.parametrize("share", [0.2, 1.0, 1.5, 9.0])
+@pytest.mark.parametrize(("canary", "found"), [(15.0, Verdict.PROMOTE), (190.0, Verdict.ROLLBACK)])
+def test_answers_that_all_lie_in_one_bucket_are_judged(
+    make: Any, share: float, canary: float, found: Verdict
+) -> None:
+    """Slowed down, all of stable's answers or none lie beyond a bound: no part is near 5 %."""
+    if share == 9.0:
+        found = Verdict.PROMOTE  # 190 ms is less than ten times as long
+    slower = SlowerThan(quantile=0.95, share=share)
+    policy, evidence = world(make, lambda _: canary, lambda _: 15.0, slower=slower)
+    assert judge(policy, evidence, make.since + 30).verdict is found
+
+
+def test_where_every_answer_may_be_slow_nothing_is_established(make: Any) -> None:
+    """A tenth of stable's answers, three times as slow, is all of them at the only bound."""
+    slower = SlowerThan(quantile=0.05, share=2.0)
+    seen = [{10.0: 0.0, 20.0: 90.0, math.inf: 90.0}] * 9
+    assert count_slow(seen, seen, slower) == (NOTHING,) * 9
+
+
+def test_buckets_that_do_not_fit_together_are_no_proof(make: Any) -> None:
+    """A bucket that was read later than the count of all has more answers than there are."""
+    odd = [{10.0: 95.0, 20.0: 110.0, 50.0: 120.0, math.inf: 100.0}] * 30
+    steps = count_slow(odd, odd, SLOWER)
+    assert all(0 <= step.margin < 1 and step.canary_bad >= 0 for step in steps)
+    assert max(log_evidence_worse(steps)) <= 0 < len(log_evidence_not_worse(steps))
 
 
 @pytest.mark.parametrize("kept", [{math.inf}, {10.0, 20.0, 25.0, math.inf}])
