@@ -35,7 +35,7 @@ def missing_text(tally: BaselineTally, coverage: float, *, open_window: bool) ->
     last = tally.grid.last
     if open_window or tally.passes(last, coverage):
         return ""
-    covered = tally.coverage_at(last) if last >= tally.grid.first else 0.0
+    covered = tally.coverage_at(last) if tally.grid.counts else 0.0
     return (
         f"{tally.check.name} has values of both sides in {covered:.0%} of the window's samples "
         f"({coverage:.0%} and at least ten needed)"

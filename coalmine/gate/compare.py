@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from coalmine.gate.chance import chance_of_as_many
@@ -34,6 +34,8 @@ EARLIEST = 0.25
 class CompareTally:
     """What a ``compare`` check adds up to.
 
+    What stands for a point is known at that point, so ``until`` gives what an earlier look saw.
+
     Attributes:
         check: The check.
         comparison: What it compares.
@@ -60,6 +62,18 @@ class CompareTally:
     settled_at: int | None
     tested_at: int | None = None
     chance: float | None = None
+
+    def until(self, point: int) -> CompareTally:
+        """Give what was known at a point that is not after the grid's last."""
+        tested = self.tested_at is not None and self.tested_at <= point
+        return replace(
+            self,
+            grid=replace(self.grid, last=point),
+            failed_at=_by(self.failed_at, point),
+            settled_at=_by(self.settled_at, point),
+            tested_at=_by(self.tested_at, point),
+            chance=self.chance if tested else None,
+        )
 
     def coverage_at(self, point: int) -> float:
         """Give the part of the window's steps, up to this point, in which both sides answered."""
@@ -102,42 +116,43 @@ class CompareTally:
     def result(self, coverage: float) -> CheckResult:
         """Sum it up at the last point."""
         last = self.grid.last
-        seen = self.seen_at(last).difference if self.totals else math.nan
+        seen = self.seen_at(last).difference if self.grid.counts else math.nan
         difference = seen if math.isfinite(seen) else None
         return CheckResult(
             name=self.check.name,
             state=self._state(coverage),
-            samples=self.known[-1],
+            samples=self.known[self.grid.newest + 1],
             failing=0,
-            coverage=self.coverage_at(last) if self.totals else 0.0,
+            coverage=self.coverage_at(last) if self.grid.counts else 0.0,
             last=difference,
             worst=difference,
             failed_at=None if self.failed_at is None else self.grid.time_of(self.failed_at),
-            compared=self._compared() if self.totals else None,
+            compared=self._compared() if self.grid.counts else None,
         )
 
     def _compared(self) -> Compared:
-        seen = self.totals[-1]
+        newest = self.grid.newest
+        seen = self.totals[newest]
         return Compared(
             canary_bad=seen.canary_bad,
             canary=seen.canary,
             stable_bad=seen.stable_bad,
             stable=seen.stable,
-            worse=self.worse[-1],
+            worse=self.worse[newest],
             worse_needed=_level(_sequential_part(self.comparison)),
-            not_worse=self.not_worse[-1],
+            not_worse=self.not_worse[newest],
             not_worse_needed=_level(self.comparison.false_promotion),
             settled_at=None if self.settled_at is None else self.grid.time_of(self.settled_at),
             chance=self.chance,
-            worse_path=self.worse,
-            not_worse_path=self.not_worse,
+            worse_path=self.worse[: newest + 1],
+            not_worse_path=self.not_worse[: newest + 1],
         )
 
     def _state(self, coverage: float) -> CheckState:
         if self.failed_at is not None:
             return CheckState.FAILED
         last = self.grid.last
-        if not self.totals or not self.known[-1]:
+        if not self.known[self.grid.newest + 1]:
             return CheckState.WAITING
         if self.passes_early(last, coverage) or self.passes(last, coverage):
             return CheckState.PASSING
@@ -218,6 +233,10 @@ def _first_whole_window(known: Sequence[int], grid: Grid, coverage: float) -> in
 def _coverage(known: Sequence[int], grid: Grid, point: int) -> float:
     end = point - grid.first + 1
     return (known[end] - known[max(0, end - grid.window)]) / grid.window
+
+
+def _by(at: int | None, point: int) -> int | None:
+    return None if at is None or at > point else at
 
 
 def _level(alpha: float) -> float:

@@ -34,7 +34,7 @@ def seen_text(tally: CompareTally, point: int, *, whole: bool) -> str:
 def bad_comparison(tally: CompareTally) -> str:
     """Say that the difference is too large now; empty where it is not."""
     last = tally.grid.last
-    seen = tally.seen_at(last) if tally.totals else NOTHING
+    seen = tally.seen_at(last) if tally.grid.counts else NOTHING
     if tally.chance is not None or not seen.difference > seen.margin:
         return ""
     told = seen_text(tally, last, whole=False)
@@ -43,7 +43,7 @@ def bad_comparison(tally: CompareTally) -> str:
 
 def unsettled_text(tally: CompareTally, coverage: float) -> str:
     """Say why the check does not pass though its window is over; empty where it passes."""
-    covered = tally.coverage_at(tally.grid.last) if tally.totals else 0.0
+    covered = tally.coverage_at(tally.grid.last) if tally.grid.counts else 0.0
     if covered < coverage:
         return (
             f"{tally.check.name} has answers of both sides in {covered:.0%} of the window's steps "

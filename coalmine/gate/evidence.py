@@ -7,7 +7,7 @@ whenever a gate asks, it asks for the same points. A point's reading says what w
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -65,6 +65,16 @@ class Grid:
     first: int
     last: int
     window: int
+
+    @property
+    def newest(self) -> int:
+        """Give how many points that count are before the last; -1 where none counts yet."""
+        return max(self.last - self.first, -1)
+
+    @property
+    def counts(self) -> bool:
+        """Tell whether there is a point that counts."""
+        return self.last >= self.first
 
     def time_of(self, point: int) -> float:
         """Give the Unix time of a point."""
@@ -130,13 +140,6 @@ def breaks(check: Check, value: float) -> bool:
     return below or above
 
 
-def read_check(check: Check, series: Iterable[Series], grid: Grid) -> tuple[Reading, ...]:
-    """Read one check at every point from ``grid.first`` to ``grid.last``."""
-    values = values_by_point(series, grid)
-    points = range(grid.first, grid.last + 1)
-    return tuple(_read(check, values.get(point, [])) for point in points)
-
-
 def requests_by_point(series: Iterable[Series], grid: Grid) -> tuple[float, ...]:
     """Count the requests since the first point that counts, up to each point after it."""
     grown = [0.0] * max(0, grid.last - grid.first + 1)
@@ -150,7 +153,8 @@ def requests_by_point(series: Iterable[Series], grid: Grid) -> tuple[float, ...]
     return tuple(totals)
 
 
-def _read(check: Check, values: list[float]) -> Reading:
+def read_check(check: Check, values: Sequence[float]) -> Reading:
+    """Read one check at a point, from the values that all its series have there."""
     finite = [value for value in values if math.isfinite(value)]
     if any(breaks(check, value) for value in finite):
         return Reading.BROKEN
@@ -159,7 +163,7 @@ def _read(check: Check, values: list[float]) -> Reading:
     return _read_nothing(check, values)
 
 
-def _read_nothing(check: Check, values: list[float]) -> Reading:
+def _read_nothing(check: Check, values: Sequence[float]) -> Reading:
     if check.no_data is NoData.FAIL:
         return Reading.LOST
     if check.no_data is NoData.WAIT:

@@ -19,26 +19,22 @@ Checks that are advisory are weighed like all others, and count for none of this
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from coalmine.gate.baseline_tally import tally_baseline
-from coalmine.gate.compare import compare_check
-from coalmine.gate.evidence import Evidence, Grid, grid_of, requests_by_point, steps_within
-from coalmine.gate.model import Check, OnInconclusive, Policy
+from coalmine.gate.evidence import Evidence
+from coalmine.gate.model import OnInconclusive, Policy
 from coalmine.gate.reach import out_of_reach
 from coalmine.gate.reasons import (
-    AnyTally,
     inconclusive_reason,
     out_of_reach_reason,
     promote_reason,
     rollback_reason,
 )
-from coalmine.gate.tally import CheckResult, tally_check
-from coalmine.metrics.protocol import Series
+from coalmine.gate.tally import CheckResult
+from coalmine.gate.weigh import Weighed, weigh
 
-__all__ = ["Decision", "Verdict", "judge", "unavailable"]
+__all__ = ["Decision", "Verdict", "decide", "judge", "unavailable"]
 
 
 class Verdict(StrEnum):
@@ -86,17 +82,20 @@ def judge(policy: Policy, evidence: Evidence, now: float) -> Decision:
     Returns:
         The decision; ``CONTINUE`` while more evidence can still change something.
     """
-    grid = grid_of(policy, evidence.since, now)
-    requests = requests_by_point(evidence.requests, grid)
-    tallies = tuple(
-        _tally(check, evidence.checks.get(check.name, ()), grid, policy.coverage)
-        for check in policy.checks
-    )
-    deciding = tuple(tally for tally in tallies if not tally.check.advisory)
-    verdict, reason = _verdict(policy, grid, requests, deciding, now)
-    count = requests[-1] if requests else 0.0
-    results = tuple(tally.result(policy.coverage) for tally in tallies)
-    return Decision(verdict=verdict, reason=reason, requests=count, checks=results)
+    return decide(policy, weigh(policy, evidence, now), now)
+
+
+def decide(policy: Policy, weighed: Weighed, now: float) -> Decision:
+    """Decide by evidence that is weighed already.
+
+    Args:
+        policy: How the canary is judged.
+        weighed: What the evidence up to now adds up to.
+        now: Unix seconds.
+    """
+    verdict, reason = _verdict(policy, weighed, now)
+    results = tuple(tally.result(policy.coverage) for tally in weighed.tallies)
+    return Decision(verdict=verdict, reason=reason, requests=weighed.count, checks=results)
 
 
 def unavailable(policy: Policy, since: float, now: float, cause: str) -> Decision:
@@ -107,24 +106,14 @@ def unavailable(policy: Policy, since: float, now: float, cause: str) -> Decisio
     return Decision(verdict, f"the metrics could not be read: {cause}", 0.0, ())
 
 
-def _tally(check: Check, series: tuple[Series, ...], grid: Grid, coverage: float) -> AnyTally:
-    if check.baseline is not None:
-        return tally_baseline(check, check.baseline, series, grid, coverage)
-    if check.compare is not None:
-        return compare_check(check, check.compare, series, grid, coverage)
-    return tally_check(check, series, grid)
-
-
-def _verdict(
-    policy: Policy, grid: Grid, requests: Sequence[float], tallies: Sequence[AnyTally], now: float
-) -> tuple[Verdict, str]:
+def _verdict(policy: Policy, weighed: Weighed, now: float) -> tuple[Verdict, str]:
+    grid, tallies, count = weighed.grid, weighed.deciding, weighed.count
     failed = [tally for tally in tallies if tally.failed_at is not None]
     if failed:
         return Verdict.ROLLBACK, rollback_reason(failed)
-    point = _promotion_point(policy, grid, requests, tallies)
+    point = weighed.promotable_at
     if point is not None:
-        return Verdict.PROMOTE, promote_reason(point, requests[point - grid.first], tallies)
-    count = requests[-1] if requests else 0.0
+        return Verdict.PROMOTE, promote_reason(point, weighed.requests[point - grid.first], tallies)
     elapsed = now - grid.since
     if elapsed >= policy.timeout:
         reason = inconclusive_reason(policy, count, tallies, elapsed)
@@ -133,22 +122,6 @@ def _verdict(
     if short:
         return _when_inconclusive(policy, elapsed), out_of_reach_reason(policy, short, elapsed)
     return Verdict.CONTINUE, inconclusive_reason(policy, count, tallies, elapsed)
-
-
-def _promotion_point(
-    policy: Policy, grid: Grid, requests: Sequence[float], tallies: Sequence[AnyTally]
-) -> int | None:
-    """Find the first point at which everything that a promotion needs was so."""
-    full = grid.first + grid.window
-    last = min(grid.last, steps_within(policy.timeout, policy.step))
-    for point in range(grid.first + 1, last + 1):
-        if requests[point - grid.first] < policy.min_requests:
-            continue
-        if all(tally.passes_early(point, policy.coverage) for tally in tallies):
-            return point
-        if point >= full and all(tally.passes(point, policy.coverage) for tally in tallies):
-            return point
-    return None
 
 
 def _when_inconclusive(policy: Policy, elapsed: float) -> Verdict:

@@ -107,8 +107,8 @@ def _failure(tally: AnyTally) -> str:
         return f"was {_ranked(tally)} ({baseline_text(tally.baseline)} is good)"
     seen_readings = tally.readings[: (tally.failed_at or 0) - tally.grid.first + 1]
     total = sum(reading.fails for reading in seen_readings)
-    limit = tally.check.fail_after.consecutive
-    count = f"{tally.row} samples in a row" if tally.row == limit else f"{total} samples"
+    limit, row = tally.check.fail_after.consecutive, tally.rows[len(seen_readings) - 1]
+    count = f"{row} samples in a row" if row == limit else f"{total} samples"
     if count.startswith("1 "):
         count = "one sample"
     return f"{_fault(tally, seen_readings)} in {count}"
@@ -156,7 +156,7 @@ def _open_window(policy: Policy) -> str:
 
 
 def _bad_now(tally: Tally) -> str:
-    if not tally.readings or tally.latest[-1] is not False:
+    if not tally.is_bad:
         return ""
     last = value_text(tally.last, tally.check.unit)
     return f"{tally.check.name} is {last} ({bounds_text(tally.check)} is good)"
@@ -164,7 +164,7 @@ def _bad_now(tally: Tally) -> str:
 
 def _missing_samples(policy: Policy, tally: Tally, open_window: bool) -> str:
     """Say how much of the window is covered; before it is over that says nothing yet."""
-    covered = tally.coverage_at(tally.grid.last) if tally.readings else 0.0
+    covered = tally.coverage_at(tally.grid.last) if tally.grid.counts else 0.0
     if open_window or covered >= policy.coverage - EPSILON:
         return ""
     return (

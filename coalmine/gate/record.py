@@ -93,20 +93,21 @@ def _result(results: Any, name: str) -> dict[str, Any] | None:  # noqa: ANN401 -
 
 def _measured(check: Check, series: Sequence[Series], grid: Grid) -> dict[str, Any]:
     """Give the samples; of a comparison also the ratios that they add up to."""
-    samples = [_series(one) for one in series]
+    samples = [_series(one, grid) for one in series]
     if check.baseline is not None:
         sided = [replace(one, labels=(("side", side_of(one)),)) for one in series]
-        return {"series": [_series(one) for one in sided]}
+        return {"series": [_series(one, grid) for one in sided]}
     if check.compare is None:
         return {"series": samples}
     return {
-        "series": [_series(one) for one in ratio_series(check.compare, series, grid)],
+        "series": [_series(one, grid) for one in ratio_series(check.compare, series, grid)],
         "counters": samples,
     }
 
 
-def _series(series: Series) -> dict[str, Any]:
-    samples = [[sample.time, _number(sample.value)] for sample in series.samples]
+def _series(series: Series, grid: Grid) -> dict[str, Any]:
+    known = (one for one in series.samples if grid.point_of(one.time) <= grid.last)
+    samples = [[sample.time, _number(sample.value)] for sample in known]
     return {"labels": dict(series.labels), "samples": samples}
 
 

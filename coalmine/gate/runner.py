@@ -26,7 +26,8 @@ class Tick:
 
     Attributes:
         now: Unix seconds.
-        evidence: All measurements up to now; None where the metrics could not be read.
+        evidence: All measurements up to now, in a replay also those after it; None where the
+            metrics could not be read.
         decision: What the judge said.
     """
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import accumulate
 
@@ -13,7 +13,7 @@ from coalmine.gate.evidence import Grid, Reading, read_check, values_by_point
 from coalmine.gate.model import Check, FailAfter
 from coalmine.metrics.protocol import Series
 
-__all__ = ["CheckResult", "CheckState", "Compared", "Tally", "tally_check"]
+__all__ = ["CheckResult", "CheckState", "Compared", "Tally", "carried", "tally_check"]
 
 EPSILON = 1e-9
 
@@ -98,27 +98,51 @@ class CheckResult:
 class Tally:
     """One check's readings and what they add up to.
 
+    What stands for a point is known at that point, so ``until`` gives what an earlier look saw.
+
     Attributes:
         check: The check.
         grid: The points.
         readings: What was seen at each point from ``grid.first`` on.
         known: How many points had a reading, before each point and at the end.
+        failing: How many samples failed, before each point and at the end.
+        rows: How many failing samples in a row there are at each point.
         latest: At each point, whether the newest reading so far was good; None before the first.
+        lasts: The newest finite value at each point.
+        worsts: The finite value so far that is worst for its bounds, at each point.
         failed_at: The point at which it failed for good; None if it has not.
-        row: How many failing samples in a row led there, or are there now.
-        last: The newest finite value.
-        worst: The finite value that is worst for its bounds.
     """
 
     check: Check
     grid: Grid
     readings: tuple[Reading, ...]
     known: tuple[int, ...]
+    failing: tuple[int, ...]
+    rows: tuple[int, ...]
     latest: tuple[bool | None, ...]
+    lasts: tuple[float | None, ...]
+    worsts: tuple[float | None, ...]
     failed_at: int | None
-    row: int
-    last: float | None
-    worst: float | None
+
+    def until(self, point: int) -> Tally:
+        """Give what was known at a point that is not after the grid's last."""
+        failed_at = self.failed_at if (self.failed_at or 0) <= point else None
+        return replace(self, grid=replace(self.grid, last=point), failed_at=failed_at)
+
+    @property
+    def last(self) -> float | None:
+        """Give the newest finite value."""
+        return self.lasts[self.grid.newest] if self.grid.counts else None
+
+    @property
+    def worst(self) -> float | None:
+        """Give the finite value that is worst for its bounds."""
+        return self.worsts[self.grid.newest] if self.grid.counts else None
+
+    @property
+    def is_bad(self) -> bool:
+        """Tell whether the newest reading is a failing one."""
+        return self.grid.counts and self.latest[self.grid.newest] is False
 
     def coverage_at(self, point: int) -> float:
         """Give the part of the window's points, up to this one, that have a reading."""
@@ -139,13 +163,12 @@ class Tally:
 
     def result(self, coverage: float) -> CheckResult:
         """Sum it up at the last point."""
-        last = self.grid.last
-        covered = self.coverage_at(last) if self.readings else 0.0
+        covered = self.coverage_at(self.grid.last) if self.grid.counts else 0.0
         return CheckResult(
             name=self.check.name,
             state=self._state(covered >= coverage - EPSILON),
-            samples=self.known[-1],
-            failing=sum(reading.fails for reading in self.readings),
+            samples=self.known[self.grid.newest + 1],
+            failing=self.failing[self.grid.newest + 1],
             coverage=covered,
             last=self.last,
             worst=self.worst,
@@ -155,44 +178,53 @@ class Tally:
     def _state(self, covered: bool) -> CheckState:
         if self.failed_at is not None:
             return CheckState.FAILED
-        if self.latest and self.latest[-1] is False:
+        if self.is_bad:
             return CheckState.FAILING
         return CheckState.PASSING if covered else CheckState.WAITING
 
 
 def tally_check(check: Check, series: Iterable[Series], grid: Grid) -> Tally:
     """Count one check over all points up to now."""
-    kept = tuple(series)
-    readings = read_check(check, kept, grid)
-    failed_at, row = _failure(readings, check.fail_after, grid.first)
-    values = _finite(values_by_point(kept, grid))
+    values = values_by_point(series, grid)
+    points = range(grid.first, grid.last + 1)
+    readings = tuple(read_check(check, values.get(point, [])) for point in points)
+    failing = tuple(accumulate((reading.fails for reading in readings), initial=0))
+    rows = _rows(readings)
+    finite = _finite(values)
+    lasts = carried(_worst(check, finite.get(point, [])) for point in points)
     return Tally(
         check=check,
         grid=grid,
         readings=readings,
         known=tuple(accumulate((r is not Reading.NONE for r in readings), initial=0)),
+        failing=failing,
+        rows=rows,
         latest=_latest(readings),
-        failed_at=failed_at,
-        row=row,
-        last=_worst(check, values[max(values)]) if values else None,
-        worst=_worst(check, [value for at in values.values() for value in at]),
+        lasts=lasts,
+        worsts=_worsts(check, lasts),
+        failed_at=_failure(rows, failing, check.fail_after, grid.first),
     )
 
 
-def _failure(readings: Iterable[Reading], limits: FailAfter, first: int) -> tuple[int | None, int]:
-    """Find the point of the final failure and the row of failing samples there, or now.
-
-    A point without a reading neither adds to a row nor ends it.
-    """
-    row = total = 0
-    for point, reading in enumerate(readings, start=first):
+def _rows(readings: Iterable[Reading]) -> tuple[int, ...]:
+    """Count failing samples in a row; a point without a reading neither adds to one nor ends it."""
+    row, rows = 0, []
+    for reading in readings:
         if reading.fails:
-            row, total = row + 1, total + 1
+            row += 1
         elif reading is Reading.KEPT:
             row = 0
-        if row == limits.consecutive or total == limits.total:
-            return point, row
-    return None, row
+        rows.append(row)
+    return tuple(rows)
+
+
+def _failure(
+    rows: Sequence[int], failing: Sequence[int], limits: FailAfter, first: int
+) -> int | None:
+    """Find the point of the final failure."""
+    reached = zip(rows, failing[1:], strict=True)
+    hits = (row == limits.consecutive or total == limits.total for row, total in reached)
+    return next((point for point, hit in enumerate(hits, start=first) if hit), None)
 
 
 def _latest(readings: Iterable[Reading]) -> tuple[bool | None, ...]:
@@ -204,9 +236,20 @@ def _latest(readings: Iterable[Reading]) -> tuple[bool | None, ...]:
     return tuple(result)
 
 
-def _finite(values: dict[int, list[float]]) -> dict[int, list[float]]:
-    finite = {point: [v for v in at if math.isfinite(v)] for point, at in values.items()}
-    return {point: at for point, at in finite.items() if at}
+def _finite(values: Mapping[int, list[float]]) -> dict[int, list[float]]:
+    return {point: [v for v in at if math.isfinite(v)] for point, at in values.items()}
+
+
+def carried(values: Iterable[float | None]) -> tuple[float | None, ...]:
+    """Give the newest value that there was at each point; None before the first."""
+    return tuple(accumulate(values, lambda before, now: before if now is None else now))
+
+
+def _worsts(check: Check, values: Iterable[float | None]) -> tuple[float | None, ...]:
+    def worse(before: float | None, now: float | None) -> float | None:
+        return _worst(check, [value for value in (before, now) if value is not None])
+
+    return tuple(accumulate(values, worse))
 
 
 def _worst(check: Check, values: list[float]) -> float | None:

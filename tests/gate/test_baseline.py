@@ -132,6 +132,16 @@ def test_several_series_of_a_side_are_not_judged(judged: Any) -> None:
     assert "errors has several series of canary; aggregate them into one" in decision.reason
 
 
+def test_a_second_series_undoes_no_verdict_from_before_it(make: Any) -> None:
+    """A gate that was killed and sees it later decides as the one that went on."""
+    policy = make.policy(make.check(baseline=Baseline(Direction.INCREASE)), min_requests=1)
+    second = make.series([None] * 15 + LONG[15:], **{PART: "stable", "pod": "2"})
+    for canary, verdict in ((RAISED, "rollback"), (LONG, "promote")):
+        first = make.series(canary, **{PART: "canary"}), make.series(LONG, **{PART: "stable"})
+        evidence = Evidence(make.since, first[1:], {"errors": (*first, second)})
+        assert judge(policy, evidence, make.since + 30).verdict == verdict
+
+
 def test_windows_are_compared_once_each(make: Any, judged: Any) -> None:
     late = [*LONG[:11], *RAISED[11:]]
     policy: Policy = make.policy(

@@ -4,24 +4,43 @@ from __future__ import annotations
 
 import json
 import math
+import sys
+from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.cli import cli
-from coalmine.gate.judge import Verdict, judge
+from coalmine.cli.judging import replayed
+from coalmine.gate.baseline import Baseline, Direction
+from coalmine.gate.comparison import PART, PARTS, Comparison, SlowerThan, Undecided
+from coalmine.gate.evidence import Evidence
+from coalmine.gate.judge import Verdict, decide, judge
+from coalmine.gate.model import Check, FailAfter, Policy
+from coalmine.gate.plan import make_plan
+from coalmine.gate.policy import parse_policy
+from coalmine.gate.record import gate_record
 from coalmine.gate.replay import replay
+from coalmine.gate.runner import Tick
+from coalmine.gate.weigh import weigh
+from coalmine.metrics.prometheus import PrometheusSource
+from coalmine.metrics.protocol import MetricsSource, Series
 
 VALUES = st.lists(st.sampled_from([0.0, 0.04, 1.0, math.nan, None]), min_size=1, max_size=31)
+STEPS = st.lists(st.sampled_from([0.0, 1.0, 20.0, -30.0, None]), min_size=21, max_size=21)
+"""How a counter grows from point to point; None is a missing sample, what falls is reset."""
 
 
+@settings(max_examples=40)
 @given(VALUES, st.floats(0, 35))
 def test_a_replay_says_what_a_gate_would_have_said_then(
     make: Any, values: list[float | None], length: float
@@ -34,6 +53,113 @@ def test_a_replay_says_what_a_gate_would_have_said_then(
     assert all(tick.decision.verdict is Verdict.CONTINUE for tick in ticks[:-1])
     over = ticks[-1].decision.verdict is not Verdict.CONTINUE
     assert over or len(ticks) == math.floor(length) + 1
+
+
+BUCKETS = tuple(product(("canary", "stable"), ("10", "+Inf")))
+
+
+def cut(evidence: Evidence, now: float) -> Evidence:
+    """Give what Prometheus had answered then: no later sample, and no series without one."""
+
+    def known(series: tuple[Series, ...]) -> tuple[Series, ...]:
+        kept = (tuple(s for s in one.samples if s.time <= now) for one in series)
+        pairs = zip(series, kept, strict=True)
+        return tuple(replace(one, samples=samples) for one, samples in pairs if samples)
+
+    checks = {name: known(series) for name, series in evidence.checks.items()}
+    return Evidence(evidence.since, known(evidence.requests), checks)
+
+
+def counter(growth: list[float | None]) -> list[float | None]:
+    total, values = 0.0, []
+    for more in growth:
+        total = max(0.0, total + (more or 0.0))
+        values.append(None if more is None else total)
+    return values
+
+
+def mixed(make: Any, *checks: Check) -> Policy:
+    """Hold each kind of check so that only the last look can be the end of it."""
+    policy: Policy = make.policy(*checks, min_requests=10**9, coverage=0.3, timeout=100.0)
+    return policy
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(STEPS, min_size=4, max_size=4),
+    st.sampled_from(Undecided),
+    st.lists(st.integers(0, 9), min_size=21, max_size=21),
+    st.integers(0, 21),
+)
+def test_no_look_of_a_replay_knows_what_comes_later(
+    make: Any, growth: list[list[float | None]], undecided: Undecided, ranks: list[int], late: int
+) -> None:
+    parts = zip(PARTS, growth, strict=True)
+    steps = {part: make.series(counter(one), **{PART: part}) for part, one in parts}
+    buckets = [
+        make.series(counter(one), **{PART: f"{side}_bucket", "le": bound})
+        for one, (side, bound) in zip(growth, BUCKETS, strict=True)
+    ]
+    sides = [make.series([float(r) for r in ranks], **{PART: "canary"})]
+    sides += [make.series([float(9 - r) for r in ranks], **{PART: "stable"})]
+    sides += [make.series([None] * late + [1.0] * (21 - late), **{PART: "stable", "pod": "2"})]
+    comparison = Comparison(0.01, 0.2, 0.2, undecided)
+    policy = mixed(
+        make,
+        make.check(name="ratio", compare=comparison),
+        make.check(name="slow", compare=replace(comparison, slower=SlowerThan(0.9, 0.1))),
+        make.check(name="rank", baseline=Baseline(Direction.EITHER)),
+        make.check(name="bounds", fail_after=FailAfter(consecutive=3, total=6)),
+    )
+    checks = {"ratio": tuple(steps.values()), "slow": tuple(buckets), "rank": tuple(sides)}
+    checks["bounds"] = (sides[0], sides[2])
+    whole = Evidence(make.since, (steps["canary_total"],), checks)
+    weighed = weigh(policy, whole, make.since + 20)
+    for point in range(21):
+        now = make.since + point
+        then = judge(policy, cut(whole, now), now)
+        assert decide(policy, weighed.until(point), now) == then
+
+
+def calls_of(work: Callable[[], object]) -> int:
+    """Count the calls of functions that some work takes."""
+    count = 0
+
+    def called(*_: object) -> None:
+        nonlocal count
+        count += 1
+
+    before = sys.getprofile()
+    sys.setprofile(called)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+def test_twice_the_steps_of_a_replay_are_twice_the_work(make: Any) -> None:
+    def work(length: int) -> int:
+        wave = [float(age % 7) for age in range(length)]
+        parts = {part: [9.0 * age for age in range(length)] for part in PARTS}
+        parts["canary_bad"] = parts["stable_bad"] = [age / 2 for age in range(length)]
+        counters = tuple(make.series(values, **{PART: part}) for part, values in parts.items())
+        sides = tuple(make.series(wave, **{PART: side}) for side in ("canary", "stable"))
+        policy = make.policy(
+            make.check(name="bounds", maximum=9.0),
+            make.check(name="ratio", compare=Comparison(0.01, 0.05, 0.05, Undecided.TEST)),
+            make.check(name="rank", baseline=Baseline(Direction.INCREASE)),
+            min_requests=10**9,
+            timeout=1000.0,
+        )
+        checks = {"bounds": sides[:1], "ratio": counters, "rank": sides}
+        evidence = Evidence(make.since, counters[1:2], checks)
+        end = make.since + length - 1
+        return calls_of(lambda: deque(replay(policy, evidence, end), maxlen=0))
+
+    once = work(100)
+    assert once > 100 * 100, "each look takes some"
+    assert work(200) < 2.2 * once
 
 
 POLICY = """\
@@ -116,6 +242,33 @@ def test_a_past_canary_is_judged_again(
     assert lines[0].startswith("   0.0s  continue")
     assert lines[1].startswith("  60.0s  ")
     assert len(lines) <= 5, "one line a minute, and the verdict"
+
+
+class Counting:
+    """A metrics source that counts what it is asked."""
+
+    def __init__(self, source: MetricsSource) -> None:
+        self.asked, self._source = 0, source
+
+    def query_range(
+        self, expression: str, *, start: datetime, end: datetime, step: timedelta
+    ) -> tuple[Series, ...]:
+        self.asked += 1
+        return self._source.query_range(expression, start=start, end=end, step=step)
+
+
+@pytest.mark.integration
+def test_a_replay_asks_each_query_once_however_long_it_is(prometheus: Any) -> None:
+    plan = make_plan(parse_policy(POLICY, "p"), {"canary": "r2", "stable": "r1"})
+    begin = datetime.fromtimestamp(START, UTC)
+    with PrometheusSource(prometheus(history(130))) as source:
+        counting, ticks = Counting(source), list[Tick]()
+        replayed(plan, counting, begin, begin + timedelta(minutes=9), ticks.append)
+    assert counting.asked == 1 + len(plan.queries)
+    assert ticks[-1].decision.verdict is Verdict.ROLLBACK
+    record = gate_record(plan, ticks[-1], begin, {})
+    newest = [s[0] for check in record["checks"] for one in check["series"] for s in one["samples"]]
+    assert max(newest) == ticks[-1].now, "the record ends with the verdict"
 
 
 @pytest.mark.integration
