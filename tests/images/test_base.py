@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import io
 import json
 import tarfile
-import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +13,7 @@ from typing import Any
 import pytest
 from bad_registry import BadRegistry, bad_registry
 from base_images import push_base
+from package_index import write_wheel
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.images.base import find_python
@@ -56,25 +54,6 @@ def builder(tmp_path: Path, hub: BadRegistry, monkeypatch: pytest.MonkeyPatch) -
     )
 
 
-def _wheel(folder: Path, name: str, *, tag: str = "py3-none-any") -> None:
-    info = f"{name}-1.0.dist-info"
-    files = {
-        f"{name}/__init__.py": "def main():\n    print('it runs')\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
-        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: {tag}\n",
-        f"{info}/entry_points.txt": f"[console_scripts]\n{name} = {name}:main\n",
-    }
-    record = "".join(f"{path},{_hash(text)},{len(text)}\n" for path, text in files.items())
-    with zipfile.ZipFile(folder / f"{name}-1.0-{tag}.whl", "w") as archive:
-        for path, text in {**files, f"{info}/RECORD": record + f"{info}/RECORD,,\n"}.items():
-            archive.writestr(path, text)
-
-
-def _hash(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
-    return "sha256=" + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-
-
 def _require(context: Path, *lines: str) -> None:
     (context / "env" / "python").mkdir(exist_ok=True)
     (context / "env" / "python" / "requirements.txt").write_text("\n".join(lines))
@@ -98,7 +77,7 @@ def _members(registry: BadRegistry, layer: dict[str, Any]) -> dict[str, tarfile.
 def test_an_image_has_all_that_it_needs_to_run(
     builder: LayeredBuilder, context: Path, tmp_path: Path, registry: BadRegistry
 ) -> None:
-    _wheel(tmp_path / "wheels", "tool")
+    write_wheel(tmp_path / "wheels", "tool")
     _require(context, "tool==1.0")
     built = builder.build(context, f"{registry.host}/me/iris")
     manifest = _pushed(registry)
@@ -126,7 +105,7 @@ def test_an_image_has_all_that_it_needs_to_run(
 def test_packages_have_the_same_digest_from_two_machines(
     builder: LayeredBuilder, context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _wheel(tmp_path / "wheels", "tool")
+    write_wheel(tmp_path / "wheels", "tool")
     _require(context, "tool==1.0")
     found = set()
     for name in ("one", "two"):
@@ -144,7 +123,7 @@ def test_packages_are_installed_once(
     registry: BadRegistry,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    _wheel(tmp_path / "wheels", "tool")
+    write_wheel(tmp_path / "wheels", "tool")
     _require(context, "tool==1.0")
     first = builder.build(context, f"{registry.host}/me/iris")
     monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path / "gone"))
@@ -192,7 +171,7 @@ def test_several_platforms_make_an_index(
     builder: LayeredBuilder, context: Path, tmp_path: Path, registry: BadRegistry
 ) -> None:
     for tag in ("cp311-cp311-manylinux_2_17_x86_64", "cp311-cp311-manylinux_2_17_aarch64"):
-        _wheel(tmp_path / "wheels", "native", tag=tag)
+        write_wheel(tmp_path / "wheels", "native", tag=tag)
     _require(context, "native")
     both = replace(builder, platforms=(AMD64, ARM64))
     built = both.build(context, f"{registry.host}/me/iris")
