@@ -37,7 +37,7 @@ COMMANDS = {
     "graph": "Show a pipeline's graph.",
     "push": "Put a bento into a store that others read.",
     "bentos": "List the bentos in a store.",
-    "gc": "Remove build contexts that nobody needs any more.",
+    "gc": "Remove build contexts and images that nobody needs any more.",
     "step": "Do the work of one task of a release.",
     "gate": "Judge a canary by a policy, and exit with the verdict.",
     "doctor": "Say what is here, what is missing and how to get it.",

@@ -1,16 +1,35 @@
-"""``coalmine gc``: remove build contexts that nobody needs any more."""
+"""``coalmine gc``: remove what nobody needs any more."""
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from coalmine.cli.needed import cutoff, in_progress, served_images
 from coalmine.cli.options import output_option, state_option
 
-__all__ = ["command", "cutoff"]
+if TYPE_CHECKING:
+    from coalmine.images.clean import Cleaned
+    from coalmine.stores.clean import Removed
+
+__all__ = ["command"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    contexts: Sequence[Removed]
+    layouts: Sequence[Cleaned]
+    in_use: Sequence[str]
+
+    @property
+    def size(self) -> int:
+        return sum(one.size for one in self.contexts) + sum(one.size for one in self.layouts)
 
 
 @click.command()
@@ -21,43 +40,68 @@ __all__ = ["command", "cutoff"]
     show_default=True,
     help="Keep what was asked for in so many days.",
 )
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    help="Keep so many images of a bento, the newest; all unless given.",
+)
 @click.option("--dry-run", is_flag=True, help="Remove nothing, only say what would be removed.")
 @state_option
 @output_option
-def command(days: float, dry_run: bool, state: Path, output: str) -> None:
-    """Remove build contexts that nobody has asked for in some days.
+def command(*, days: float, keep: int | None, dry_run: bool, state: Path, output: str) -> None:
+    """Remove build contexts, images and parts of images that nobody needs any more.
 
-    What a release in progress may need stays, however long it has been running. Images stay.
+    Contexts go, and what was kept of images on their way to a registry, when nobody has asked for
+    them in some days. Images go only with --keep. What a service runs or tries stays, and so does
+    what a release in progress may need, however long it has been running. Where a build or a push
+    is under way, nothing is removed.
     """
+    gone = _clean(state.absolute(), days, keep, dry_run=dry_run)
+    if output == "json":
+        click.echo(json.dumps({"dry_run": dry_run, **_entry(gone)}, indent=2))
+        return
+    did = "would be removed" if dry_run else "removed"
+    images = sum(len(one.images) for one in gone.layouts)
+    blobs = sum(one.blobs for one in gone.layouts)
+    click.echo(
+        f"{len(gone.contexts)} contexts, {images} images and {blobs} blobs {did}, "
+        f"{gone.size / 1e6:.1f} MB"
+    )
+    for folder in gone.in_use:
+        click.echo(f"left alone, as a build or a push uses it: {folder}")
+
+
+def _clean(state: Path, days: float, keep: int | None, *, dry_run: bool) -> _Gone:
+    from coalmine.images.clean import InUseError, Policy, clean_layout  # noqa: PLC0415
+    from coalmine.images.layout import layouts_in  # noqa: PLC0415
     from coalmine.stack.layout import Layout  # noqa: PLC0415 - keeps `--help` quick
     from coalmine.stores.clean import clean_contexts  # noqa: PLC0415
 
-    before = cutoff(datetime.now(UTC), days, _begun(state))
-    gone = clean_contexts(Layout(state).contexts, before=before.timestamp(), dry_run=dry_run)
-    size = sum(one.size for one in gone)
-    if output == "json":
-        removed = [{"context": str(one.context), "bytes": one.size} for one in gone]
-        click.echo(json.dumps({"dry_run": dry_run, "bytes": size, "removed": removed}, indent=2))
-        return
-    did = "would be removed" if dry_run else "removed"
-    click.echo(f"{len(gone)} contexts {did}, {size / 1e6:.1f} MB")
+    layout, running = Layout(state), in_progress(state)
+    begun = [datetime.fromisoformat(str(one["requested_at"])) for one in running]
+    before = cutoff(datetime.now(UTC), days, begun).timestamp()
+    policy = Policy(before, keep, served_images(state))
+    busy = {str(one["name"]) for one in running}
+    cleaned, in_use = [], []
+    for folder in layouts_in(layout.images):
+        # A release in progress may have been given an old image again.
+        careful = Policy(before, None, policy.needed) if folder.name in busy else policy
+        try:
+            cleaned.append(clean_layout(folder, careful, dry_run=dry_run))
+        except InUseError:
+            in_use.append(str(folder))
+    contexts = clean_contexts(layout.contexts, before=before, dry_run=dry_run)
+    return _Gone(contexts, cleaned, in_use)
 
 
-def cutoff(now: datetime, days: float, begun: list[datetime]) -> datetime:
-    """Find the moment before which nothing is needed. Pure.
-
-    Args:
-        now: The time.
-        days: How long everything is kept.
-        begun: When each release in progress was asked for; it has asked for its context since.
-    """
-    return min([now - timedelta(days=days), *begun])
-
-
-def _begun(state: Path) -> list[datetime]:
-    from coalmine.launcher.read import read_releases  # noqa: PLC0415
-
-    if not (state / "ledger.db").is_file():
-        return []
-    releases = [one for one in read_releases(state) if not one["ended_at"]]
-    return [datetime.fromisoformat(str(one["requested_at"])) for one in releases]
+def _entry(gone: _Gone) -> dict[str, object]:
+    return {
+        "bytes": gone.size,
+        "removed": [{"context": str(one.context), "bytes": one.size} for one in gone.contexts],
+        "images": [
+            {"layout": str(one.folder), "images": one.images, "blobs": one.blobs, "bytes": one.size}
+            for one in gone.layouts
+            if one.images or one.blobs
+        ],
+        "in_use": list(gone.in_use),
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,7 @@ class CompressedLayers:
             return None
         now = self._blobs.stamp(blob)
         if now == stamp:
+            os.utime(self._place(diff_id, kind))  # the clean-up goes by when it was last used
             return blob
         if now is None or not self._blobs.is_sound(blob):
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -140,6 +141,7 @@ def _locked(layout: OciLayout, wanted: Wanted) -> str:
         return ""
     note = layout.notes / f"lock-{_key(wanted, wanted.created.isoformat())}.txt"
     if note.is_file():
+        os.utime(note)
         return note.read_text()
     locked = lock(
         wanted.requirements,
@@ -209,7 +211,10 @@ def _known(layout: OciLayout, note: Path) -> Dependencies | None:
         layer = Stored(blob, noted["diff_id"], noted["media_type"], here=True)
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    return Dependencies(layer, packages) if layout.layers.is_whole(layer) else None
+    if not layout.layers.is_whole(layer):
+        return None
+    os.utime(note)  # the clean-up goes by when it was last used
+    return Dependencies(layer, packages)
 
 
 def _written(layer: Stored, packages: tuple[Package, ...]) -> bytes:

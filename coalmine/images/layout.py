@@ -20,10 +20,14 @@ from coalmine.images.blobs import Blobs
 from coalmine.images.compressed import CompressedLayers
 from coalmine.images.config import MANIFEST_TYPE, Blob, canonical, descriptor
 
-__all__ = ["OciLayout", "with_image"]
+__all__ = ["InUseError", "OciLayout", "images_of", "layouts_in", "with_image"]
 
 _REF_NAME = "org.opencontainers.image.ref.name"
 _LOCK_SECONDS = 600
+
+
+class InUseError(CoalmineError):
+    """A build or a push uses a layout."""
 
 
 class OciLayout:
@@ -67,15 +71,10 @@ class OciLayout:
         """Hold the layout for a clean-up: nobody uses it, and nobody begins to.
 
         Raises:
-            CoalmineError: A build or a push uses it.
+            InUseError: A build or a push uses it.
         """
-        try:
-            with _held(self._use, fcntl.LOCK_EX | fcntl.LOCK_NB), self.writing():
-                yield
-        except BlockingIOError:
-            raise CoalmineError(
-                f"a build or a push uses {self.folder}", fix="run this again when it has ended"
-            ) from None
+        with _held(self._use, fcntl.LOCK_EX | fcntl.LOCK_NB), self.writing():
+            yield
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -138,7 +137,13 @@ def _held(lock: Path, how: int) -> Iterator[None]:
     """Hold a file's lock, which the system takes back from whoever is killed."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("ab") as file:
-        fcntl.flock(file, how)
+        try:
+            fcntl.flock(file, how)
+        except BlockingIOError:
+            raise InUseError(
+                f"a build or a push uses {lock.parent.parent}",
+                fix="run this again when it has ended",
+            ) from None
         yield
 
 
@@ -157,6 +162,23 @@ def with_image(
             continue
         kept.append(_untagged(image) if tagged == tag else image)
     return [*kept, new]
+
+
+def images_of(folder: Path) -> list[dict[str, Any]]:
+    """List a layout's images as its index has them, the newest last.
+
+    Raises:
+        InputError: The index cannot be read.
+    """
+    path = folder / "index.json"
+    return _images(path.read_bytes() if path.exists() else b"", path)
+
+
+def layouts_in(parent: Path) -> list[Path]:
+    """Name the layouts in a folder."""
+    if not parent.is_dir():
+        return []
+    return sorted(item for item in parent.iterdir() if (item / "oci-layout").is_file())
 
 
 def _untagged(image: dict[str, Any]) -> dict[str, Any]:

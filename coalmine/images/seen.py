@@ -8,6 +8,7 @@ layer: it can be sent before it is hashed.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import astuple
 from pathlib import Path
@@ -50,7 +51,10 @@ class Seen:
             same = noted["files"] == _state(layer, context, mtime)[0]
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return blob if same else None
+        if not same:
+            return None
+        os.utime(note)  # the clean-up goes by when it was last used
+        return blob
 
     def keep(self, layer: Layer, context: Path, mtime: int, read: Callable[[], Blob]) -> Blob:
         """Note what a layer is, unless it was touched a moment ago or meanwhile."""

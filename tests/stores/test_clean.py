@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from coalmine._base.errors import CoalmineError
 from coalmine.cli import cli
-from coalmine.cli.gc import cutoff
+from coalmine.cli.needed import cutoff
 from coalmine.stack.layout import Layout
 from coalmine.stores.clean import clean_contexts
 from coalmine.stores.context import keep_bento, lanes
@@ -73,10 +73,13 @@ def test_a_release_in_progress_keeps_what_came_after_it() -> None:
 
 def test_the_command_says_what_it_removed(contexts: Path, tmp_path: Path) -> None:
     command = ["gc", "--state", str(tmp_path / "state")]
-    assert "1 contexts would be removed" in CliRunner().invoke(cli, [*command, "--dry-run"]).stdout
-    said = json.loads(CliRunner().invoke(cli, [*command, "-o", "json"]).stdout)
-    assert (len(said["removed"]), said["dry_run"]) == (1, False)
-    assert "0 contexts removed" in CliRunner().invoke(cli, command).stdout
+    assert (
+        "1 contexts, 0 images and 0 blobs would be removed"
+        in CliRunner().invoke(cli, [*command, "--dry-run"]).stdout
+    )
+    told = json.loads(CliRunner().invoke(cli, [*command, "-o", "json"]).stdout)
+    assert (len(told["removed"]), told["dry_run"]) == (1, False)
+    assert "0 contexts, 0 images and 0 blobs removed" in CliRunner().invoke(cli, command).stdout
     assert CliRunner().invoke(cli, ["gc", "--state", str(tmp_path / "none")]).exit_code == 0
 
 
