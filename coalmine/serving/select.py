@@ -91,6 +91,12 @@ def _kfserving(settings: ServingSettings) -> ServingBackend:
     )
 
 
+def _kfserving_pair(settings: ServingSettings) -> ServingBackend:
+    from coalmine.serving.kserve.open import open_pair  # noqa: PLC0415 - as above
+
+    return open_pair(namespace=settings.namespace, probe=settings.probe, force=settings.force)
+
+
 def _gateway(settings: ServingSettings) -> ServingBackend:
     from coalmine.serving.gateway.open import open_gateway  # noqa: PLC0415 - as above
 
@@ -119,6 +125,7 @@ def _flagger(settings: ServingSettings) -> ServingBackend:
 _ON_KUBERNETES: Mapping[str, Callable[[ServingSettings], ServingBackend]] = {
     "kserve": _kserve,
     "kfserving": _kfserving,
+    "kfserving-v1alpha2": _kfserving_pair,
     "gateway": _gateway,
     "flagger": _flagger,
 }

@@ -30,7 +30,8 @@ class Inputs:
         "The gate's policy file, to be checked before traffic moves.", setting=True
     )
     serving: str = optional(
-        "The serving backend: local, kserve, kfserving, gateway or flagger.", setting=True
+        "The serving backend: local, gateway, flagger, or kserve and its kin, see docs/kserve.md.",
+        setting=True,
     )
     prometheus_url: str = optional(
         "Where Prometheus answers, to be checked before traffic moves.", setting=True

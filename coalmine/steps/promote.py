@@ -17,7 +17,8 @@ class Inputs:
     release_id: str = given("The release that owns the service.")
     service: str = given("What users call.")
     serving: str = optional(
-        "The serving backend: local, kserve, kfserving, gateway or flagger.", setting=True
+        "The serving backend: local, gateway, flagger, or kserve and its kin, see docs/kserve.md.",
+        setting=True,
     )
     namespace: str = optional(
         "Kubernetes namespace of the service; that of the cluster's configuration if empty.",

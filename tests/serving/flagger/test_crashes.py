@@ -16,23 +16,7 @@ from tests.kubeapi.faults import Fault, Reset
 from tests.kubeapi.status import ApiError, denied, gone, not_found, too_many
 from tests.serving.flagger.conftest import V1, V2, V3, World, new_world, release
 from tests.serving.flagger.controller import CANARY, DEPLOYMENT, NAMESPACE
-
-
-class Killed(BaseException):
-    """The process is gone."""
-
-
-class Dying(Kube):
-    """Dies before a write: the cluster is left as it was after the write before."""
-
-    left = 10**6
-
-    def write(self, change: Change) -> Object:
-        self.left -= 1
-        if self.left < 0:
-            raise Killed
-        return super().write(change)
-
+from tests.serving.kube.dying import Killed, dying
 
 Step = Callable[[FlaggerServing], object]
 STEPS: dict[str, list[Step]] = {
@@ -42,8 +26,7 @@ STEPS: dict[str, list[Step]] = {
 
 
 def killed(world: World, steps: list[Step], left: int) -> bool:
-    kube = Dying(world.kube._http, world.kube.namespace, sleep=lambda _: None)
-    kube.left = left
+    kube = dying(world.kube, left)
     try:
         for step in steps:
             step(world.backend(kube=kube))
@@ -58,9 +41,9 @@ def first_kill(path: str) -> int:
         return 0
     world = new_world()
     world.driven()
-    kube = Dying(world.kube._http, NAMESPACE, sleep=lambda _: None)
+    kube = dying(world.kube, 10**6)
     release(world.backend(kube=kube))
-    return 10**6 - kube.left
+    return kube.writes
 
 
 @pytest.mark.parametrize(

@@ -2,43 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-import yaml
 
 from coalmine._base.errors import InputError
 from coalmine.serving.flagger.template import template_of
-from tests.kubeapi.server import KubeApi
 from tests.serving.flagger.conftest import V1, V2, V3, World, deployment, new_world, release
-
-ROLE = Path(__file__).parents[3] / "deploy" / "serving" / "flagger.yaml"
-VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
-Right = tuple[str, str, str]
-
-
-def _right(method: str, path: str) -> Right:
-    parts = path.partition("?")[0].strip("/").split("/")
-    group = parts[1] if parts[0] == "apis" else ""
-    plural, *name = parts[parts.index("namespaces") + 2 :]
-    resource = "/".join([plural, *name[1:2]])
-    return group, resource, VERBS.get(method, "get" if name else "list")
-
-
-def _asked(api: KubeApi) -> set[Right]:
-    # Which kinds there are, every account may ask.
-    return {_right(verb, path) for verb, path, _ in api.app.requests if "/namespaces/" in path}
-
-
-def _granted() -> set[Right]:
-    role = next(iter(yaml.safe_load_all(ROLE.read_text())))
-    return {
-        (group, resource, verb)
-        for rule in role["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
+from tests.serving.kube.rights import asked, granted
 
 
 def test_the_role_is_what_releases_ask_for(world: World) -> None:
@@ -67,4 +36,4 @@ def test_the_role_is_what_releases_ask_for(world: World) -> None:
     failing.flagger.crash = True
     with pytest.raises(InputError):
         release(failing.backend(timeout=60), V3)
-    assert _asked(world.api) | _asked(failing.api) == _granted()
+    assert asked(world.api) | asked(failing.api) == granted("flagger.yaml")
