@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from coalmine._base.errors import CoalmineError, InputError
-from coalmine.cli.options import launcher_option, output_option, state_option, token_option
+from coalmine.cli.options import (
+    database_option,
+    launcher_option,
+    output_option,
+    state_option,
+    token_option,
+)
 
 if TYPE_CHECKING:
     from coalmine.cli.reading import Reading
@@ -26,10 +32,20 @@ WAIT_SECONDS = 1.0
 @click.argument("release_id", metavar="ID")
 @click.option("--step", default="", help="Only the log of this step.")
 @launcher_option
+@database_option
 @token_option
 @state_option
 @output_option
-def command(*, release_id: str, step: str, url: str, token: str, state: Path, output: str) -> None:
+def command(
+    *,
+    release_id: str,
+    step: str,
+    url: str,
+    database: str,
+    token: str,
+    state: Path,
+    output: str,
+) -> None:
     """Show what the steps of the release write whose id is or begins with ID, until it ends.
 
     A line each, after the step's name; with '-o json' an object with step and text. Where no
@@ -38,9 +54,9 @@ def command(*, release_id: str, step: str, url: str, token: str, state: Path, ou
     from coalmine.cli.reading import Reading  # noqa: PLC0415 - `--help` stays quick
     from coalmine.launcher.announce import read_announced  # noqa: PLC0415
 
-    reading = Reading(state, url, token)
-    whole = release_id if url else str(reading.one(release_id)["id"])
-    asked = url or read_announced(state)
+    reading = Reading(state, url, token, database)
+    whole = reading.whole(release_id)
+    asked = reading.launcher() if url or database else read_announced(state)
     lines = _followed(asked, whole, step, token) if asked else _stored(reading, whole, step)
     for name, text in lines:
         as_json = json.dumps({"step": name, "text": text})

@@ -11,6 +11,7 @@ import click
 
 __all__ = [
     "DEFAULT_STATE",
+    "database_option",
     "engine_options",
     "launcher_option",
     "output_option",
@@ -41,7 +42,17 @@ def launcher_option(function: F) -> F:
         "--launcher",
         "url",
         default="",
-        help="Base URL; else the launcher with this state folder. ID is then whole.",
+        help="Base URL; else the launcher with this state folder or database. ID is then whole.",
+    )(function)
+
+
+def database_option(function: F) -> F:
+    """Add ``--database``, the URL of a ledger, in parameter ``database``."""
+    return click.option(
+        "--database",
+        default="",
+        envvar="COALMINE_DATABASE",
+        help="postgresql:// URL of the launchers' ledger; else the file in the state folder.",
     )(function)
 
 

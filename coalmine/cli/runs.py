@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from coalmine.cli.options import launcher_option, output_option, state_option, token_option
+from coalmine.cli.options import (
+    database_option,
+    launcher_option,
+    output_option,
+    state_option,
+    token_option,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,6 +60,7 @@ COLOURS = {
     help="At most so many, the newest.",
 )
 @launcher_option
+@database_option
 @token_option
 @state_option
 @output_option
@@ -65,18 +72,19 @@ def command(
     since: str,
     limit: int,
     url: str,
+    database: str,
     token: str,
     state: Path,
     output: str,
 ) -> None:
     """List releases, the newest last, or show the one whose id is or begins with ID.
 
-    Reads the ledger in the state folder, for which no launcher need be running, or asks the one
-    that is named. A release whose canary is held for a person is shown as held.
+    Reads the ledger in the state folder or the database, for which no launcher need be running, or
+    asks the one that is named. A release whose canary is held for a person is shown as held.
     """
     from coalmine.cli.reading import Reading  # noqa: PLC0415 - `--help` stays quick
 
-    reading = Reading(state, url, token)
+    reading = Reading(state, url, token, database)
     if release_id:
         _print_one(reading.one(release_id), output)
         return

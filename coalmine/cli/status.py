@@ -10,20 +10,32 @@ from typing import Any
 
 import click
 
-from coalmine.cli.options import output_option, state_option
+from coalmine.cli.options import database_option, launcher_option, output_option, state_option
 
 __all__ = ["command"]
 
 
 @click.command()
+@launcher_option
+@database_option
 @state_option
 @output_option
-def command(state: Path, output: str) -> None:
+def command(url: str, database: str, state: Path, output: str) -> None:
     """Show what runs on this machine and what is routed where.
 
-    What is routed is asked of Envoy itself.
+    What is routed is asked of Envoy itself. How many releases there are, and what each sink has yet
+    to be told, is read from the ledger; with --database or --launcher from there, and nothing else
+    is shown.
     """
-    status = _status(state)
+    from coalmine.cli.waiting import of_launcher, of_ledger  # noqa: PLC0415 - keeps `--help` quick
+
+    if url:
+        status = of_launcher(url)
+    elif database:
+        status = of_ledger(state, database)
+    else:
+        ledger = of_ledger(state, "") if (state / "ledger.db").is_file() else {}
+        status = _status(state) | ledger
     if output == "json":
         click.echo(json.dumps(status, indent=2, default=str))
         return
@@ -52,6 +64,15 @@ def _moment(seconds: int) -> str:
 
 
 def _lines(status: dict[str, Any]) -> list[str]:
+    from coalmine.cli.waiting import lines_of_ledger  # noqa: PLC0415 - keeps `--help` quick
+
+    ledger = lines_of_ledger(status) if "releases" in status else []
+    return [*_machine(status), *([""] if "endpoints" in status else []), *ledger]
+
+
+def _machine(status: dict[str, Any]) -> list[str]:
+    if "endpoints" not in status:
+        return []
     lines = [f"{name:<12} {url}" for name, url in status["endpoints"].items()]
     lines += ["", "PROCESS".ljust(40) + "STATE"]
     lines += [

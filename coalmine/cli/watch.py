@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from coalmine.cli.options import launcher_option, output_option, state_option, token_option
+from coalmine.cli.options import (
+    database_option,
+    launcher_option,
+    output_option,
+    state_option,
+    token_option,
+)
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -27,17 +33,20 @@ OPEN = {"accepted", "running"}
 @click.command()
 @click.argument("release_id", metavar="ID")
 @launcher_option
+@database_option
 @token_option
 @state_option
 @output_option
-def command(release_id: str, url: str, token: str, state: Path, output: str) -> None:
+def command(
+    *, release_id: str, url: str, database: str, token: str, state: Path, output: str
+) -> None:
     """Follow the release whose id is or begins with ID; exit with 0 if it is promoted, else 1.
 
     Live on a terminal, plain lines elsewhere. With '-o json' the release is printed at its end.
     """
     from coalmine.cli.reading import Reading  # noqa: PLC0415 - `--help` stays quick
 
-    sys.exit(follow(Reading(state, url, token), release_id, output))
+    sys.exit(follow(Reading(state, url, token, database), release_id, output))
 
 
 def follow(reading: Reading, release_id: str, output: str = "text") -> int:
@@ -55,7 +64,7 @@ def follow(reading: Reading, release_id: str, output: str = "text") -> int:
 def _readings(reading: Reading, release_id: str) -> Iterator[dict[str, Any]]:
     """Read a release again and again; the last reading is of its end."""
     release = reading.one(release_id)
-    if not reading.url and release["state"] in OPEN:
+    if not (reading.url or reading.database) and release["state"] in OPEN:
         _warn(reading.state)
     while True:
         yield release

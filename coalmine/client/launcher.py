@@ -13,7 +13,7 @@ import httpx
 
 from coalmine._base.errors import CoalmineError, InputError
 
-__all__ = ["StreamEvent", "follow_logs", "get_release", "get_releases"]
+__all__ = ["StreamEvent", "follow_logs", "get_metrics", "get_release", "get_releases"]
 
 TIMEOUT = 10.0
 STREAM_SECONDS = 60.0
@@ -48,6 +48,18 @@ def get_releases(url: str, query: str = "", *, token: str = "") -> list[dict[str
     """
     found: list[dict[str, Any]] = _get(url, f"/releases?{query}", token)
     return found
+
+
+def get_metrics(url: str) -> str:
+    """Read what Prometheus reads of a launcher.
+
+    Raises:
+        InputError: It is no URL of a launcher.
+        CoalmineError: It does not answer, or failed.
+    """
+    with _told(url):
+        answer = httpx.get(f"{url.rstrip('/')}/metrics", timeout=TIMEOUT)
+    return answer.text if answer.is_success else str(_content(url, answer))
 
 
 @dataclass(frozen=True, slots=True)

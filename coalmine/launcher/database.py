@@ -27,7 +27,7 @@ from sqlalchemy.schema import CreateColumn
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.launcher.tables import METADATA
 
-__all__ = ["Database", "ledger_url"]
+__all__ = ["Database", "known_url", "ledger_url", "open_engine"]
 
 ORDER_LOCK = 0x636F616C
 """The advisory lock under which releases are put in order; PostgreSQL's numbers for rows alone
@@ -53,7 +53,7 @@ class Database:
     """
 
     def __init__(self, url: str | URL) -> None:
-        self._engine = _engine(_known(url))
+        self._engine = open_engine(known_url(url))
         self.sqlite = self._engine.dialect.name == "sqlite"
         # One writer at a time is what SQLite allows; in line they wait shorter than by its polling.
         self._line: contextlib.AbstractContextManager[object] = (
@@ -152,7 +152,12 @@ class Database:
         )
 
 
-def _known(url: str | URL) -> URL:
+def known_url(url: str | URL) -> URL:
+    """Read the URL of a ledger.
+
+    Raises:
+        InputError: It is none.
+    """
     try:
         made = make_url(url)
     except ArgumentError:
@@ -168,7 +173,12 @@ def _known(url: str | URL) -> URL:
     )
 
 
-def _engine(url: URL) -> Engine:
+def open_engine(url: URL) -> Engine:
+    """Make what gives connections; none is made yet.
+
+    Raises:
+        InputError: The driver is not installed.
+    """
     if url.get_backend_name() == "sqlite":
         engine = create_engine(url)
         event.listen(engine, "connect", _set_up_sqlite)

@@ -26,6 +26,7 @@ from coalmine.launcher.database import Database, ledger_url
 from coalmine.launcher.facts import Facts
 from coalmine.launcher.notes import Note, Notes
 from coalmine.launcher.outbox import select_waiting
+from coalmine.launcher.read import count_by_state
 from coalmine.launcher.release import NewRelease, OpenRelease, ReleaseState
 from coalmine.launcher.statements import ACCEPTED, Statements
 from coalmine.launcher.tables import RELEASES, TASKS, moment_text
@@ -51,6 +52,7 @@ class Ledger:
         owner: The id of the launcher that writes; the same again after a restart.
         lease: Seconds after which another launcher's releases may be taken over.
         notes: What others are told of; nothing unless given.
+        reached_at: Base URL of the launcher that writes, for those who find it by the database.
 
     Every method raises `CoalmineError` when the database cannot be used; nothing is written then.
     """
@@ -63,12 +65,14 @@ class Ledger:
         owner: str = "launcher",
         lease: float = LEASE_SECONDS,
         notes: Notes | None = None,
+        reached_at: str = "",
     ) -> None:
         self._database = Database(url)
         self._say = Statements(sqlite=self._database.sqlite)
         self._clock = clock
         self._owner = owner
         self._lease = lease
+        self._reached_at = reached_at
         self.notes = notes or Notes()
         """What others are told of."""
 
@@ -250,15 +254,13 @@ class Ledger:
         """
         given = {"owner": self._owner, "lease": self._lease, "engines": json.dumps([*portable])}
         with self._database.writing() as connection:
-            connection.execute(self._say.heartbeat, {"id": self._owner})
+            connection.execute(self._say.heartbeat, {"id": self._owner, "url": self._reached_at})
             return connection.execute(self._say.take_over, given).rowcount
 
     def count_by_state(self) -> dict[str, int]:
         """Count releases, by every state there is."""
-        query = select(RELEASES.c.state, func.count()).group_by(RELEASES.c.state)
         with self._database.reading() as connection:
-            found = {state: count for state, count in connection.execute(query)}  # noqa: C416
-        return {state.value: found.get(state.value, 0) for state in ReleaseState}
+            return count_by_state(connection)
 
     def queue_age(self) -> float:
         """Give the seconds for which the oldest release that has not begun has waited."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import quote
+from typing import Any
 
-from sqlalchemy import URL, Connection, create_engine, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, func, select
 
-from coalmine._base.errors import CoalmineError, InputError
+from coalmine._base.errors import InputError
 from coalmine.launcher.outbox import Waiting, select_waiting
+from coalmine.launcher.place import opened
 from coalmine.launcher.query import EVERYTHING, Query, releases_of
 from coalmine.launcher.release import ReleaseState
 from coalmine.launcher.tables import RELEASES, TASKS
@@ -20,6 +19,7 @@ from coalmine.launcher.tables import RELEASES, TASKS
 __all__ = [
     "Entry",
     "Page",
+    "count_by_state",
     "read_release",
     "read_releases",
     "read_waiting",
@@ -28,7 +28,6 @@ __all__ = [
     "select_releases",
 ]
 
-T = TypeVar("T")
 Entry = dict[str, object]
 """One release, as ``coalmine runs -o json`` prints it."""
 FACTS = (
@@ -38,11 +37,12 @@ MOMENTS = ("requested_at", "started_at", "ended_at")
 STEP = ("name", "state", "attempts", "started_at", "ended_at", "outputs", "message")
 
 
-def read_releases(state: Path, query: Query | None = None) -> list[Entry]:
+def read_releases(state: Path, query: Query | None = None, *, database: str = "") -> list[Entry]:
     """Read releases from the ledger in a state folder, the oldest first.
 
     Args:
         state: The folder.
+        database: URL of a ledger that is read in place of the folder's.
         query: Which ones: the newest that it takes; every one there is unless given.
 
     Returns:
@@ -52,34 +52,44 @@ def read_releases(state: Path, query: Query | None = None) -> list[Entry]:
         InputError: The folder has no ledger.
         CoalmineError: The ledger cannot be read.
     """
-    if query is None:
-        return _read(state, select_releases)
-    return _read(state, lambda connection: select_page(connection, query).entries[::-1])
+    with opened(state, database) as connection:
+        if query is None:
+            return select_releases(connection)
+        return select_page(connection, query).entries[::-1]
 
 
-def read_release(state: Path, release_id: str) -> Entry:
+def read_release(state: Path, release_id: str, *, database: str = "") -> Entry:
     """Read one release, by its id or an unambiguous beginning of it.
 
     Raises:
         InputError: There is no such release, or no ledger.
         CoalmineError: The ledger cannot be read.
     """
-    found = read_releases(state, Query(beginning=release_id))
+    found = read_releases(state, Query(beginning=release_id), database=database)
     whole = [one for one in found if one["id"] == release_id] or found
     if len(whole) != 1:
         what = "no release" if not found else f"{len(found)} releases"
-        raise InputError(f"{what} with the id {release_id} in {state}", fix="see: coalmine runs")
+        place = "the database" if database else state
+        raise InputError(f"{what} with the id {release_id} in {place}", fix="see: coalmine runs")
     return whole[0]
 
 
-def read_waiting(state: Path) -> list[Waiting]:
+def read_waiting(state: Path, *, database: str = "") -> list[Waiting]:
     """Read what each sink has yet to be told.
 
     Raises:
         InputError: The folder has no ledger.
         CoalmineError: The ledger cannot be read.
     """
-    return _read(state, select_waiting)
+    with opened(state, database) as connection:
+        return select_waiting(connection)
+
+
+def count_by_state(connection: Connection) -> dict[str, int]:
+    """Count releases over an open connection, by every state there is."""
+    query = select(RELEASES.c.state, func.count()).group_by(RELEASES.c.state)
+    found = {state: count for state, count in connection.execute(query)}  # noqa: C416 - rows
+    return {state.value: found.get(state.value, 0) for state in ReleaseState}
 
 
 def select_releases(connection: Connection) -> list[Entry]:
@@ -121,34 +131,6 @@ def select_release(connection: Connection, release_id: str) -> Entry | None:
         return None
     query = select(TASKS).where(TASKS.c.release_id == release_id).order_by(TASKS.c.position)
     return _entry(row, _steps(connection.execute(query).mappings()).get(release_id, []))
-
-
-def _read(state: Path, query: Callable[[Connection], T]) -> T:
-    path = state / "ledger.db"
-    if not path.is_file():
-        raise InputError(
-            f"there are no releases in {state}", fix="name the state folder with --state"
-        )
-    engine = create_engine(_read_only_url(path))
-    try:
-        with engine.connect() as connection:
-            return query(connection)
-    except SQLAlchemyError as error:
-        cause = getattr(error, "orig", None) or error
-        if "no such table" in str(cause):  # a launcher is making the ledger at this moment
-            raise InputError(
-                f"there are no releases in {state} yet", fix="ask again in a moment"
-            ) from None
-        raise CoalmineError(f"the ledger {path} cannot be read: {cause}") from None
-    finally:
-        engine.dispose()
-
-
-def _read_only_url(path: Path) -> URL:
-    # Quoted: a path may hold what a URI takes for its own: '?', '#', '%'.
-    return URL.create(
-        "sqlite", database=f"file:{quote(str(path))}", query={"mode": "ro", "uri": "true"}
-    )
 
 
 def _steps(rows: Iterable[Mapping[Any, Any]]) -> dict[str, list[dict[str, object]]]:

@@ -148,13 +148,16 @@ def serve(settings: Settings) -> None:
             "the bindings",
         )
         stack.enter_context(own(settings.state))
+        reached_at = settings.public_url or url_of(listener)
         telling = Telling(
             sinks,
-            settings.public_url or url_of(listener),
+            reached_at,
             _judges(find, settings.read_graph),
             settings.tell_for,
         )
-        ledger = stack.enter_context(contextlib.closing(_ledger(settings, telling.notes)))
+        ledger = stack.enter_context(
+            contextlib.closing(_ledger(settings, telling.notes, reached_at))
+        )
         opened = (settings.open_engines or functools.partial(_open_engines, settings, names))(
             url_of(listener), own_token
         )
@@ -250,12 +253,13 @@ def _judges(
     return judges
 
 
-def _ledger(settings: Settings, notes: Notes) -> Ledger:
+def _ledger(settings: Settings, notes: Notes, reached_at: str) -> Ledger:
     return Ledger(
         settings.database or ledger_url(settings.state),
         owner=identity(settings.state),
         lease=settings.lease,
         notes=notes,
+        reached_at=reached_at,
     )
 
 

@@ -53,8 +53,8 @@ class Statements:
             + "at = excluded.at"
         )
         self.heartbeat = text(
-            f"INSERT INTO launcher (id, seen_at) VALUES (:id, {now}) "  # noqa: S608 - constants
-            f"ON CONFLICT (id) DO UPDATE SET seen_at = {now}"
+            f"INSERT INTO launcher (id, seen_at, url) VALUES (:id, {now}, :url) "  # noqa: S608 - constants
+            f"ON CONFLICT (id) DO UPDATE SET seen_at = {now}, url = excluded.url"
         )
         self.take_over = text(
             "UPDATE release SET owner = :owner WHERE state = 'running' AND owner <> :owner "  # noqa: S608 - constants

@@ -163,6 +163,8 @@ LAUNCHERS = Table(
     Column("id", String(32), primary_key=True),
     # Seconds since 1970, by the database's clock: launchers' own may differ.
     Column("seen_at", Float(53), nullable=False),
+    # Under which others reach it.
+    Column("url", Text, nullable=False, default="", server_default=""),
 )
 
 

@@ -1,11 +1,12 @@
 """A launcher whose pipelines are small JSON files of Python one-liners.
 
-Called as: harness.py STATE PIPELINES PORT [BINDINGS]
+Called as: harness.py STATE PIPELINES PORT [BINDINGS]; the environment may name a HARNESS_DATABASE.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,6 +65,7 @@ if __name__ == "__main__":
                 port=int(port),
                 pipelines=Path(pipelines),
                 bindings=Path(bindings[0]) if bindings else None,
+                database=os.environ.get("HARNESS_DATABASE", ""),
                 host_command=host,
             )
         )
