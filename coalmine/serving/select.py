@@ -79,6 +79,12 @@ def _kserve(settings: ServingSettings) -> ServingBackend:
     )
 
 
+def _standard(settings: ServingSettings) -> ServingBackend:
+    from coalmine.serving.kserve.open import open_standard  # noqa: PLC0415 - as above
+
+    return open_standard(namespace=settings.namespace, probe=settings.probe, force=settings.force)
+
+
 def _kfserving(settings: ServingSettings) -> ServingBackend:
     from coalmine.serving.kserve.open import open_knative  # noqa: PLC0415 - as above
 
@@ -124,6 +130,7 @@ def _flagger(settings: ServingSettings) -> ServingBackend:
 
 _ON_KUBERNETES: Mapping[str, Callable[[ServingSettings], ServingBackend]] = {
     "kserve": _kserve,
+    "kserve-standard": _standard,
     "kfserving": _kfserving,
     "kfserving-v1alpha2": _kfserving_pair,
     "gateway": _gateway,

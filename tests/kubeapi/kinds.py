@@ -65,6 +65,7 @@ KINDS = (
     Kind("serving.knative.dev", "v1", "revisions", "Revision"),
     Kind("serving.knative.dev", "v1", "routes", "Route"),
     Kind("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", status=False),
+    Kind("networking.k8s.io", "v1", "ingresses", "Ingress"),
     Kind("gateway.networking.k8s.io", "v1", "gateways", "Gateway"),
     Kind("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute"),
     Kind("flagger.app", "v1beta1", "canaries", "Canary"),

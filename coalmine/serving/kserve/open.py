@@ -6,12 +6,29 @@ from coalmine.serving.kserve.knative import KFSERVING, KSERVE, KnativeMoves
 from coalmine.serving.kserve.pair import PairMoves
 from coalmine.serving.kserve.pair_seen import Pair
 from coalmine.serving.kserve.seen import Seen
+from coalmine.serving.kserve.standard import StandardMoves, StandardServing
 from coalmine.serving.kserve.template import load_template
 from coalmine.serving.kube.backend import KubeServing
 from coalmine.serving.kube.client import open_kube
 from coalmine.serving.kube.example import parse_prediction
 
-__all__ = ["open_knative", "open_pair"]
+__all__ = ["open_knative", "open_pair", "open_standard"]
+
+
+def open_standard(*, namespace: str, probe: str, force: bool) -> StandardServing:
+    """Open a cluster with KServe in Standard mode, for ``spec.canary``.
+
+    Args:
+        namespace: Where the InferenceServices live; empty means the cluster's default.
+        probe: The prediction to ask of a canary; empty means the bento's own example.
+        force: Whether a canary may take the service from an unfinished release.
+
+    Raises:
+        InputError: No cluster is named, or the probe is wrong.
+    """
+    prediction, kube = parse_prediction(probe), open_kube(namespace)
+    moves = StandardMoves(kube.namespace)
+    return StandardServing(kube, moves, force=force, probe=prediction)
 
 
 def open_pair(*, namespace: str, probe: str, force: bool) -> KubeServing[Pair]:
