@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from coalmine._base.errors import InputError
 from coalmine.launcher.access import Credential, Guarded, token_digest
-from coalmine.launcher.caller import ALL_RIGHTS, Caller, Right
+from coalmine.launcher.caller import ALL_RIGHTS, DECIDE, Caller, Right
 from coalmine.launcher.oidc import Issuer, OidcTokens
 from coalmine.launcher.secret import Secret, open_secret
 from coalmine.launcher.signature import secret_key
@@ -25,12 +25,20 @@ Words = Annotated[list[Word], Field(min_length=1)]
 
 class _Who(Part):
     name: Word
-    may: Annotated[list[Literal["send", "read", "decide"]], Field(min_length=1)] | None = None
+    may: (
+        Annotated[
+            list[Literal["send", "read", "decide", "cancel", "retry", "approve", "reject"]],
+            Field(min_length=1),
+        ]
+        | None
+    ) = None
     sources: Words | None = None
+    types: Words | None = None
 
     def caller(self) -> Caller:
-        may = frozenset(Right(one) for one in self.may) if self.may else ALL_RIGHTS
-        return Caller(self.name, may, tuple(self.sources or ()))
+        named = [DECIDE if one == "decide" else {Right(one)} for one in self.may or ()]
+        may = frozenset[Right]().union(*named) or ALL_RIGHTS
+        return Caller(self.name, may, tuple(self.sources or ()), tuple(self.types or ()))
 
 
 class _Held(_Who):

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from coalmine._base.errors import InputError
+from coalmine.events import Event
 
-__all__ = ["ALL_RIGHTS", "AccessError", "Caller", "Right", "check_right", "check_sources"]
+__all__ = [
+    "ALL_RIGHTS",
+    "DECIDE",
+    "AccessError",
+    "Caller",
+    "Right",
+    "check_events",
+    "check_right",
+]
 
 
 class Right(StrEnum):
@@ -17,10 +26,15 @@ class Right(StrEnum):
 
     SEND = "send"
     READ = "read"
-    DECIDE = "decide"
+    CANCEL = "cancel"
+    RETRY = "retry"
+    APPROVE = "approve"
+    REJECT = "reject"
 
 
 ALL_RIGHTS = frozenset(Right)
+DECIDE = ALL_RIGHTS - {Right.SEND, Right.READ}
+"""Those that the access file calls ``decide``."""
 
 
 class AccessError(InputError):
@@ -47,11 +61,13 @@ class Caller:
         name: As the access file names them; not a secret.
         may: Their rights.
         sources: Patterns of the event sources they may send; empty for any.
+        types: Patterns of the event types they may send; empty for any.
     """
 
     name: str
     may: frozenset[Right] = ALL_RIGHTS
     sources: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
 
 
 def check_right(caller: Caller, right: Right) -> None:
@@ -68,18 +84,23 @@ def check_right(caller: Caller, right: Right) -> None:
         )
 
 
-def check_sources(caller: Caller, sources: Iterable[str]) -> None:
-    """See that a caller may send events of these sources.
+def check_events(caller: Caller, events: Iterable[Event]) -> None:
+    """See that a caller may send these events.
 
     Raises:
-        AccessError: They may not send one.
+        AccessError: They may not send events of the type or from the source of one.
     """
-    if not caller.sources:
+    if not (caller.sources or caller.types):
         return
-    for source in sources:
-        if not any(fnmatchcase(source, pattern) for pattern in caller.sources):
-            raise AccessError(
-                f"{caller.name} may not send events from {source}",
-                status=403,
-                fix=f"send from one of: {', '.join(caller.sources)}",
-            )
+    for event in events:
+        _check(caller, "of type", event.type, caller.types)
+        _check(caller, "from", event.source, caller.sources)
+
+
+def _check(caller: Caller, how: str, text: str, patterns: Sequence[str]) -> None:
+    if patterns and not any(fnmatchcase(text, pattern) for pattern in patterns):
+        raise AccessError(
+            f"{caller.name} may not send events {how} {text}",
+            status=403,
+            fix=f"send events {how} one of: {', '.join(patterns)}",
+        )

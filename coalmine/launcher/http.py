@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -17,8 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from coalmine._base.errors import CoalmineError
 from coalmine.launcher.access import Access
 from coalmine.launcher.api import ReleasesApi
-from coalmine.launcher.bindings import Binding
-from coalmine.launcher.caller import Right
+from coalmine.launcher.caller import DECIDE, Right
 from coalmine.launcher.connection import MAX_HEAD_BYTES
 from coalmine.launcher.intake import Intake
 from coalmine.launcher.ledger import Ledger
@@ -44,7 +44,7 @@ def make_app(
     ready: Callable[[], bool],
     *,
     access: Access,
-    bindings: Reloaded[tuple[Binding, ...]],
+    settings: Sequence[Reloaded[Any]],
 ) -> ASGIApp:
     """Build the application.
 
@@ -55,10 +55,10 @@ def make_app(
         telemetry: What ``/metrics`` shows, and counts answers.
         ready: Tells whether new releases would be run.
         access: Decides who may do what.
-        bindings: Which events are taken; ``/healthz`` tells when their file is wrong.
+        settings: What was read from files; ``/healthz`` tells when one of them is wrong.
     """
     receiver = Receiver(intake, access, telemetry)
-    others = _others(api, _probes(ledger, telemetry, ready, bindings), access)
+    others = _others(api, _probes(ledger, telemetry, ready, settings), access)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEAD_BYTES:
@@ -103,12 +103,15 @@ def _probes(
     ledger: Ledger,
     telemetry: Telemetry,
     ready: Callable[[], bool],
-    bindings: Reloaded[tuple[Binding, ...]],
+    settings: Sequence[Reloaded[Any]],
 ) -> list[Route]:
     def healthz(_: Request) -> Response:
-        bindings()  # looks at the file, so that a probe finds a wrong one before an event does
-        stale = f"the bindings before still hold: {bindings.problem}\n" if bindings.problem else ""
-        return PlainTextResponse("ok\n" + stale)
+        for one in settings:
+            one()  # looks at the file, so that a probe finds a wrong one before an event does
+        stale = [
+            f"{one.what} before still hold: {one.problem}\n" for one in settings if one.problem
+        ]
+        return PlainTextResponse("".join(["ok\n", *stale]))
 
     def readyz(_: Request) -> Response:
         ledger.any_open()
@@ -154,8 +157,8 @@ class Guard:
 
 def _right(scope: Scope) -> Right:
     # A gate that holds its canary changes what people are shown, and nothing else.
-    asks = scope["method"] in {"GET", "HEAD"} or scope["path"].endswith("/hold")
-    return Right.READ if asks else Right.DECIDE
+    verb = scope["path"].rpartition("/")[2]
+    return Right(verb) if verb in DECIDE and scope["method"] == "POST" else Right.READ
 
 
 def _is_open(scope: Scope) -> bool:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -189,7 +189,7 @@ def _caller(issuer: Issuer, subject: str) -> Caller:
             fix="add it to the subjects in the access file",
         )
     caller = issuer.caller
-    return Caller(f"{caller.name}:{subject}", caller.may, caller.sources)
+    return replace(caller, name=f"{caller.name}:{subject}")
 
 
 def _not_good(why: str) -> AccessError:

@@ -15,7 +15,7 @@ from coalmine._base.errors import CoalmineError
 from coalmine.events import MAX_EVENT_BYTES, EventError, Message, read_events
 from coalmine.launcher.access import Access
 from coalmine.launcher.admission import Admitted
-from coalmine.launcher.caller import Right, check_sources
+from coalmine.launcher.caller import Right, check_events
 from coalmine.launcher.intake import Intake
 from coalmine.launcher.problem import refusal
 from coalmine.launcher.telemetry import Telemetry
@@ -58,7 +58,7 @@ class Receiver:
         if caller is None:
             caller = self._access.admit_signed(request.headers, body)
         message = await _read(request, body)
-        check_sources(caller, (event.source for event in message.events))
+        check_events(caller, message.events)
         self._access.count(caller, len(message.events))
         admitted = await self._intake.take(message.events)
         entries = [_entry(request, one) for one in admitted]

@@ -44,7 +44,8 @@ class Reloaded(Generic[T]):
     ) -> None:
         self._load = load
         self._paths = tuple(paths)
-        self._what = what
+        self.what = what
+        """Its name."""
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._stamp = _stamp(self._paths)
@@ -84,13 +85,13 @@ class Reloaded(Generic[T]):
             self.problem = error.message
             logger.error(  # noqa: TRY400 - a sentence, no traceback
                 "%s: what was read before still holds: %s",
-                self._what,
+                self.what,
                 error.message,
                 extra={"fix": error.fix},
             )
         else:
             self.problem = ""
-            logger.info("%s: read again", self._what)
+            logger.info("%s: read again", self.what)
 
 
 def _stamp(paths: Sequence[Path]) -> Stamp:

@@ -10,11 +10,12 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -48,6 +49,7 @@ from coalmine.launcher.pipelines import (
     pipeline_folders,
 )
 from coalmine.launcher.reloaded import Reloaded
+from coalmine.launcher.reloaded_access import ReloadedAccess
 from coalmine.launcher.retry import Retrier
 from coalmine.launcher.sender import TELL_SECONDS
 from coalmine.launcher.sinks import Sink, read_sinks
@@ -139,7 +141,7 @@ def serve(settings: Settings) -> None:
     names = settings.engine_names or named_engines(settings.bindings)
     sinks = _sinks(settings)
     own_token = secrets.token_urlsafe(32)
-    access = _access(settings, own_token)
+    access, settings_files = _access(settings, own_token)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(listen(settings.host, settings.port))
         bindings = Reloaded(
@@ -165,6 +167,7 @@ def serve(settings: Settings) -> None:
         telemetry = Telemetry(
             ledger.count_by_state,
             lambda: bool(bindings.problem),
+            access_stale=lambda: any(one.problem for one in settings_files),
             queue_age=ledger.queue_age,
             waiting=ledger.waiting,
         )
@@ -193,11 +196,11 @@ def serve(settings: Settings) -> None:
             telemetry,
             lambda: dispatcher.alive,
             access=access,
-            bindings=bindings,
+            settings=[bindings, *settings_files],
         )
         stack.enter_context(announced(settings.state, url_of(listener)))
         raise_file_limit()
-        _on_hangup(bindings.again)
+        _on_hangup([bindings.again, *(one.again for one in settings_files)])
         sys.setswitchinterval(SWITCH_SECONDS)
         _run_http(
             uvicorn.Config(
@@ -217,18 +220,22 @@ def serve(settings: Settings) -> None:
         logger.info("stopping")
 
 
-def _access(settings: Settings, own_token: str) -> Access:
-    if settings.access:
+def _access(settings: Settings, own_token: str) -> tuple[Access, list[Reloaded[Any]]]:
+    """Give who may do what, and the file that says it."""
+    if path := settings.access:
         from coalmine.launcher.access_file import load_access  # noqa: PLC0415 - takes a while
 
-        return load_access(settings.access, settings.environ, own_token)
+        guarded = Reloaded(
+            lambda: load_access(path, settings.environ, own_token), [path], "the access rules"
+        )
+        return ReloadedAccess(guarded), [guarded]
     if not is_loopback(settings.host):
         raise InputError(
             f"{settings.host} is beyond loopback, and nothing says who may ask for a release",
             field="--host",
             fix="say it in a file, given with --access (see docs/access.md), or use 127.0.0.1",
         )
-    return OpenAccess()
+    return OpenAccess(), []
 
 
 def _sinks(settings: Settings) -> tuple[Sink, ...]:
@@ -263,9 +270,9 @@ def _ledger(settings: Settings, notes: Notes, reached_at: str) -> Ledger:
     )
 
 
-def _on_hangup(act: Callable[[], None]) -> None:
+def _on_hangup(acts: Sequence[Callable[[], None]]) -> None:
     with contextlib.suppress(ValueError):  # only the main thread may do this
-        signal.signal(signal.SIGHUP, lambda *_: act())
+        signal.signal(signal.SIGHUP, lambda *_: [act() for act in acts])
 
 
 class _Server(uvicorn.Server):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -78,6 +79,10 @@ class _Waits(Collector):
         )
 
 
+def _as_float(tells: Callable[[], bool]) -> float:
+    return float(tells())
+
+
 STEP_SECONDS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400)
 
 
@@ -87,6 +92,7 @@ class Telemetry:
     Args:
         count: Gives the number of releases in each state.
         stale: Tells whether the bindings file is wrong, so that an older one holds.
+        access_stale: Tells the same of the access file.
         queue_age: Gives the seconds for which the oldest release that has not begun has waited.
         waiting: Gives for each sink what it has yet to be told, the age of the oldest, and what it
             is told no more.
@@ -97,6 +103,7 @@ class Telemetry:
         count: Callable[[], Mapping[str, int]],
         stale: Callable[[], bool] = lambda: False,
         *,
+        access_stale: Callable[[], bool] = lambda: False,
         queue_age: Callable[[], float] = lambda: 0.0,
         waiting: Callable[[], Iterable[tuple[str, int, float, int]]] = tuple,
     ) -> None:
@@ -128,11 +135,12 @@ class Telemetry:
             registry=self._registry,
         )
 
-        Gauge(
-            "coalmine_bindings_stale",
-            "1 while the bindings file is wrong and what was read before holds.",
-            registry=self._registry,
-        ).set_function(lambda: float(stale()))
+        for what, is_stale in (("bindings", stale), ("access", access_stale)):
+            Gauge(
+                f"coalmine_{what}_stale",
+                f"1 while the {what} file is wrong and what was read before holds.",
+                registry=self._registry,
+            ).set_function(functools.partial(_as_float, is_stale))
 
     def answered(self, status: int) -> None:
         """Count a message by its answer."""

@@ -104,6 +104,9 @@ class Launched:
         structured = {"content-type": "application/cloudevents+json"}
         return httpx.post(self.url, content=body, headers=structured | named)
 
+    def get(self, path: str) -> str:
+        return httpx.get(f"{self.url}{path}").text
+
     def releases(self) -> list[dict[str, Any]]:
         """The releases, the oldest first."""
         found: list[dict[str, Any]] = httpx.get(f"{self.url}/releases?limit=1000").json()

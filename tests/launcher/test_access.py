@@ -20,9 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from coalmine._base.errors import CoalmineError, InputError
+from coalmine.events import Event
 from coalmine.launcher.access import Guarded, OpenAccess
 from coalmine.launcher.access_file import load_access
-from coalmine.launcher.caller import AccessError, Caller, Right, check_sources
+from coalmine.launcher.caller import AccessError, Caller, Right, check_events
 from coalmine.launcher.rate import RateLimit
 from coalmine.launcher.reloaded import LOOK_SECONDS, Reloaded
 
@@ -50,20 +51,42 @@ def refused(access: Guarded | OpenAccess, right: Right = Right.READ, **headers: 
     return caught.value.status
 
 
+def event(source: str = "/ci/a", kind: str = "t.a.v1") -> Event:
+    return Event(id="1", source=source, type=kind)
+
+
+def test_types_and_verbs_one_by_one(tmp_path: Path) -> None:
+    text = "tokens: [{name: ci, env: CI, may: [approve, send], types: ['t.*', u]}, "
+    text += "{name: all, env: ALL, may: [decide]}]"
+    access = loaded(tmp_path, text, CI=TOKEN, ALL=OTHER)
+    caller = admit(access, Right.SEND, authorization=f"Bearer {TOKEN}")
+    assert caller is not None
+    check_events(caller, [event(), event("/elsewhere", "u")])
+    with pytest.raises(AccessError, match="ci may not send events of type v") as caught:
+        check_events(caller, [event(), event("/ci/a", "v")])
+    assert (caught.value.status, "t.*, u" in caught.value.fix) == (403, True)
+    verbs = (Right.CANCEL, Right.RETRY, Right.APPROVE, Right.REJECT)
+    for verb in verbs:
+        assert admit(access, verb, authorization=f"Bearer {OTHER}")
+    for verb in {*verbs, Right.READ} - {Right.APPROVE}:
+        assert refused(access, verb, authorization=f"Bearer {TOKEN}") == 403
+    assert admit(access, Right.APPROVE, authorization=f"Bearer {TOKEN}")
+
+
 def test_tokens_and_rights(tmp_path: Path) -> None:
     text = "tokens: [{name: ci, env: CI, may: [send], sources: ['/ci/*']}, {name: all, env: ALL}]"
     access = loaded(tmp_path, text, CI=TOKEN, ALL=OTHER)
     caller = admit(access, Right.SEND, authorization=f"Bearer {TOKEN}")
     assert caller == Caller("ci", frozenset({Right.SEND}), ("/ci/*",))
-    check_sources(caller, ["/ci/a"])
+    check_events(caller, [event("/ci/a")])
     with pytest.raises(AccessError, match="ci may not send events from /other") as caught:
-        check_sources(caller, ["/ci/a", "/other"])
+        check_events(caller, [event("/ci/a"), event("/other")])
     assert caught.value.status == 403
     assert refused(access, Right.READ, authorization=f"Bearer {TOKEN}") == 403
-    assert admit(access, Right.DECIDE, authorization=f"bearer {OTHER}") == Caller("all")
+    assert admit(access, Right.CANCEL, authorization=f"bearer {OTHER}") == Caller("all")
     own = "Bearer own-token-of-some-length"
     assert admit(access, Right.READ, authorization=own)
-    assert refused(access, Right.DECIDE, authorization=own) == 403
+    assert refused(access, Right.CANCEL, authorization=own) == 403
     for wrong in ("", "Bearer", "Bearer x", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer é.b.c"):
         assert refused(access, Right.SEND, authorization=wrong) == 401
     assert refused(access, Right.SEND) == 401
@@ -128,10 +151,10 @@ def test_what_is_wrong_with_an_access_file(tmp_path: Path, text: str, says: str)
 
 def test_the_own_machine_but_no_web_page() -> None:
     access = OpenAccess()
-    assert admit(access, Right.DECIDE)
+    assert admit(access, Right.CANCEL)
     assert admit(access, Right.READ, origin="https://example.com")
     assert refused(access, Right.SEND, origin="https://example.com") == 403
-    assert refused(access, Right.DECIDE, origin="null") == 403
+    assert refused(access, Right.CANCEL, origin="null") == 403
 
 
 KEYS = [bytes(range(number, number + 32)) for number in (0, 1)]

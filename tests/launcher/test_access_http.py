@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -94,3 +95,22 @@ def test_a_launcher_that_asks_who_it_is(closed: Any, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("another-token-of-some-length")
     closed.wait_for(lambda: closed.send(body, **bearer()).status_code == 401)
     assert TOKEN not in closed.log.read_text()
+    (tmp_path / "token").write_text(TOKEN)
+    look_again(closed, body, tmp_path / "access.yaml")
+
+
+def look_again(closed: Any, body: bytes, file: Path) -> None:
+    """A changed file holds at once; a wrong one does not, and is told of."""
+    file.write_text(ACCESS.replace("[send, decide]", "[approve]"))
+    closed.wait_for(lambda: closed.send(body, **bearer()).status_code == 403)
+    for verb, status in (("cancel", 403), ("approve", 404), ("none", 403)):
+        asked = httpx.post(f"{closed.url}/releases/r1/{verb}", headers=bearer())
+        assert asked.status_code == status, verb
+    file.write_text("tokens: [{name: ci}]")
+    closed.wait_for(lambda: "access rules before still hold" in closed.get("/healthz"))
+    assert "coalmine_access_stale 1.0" in closed.get("/metrics")
+    assert closed.send(body, **bearer()).status_code == 403
+    file.write_text(ACCESS)
+    closed.process.send_signal(signal.SIGHUP)
+    closed.wait_for(lambda: closed.send(body, **bearer()).status_code == 200)
+    assert closed.get("/healthz") == "ok\n"

@@ -120,7 +120,7 @@ def application(ledger: Ledger) -> Any:
         Telemetry(ledger.count_by_state),
         lambda: True,
         access=OpenAccess(),
-        bindings=bindings,
+        settings=[bindings],
     )
 
 
