@@ -72,8 +72,15 @@ def _on_kfp(settings: EngineSettings, read_graph: ReadGraph) -> Far:
 
 
 def _on_kubernetes(name: str, settings: EngineSettings, read_graph: ReadGraph) -> Far:
-    from coalmine.engines.argo import Argo  # noqa: PLC0415 - imports an extra
-    from coalmine.engines.kube.client import connect  # noqa: PLC0415
+    try:
+        from coalmine.engines.kube.connect import connect  # noqa: PLC0415 - imports an extra
+    except ImportError:
+        raise InputError(
+            "speaking to Kubernetes needs lightkube",
+            field="--engine",
+            fix='pip install "coalmine[kubernetes]"',
+        ) from None
+    from coalmine.engines.argo import Argo  # noqa: PLC0415
     from coalmine.engines.kube.engine import KubeEngine  # noqa: PLC0415
     from coalmine.engines.tekton import Tekton  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""A small language for graphs whose tasks are Python one-liners, and an engine that runs them."""
+"""Graphs of Python one-liners and an engine that runs them; engines beside an API server."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ from coalmine.compiler.parameter import Parameter
 from coalmine.compiler.piece import InputRef, OutputPath
 from coalmine.compiler.task import Task
 from coalmine.compiler.value import Value
+from coalmine.engines.kube.engine import KubeEngine
 from coalmine.engines.local import LocalEngine
 from coalmine.engines.protocol import RunRequest, RunStatus
+from tests.engines.kubefix import KINDS, make_engine
+from tests.kubeapi.server import KubeApi, serve
 
 PRELUDE = "import json,os,pathlib,sys,time,signal;"
 
@@ -122,3 +125,18 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made.engine.open()
     yield made
     made.engine.close()
+
+
+@pytest.fixture
+def api() -> Iterator[KubeApi]:
+    with serve() as running:
+        running.app.bookmark_every = 0.05
+        yield running
+
+
+@pytest.fixture(params=list(KINDS))
+def engine(request: pytest.FixtureRequest, api: KubeApi, tmp_path: Path) -> Iterator[KubeEngine]:
+    made = make_engine(api, tmp_path, request.param)
+    made.open()
+    yield made
+    made.close()

@@ -49,6 +49,13 @@ ENDS = {
         'task "gate" completed successfully but did not emit the result "verdict',
         {"gate": DONE, "promote": SKIPPED, "finalize": DONE},
     ),
+    # A final line break is part of a verdict on Tekton, and makes it another.
+    "tekton-verdict-trailing-newline": (
+        RunState.SUCCEEDED,
+        "",
+        {"gate": DONE, "promote": SKIPPED, "rollback": DONE, "finalize": DONE},
+    ),
+    "tekton-result-3000-bytes": (RunState.SUCCEEDED, "", {"big": DONE, "after": DONE}),
     "tekton-result-5000-bytes": (RunState.FAILED, 'big: "step-big" exited', {"big": FAILED}),
     "argo-promote": (RunState.SUCCEEDED, "", {"promote": DONE, "rollback": SKIPPED}),
     "argo-rollback": (RunState.SUCCEEDED, "", {"promote": SKIPPED, "rollback": DONE}),
@@ -61,6 +68,17 @@ ENDS = {
     "argo-workflow-deadline": (RunState.FAILED, "", {"finalize": DONE, "gate": SKIPPED}),
     "argo-stop": (RunState.CANCELLED, "cancelled", {"canary": CANCELLED, "finalize": DONE}),
     "argo-terminate": (RunState.CANCELLED, "cancelled", {"canary": CANCELLED, "finalize": SKIPPED}),
+    # Argo trims one. Of two, one is left; the bare `when` of the recording minds neither.
+    "argo-verdict-trailing-newline": (
+        RunState.SUCCEEDED,
+        "",
+        {"promote": DONE, "rollback": SKIPPED, "finalize": DONE},
+    ),
+    "argo-verdict-two-newlines": (
+        RunState.SUCCEEDED,
+        "",
+        {"promote": DONE, "rollback": SKIPPED, "finalize": DONE},
+    ),
     "argo-gate-writes-no-output": (
         RunState.FAILED,
         "gate: wait: Error (exit code 64)",

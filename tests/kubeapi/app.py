@@ -68,7 +68,9 @@ class App:
         requests: Every request so far: method, path with query, body.
         token: Where set, the bearer token that each request must carry.
         denied: Verbs that an access review says the caller may not do.
+        absent: API groups whose kinds are not installed.
         bookmark_every: Seconds between bookmarks, where a watch allows them.
+        epoch: A watch ends when it is another than it began in, as soon as it wakes.
     """
 
     def __init__(self, store: Store, faults: Faults) -> None:
@@ -79,7 +81,9 @@ class App:
         self.requests: list[tuple[str, str, Any]] = []
         self.token = ""
         self.denied: set[str] = set()
+        self.absent: set[str] = set()
         self.bookmark_every = 1.0
+        self.epoch = 0
         self.closing = asyncio.Event()
         self._changed: list[asyncio.Event] = []
 
@@ -128,6 +132,8 @@ class App:
             verb = body["spec"]["resourceAttributes"]["verb"]
             return JSONResponse({**body, "status": {"allowed": verb not in self.denied}}, 201)
         target = _target(request.url.path)
+        if any(request.url.path.startswith(f"/apis/{group}/") for group in self.absent):
+            return PlainTextResponse("404 page not found\n", 404)
         if target is None:
             found = discovery(request.url.path)
             return found or PlainTextResponse("404 page not found\n", 404)
@@ -239,7 +245,10 @@ class App:
                 yield {"type": "ADDED", "object": item}
         ends = asyncio.get_running_loop().time() + float(query.get("timeoutSeconds", "300"))
         bookmarks = query.get("allowWatchBookmarks") in {"1", "true"}
-        while (left := ends - asyncio.get_running_loop().time()) > 0 and not self.closing.is_set():
+        epoch = self.epoch
+        while (left := ends - asyncio.get_running_loop().time()) > 0 and epoch == self.epoch:
+            if self.closing.is_set():
+                return
             event.clear()
             for change in self.store.since(seen):
                 seen = change.version

@@ -2,112 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from coalmine._base.errors import InputError
-from coalmine.compiler.ir import read_graph
-from coalmine.engines.kube.client import connect
-from coalmine.engines.kube.engine import KubeEngine
-from coalmine.engines.kube.mirror import RELEASE
-from coalmine.engines.settings import EngineSettings
-from coalmine.engines.tekton import Tekton
 from coalmine.events import Event
 from coalmine.launcher.bindings_file import load_bindings
 from coalmine.launcher.dispatcher import Dispatcher
 from coalmine.launcher.intake import release_of
-from coalmine.launcher.ledger import Ledger, ledger_url
-from coalmine.launcher.read import read_releases
-from tests.engines.kubefix import RELEASE_IR, until
+from tests.engines.kubefix import until
 from tests.kubeapi.faults import Fault, Reset
-from tests.kubeapi.kinds import kind_of
-from tests.kubeapi.server import KubeApi, serve
-from tests.kubeapi.status import too_many
-from tests.kubeapi.store import Change
-
-RUN = kind_of("tekton.dev/v1", "PipelineRun")
-BINDINGS = """
-bindings:
-  - name: tekton
-    types: [t]
-    pipeline: release
-    engine: {engine}
-    parameters:
-      - {{name: service, value: $(body.name)}}
-      - {{name: name, value: $(body.name)}}
-      - {{name: policy, value: $(body.policy), default: ""}}
-"""
-
-
-class Controller:
-    """Plays Tekton: each run ends in a promotion, as soon as it is let."""
-
-    def __init__(self, api: KubeApi) -> None:
-        self._api = api
-        self.may_end = threading.Event()
-        api.store.subscribe(self._on_change)
-
-    def _on_change(self, change: Change) -> None:
-        if change.type == "ADDED" and change.kind == RUN:
-            threading.Thread(target=self._run, args=(change.object,), daemon=True).start()
-
-    def _run(self, run: dict[str, Any]) -> None:
-        self._say(run, "Unknown", "Running")
-        self.may_end.wait(20)
-        metadata = run["metadata"]
-        name = f"{metadata['name']}-promote"
-        labels = {"tekton.dev/pipelineRun": metadata["name"], "tekton.dev/pipelineTask": "promote"}
-        task = self._api.store.create(
-            {
-                "apiVersion": "tekton.dev/v1",
-                "kind": "TaskRun",
-                "metadata": {"name": name, "labels": {**metadata["labels"], **labels}},
-            },
-            metadata["namespace"],
-        )
-        self._say(task, "True", "Succeeded", results=[{"name": "outcome", "value": "promoted"}])
-        self._say(run, "True", "Completed")
-
-    def _say(self, item: dict[str, Any], status: str, reason: str, **more: Any) -> None:
-        condition = {"type": "Succeeded", "status": status, "reason": reason, "message": ""}
-        self._api.store.set_status(item, {"conditions": [condition], **more})
-
-
-class Bench:
-    def __init__(self, api: KubeApi, folder: Path) -> None:
-        self.api, self.folder = api, folder
-        self.ledger = Ledger(ledger_url(folder))
-        path = folder / "bindings.yaml"
-        path.write_text(BINDINGS.format(engine="tekton"))
-        self.bindings = load_bindings(path)
-
-    def ask(self, number: int, service: str) -> None:
-        event = Event(str(number), "/ci", "t", data={"name": service})
-        self.ledger.accept([[release_of(self.bindings, event)]])
-
-    @contextlib.contextmanager
-    def launched(self) -> Iterator[Dispatcher]:
-        settings = EngineSettings(kubeconfig=self.api.kubeconfig(self.folder / "config", "ci"))
-        engine = KubeEngine(Tekton(), connect(settings), read_graph)
-        engine.open()
-        dispatcher = Dispatcher(self.ledger, {"tekton": engine}, lambda _: RELEASE_IR)
-        dispatcher.start()
-        try:
-            yield dispatcher
-        finally:
-            dispatcher.stop()
-            engine.close()
-
-    def states(self) -> list[str]:
-        return [str(one["state"]) for one in read_releases(self.folder)]
-
-    def runs(self) -> list[str]:
-        return [one["metadata"]["labels"][RELEASE] for one in self.api.store.list(RUN)[0]]
+from tests.kubeapi.server import serve
+from tests.kubeapi.status import forbidden, too_many
+from tests.launcher.far import BINDINGS, RUN, Bench, Controller
 
 
 @pytest.fixture
@@ -116,6 +25,21 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         made = Bench(api, tmp_path)
         yield made
         made.ledger.close()
+
+
+class Clock:
+    """A launcher's clock, and its rounds at moments of it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def tick(self, dispatcher: Dispatcher, *moments: float) -> None:
+        for moment in moments:
+            self.now = moment
+            dispatcher.tick()
 
 
 def test_a_launcher_that_is_started_again_goes_on_with_what_runs(bench: Bench) -> None:
@@ -159,3 +83,117 @@ def test_an_event_that_the_engine_would_read_as_code_is_refused(
     with pytest.raises(InputError, match="would replace") as found:
         release_of(load_bindings(path), event)
     assert found.value.field == "policy"
+
+
+def test_a_server_that_is_away_for_a_minute_loses_and_doubles_nothing(bench: Bench) -> None:
+    controller, clock = Controller(bench.api), Clock()
+    bench.ask(1, "first")
+    with bench.driven(clock) as dispatcher:
+        clock.tick(dispatcher, 0.0)
+        assert bench.states() == ["running"]
+        faults = [
+            bench.api.faults.add(Fault(verb, "", reset=Reset.BEFORE, times=None))
+            for verb in ("GET", "POST", "PATCH")
+        ]
+        bench.api.app.epoch += 1
+        bench.ask(2, "second")
+        clock.tick(dispatcher, *range(1, 60))
+        assert bench.states() == ["running", "running"]
+        assert any("is tried again: the API server" in one for one in bench.reasons())
+        assert len(bench.runs()) == 1
+        for fault in faults:
+            fault.times = 0
+        controller.may_end.set()
+
+        def ended() -> bool:
+            clock.tick(dispatcher, clock.now + 31)
+            return bench.states() == ["promoted"] * 2
+
+        until(ended)
+    assert len(set(bench.runs())) == len(bench.runs()) == 2
+
+
+def test_a_server_with_too_much_to_do_is_left_alone_for_as_long_as_it_asks(bench: Bench) -> None:
+    Controller(bench.api)
+    clock = Clock()
+    bench.ask(1, "iris")
+    bench.api.faults.add(Fault("POST", "pipelineruns", too_many(700)))
+    with bench.driven(clock) as dispatcher:
+        clock.tick(dispatcher, 0.0, 1.0, 350.0, 699.0)
+        assert len(bench.api.said("POST", "pipelineruns")) == 1
+        assert bench.states() == ["running"]
+        clock.tick(dispatcher, 701.0)
+        assert len(bench.runs()) == 1
+
+
+@pytest.mark.parametrize("how", ["a right", "the engine"])
+def test_what_is_missing_is_said_and_may_come(bench: Bench, how: str) -> None:
+    Controller(bench.api).may_end.set()
+    clock = Clock()
+    bench.ask(1, "iris")
+    fault = Fault("POST", "pipelineruns", forbidden(RUN, "create", "ci", "someone"))
+    if how == "a right":
+        bench.api.faults.add(fault)
+    else:
+        bench.api.app.absent = {"tekton.dev"}
+    with bench.driven(clock) as dispatcher:
+        clock.tick(dispatcher, 0.0)
+        said = {"a right": "create pipelineruns in ci", "the engine": "is not installed"}
+        assert said[how] in bench.reasons()[0]
+        bench.api.app.absent = set()
+
+        def ended() -> bool:
+            clock.tick(dispatcher, clock.now + 31)
+            return bench.states() == ["promoted"]
+
+        until(ended)
+
+
+def _end_without_a_launcher(bench: Bench, *, delete: bool) -> None:
+    controller = Controller(bench.api)
+    bench.ask(1, "iris")
+    with bench.launched():
+        until(bench.runs)
+        until(lambda: [one for one in bench.ledger.running() if one.submitted])
+    controller.may_end.set()
+    until(lambda: controller.ended)
+    if delete:
+        (run,) = bench.api.store.list(RUN)[0]
+        bench.api.store.delete(RUN, "ci", run["metadata"]["name"])
+
+
+def test_a_run_that_ended_while_no_launcher_looked_is_read(bench: Bench) -> None:
+    _end_without_a_launcher(bench, delete=False)
+    assert bench.states() == ["running"]
+    with bench.launched():
+        until(lambda: bench.states() == ["promoted"])
+
+
+def test_a_run_that_was_cleared_away_while_no_launcher_looked_is_told(bench: Bench) -> None:
+    _end_without_a_launcher(bench, delete=True)
+    with bench.launched():
+        until(lambda: bench.states() == ["failed"])
+    assert "its run is gone from tekton" in bench.reasons()[0]
+    assert len(bench.api.said("POST", "pipelineruns")) == 1
+
+
+def test_a_run_that_a_person_deletes_fails_its_release(bench: Bench) -> None:
+    Controller(bench.api)
+    bench.ask(1, "iris")
+    with bench.launched():
+        until(lambda: [one for one in bench.ledger.running() if one.submitted])
+        (run,) = bench.api.store.list(RUN)[0]
+        bench.api.store.delete(RUN, "ci", run["metadata"]["name"])
+        until(lambda: bench.states() == ["failed"])
+    assert "it was deleted there" in bench.reasons()[0]
+
+
+def test_a_run_that_is_cleared_away_after_its_end_changes_nothing(bench: Bench) -> None:
+    Controller(bench.api).may_end.set()
+    bench.ask(1, "iris")
+    with bench.launched() as dispatcher:
+        until(lambda: bench.states() == ["promoted"])
+        (run,) = bench.api.store.list(RUN)[0]
+        bench.api.store.delete(RUN, "ci", run["metadata"]["name"])
+        assert dispatcher.tick() is False
+        assert bench.states() == ["promoted"]

@@ -10,7 +10,7 @@ from coalmine.compiler.around.argo import workflow
 from coalmine.compiler.graph import Graph
 from coalmine.engines.argo.nodes import nodes_of, own_nodes
 from coalmine.engines.argo.status import ENDED, read_run
-from coalmine.engines.kube.client import Object, Resource
+from coalmine.engines.kube.answers import Object, Resource
 from coalmine.engines.kube.dialect import Container, TaskObjects
 from coalmine.engines.protocol import RunStatus
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from coalmine.compiler.graph import Graph
-from coalmine.engines.kube.client import Object, Resource
+from coalmine.engines.kube.answers import Object, Resource
 from coalmine.engines.protocol import RunStatus
 
 __all__ = ["Container", "Dialect", "TaskObjects", "name_of"]

@@ -10,7 +10,8 @@ from pathlib import Path
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.compiler.graph import Graph
 from coalmine.engines.callback import Callback
-from coalmine.engines.kube.client import KubeClient, KubeError, Object
+from coalmine.engines.kube.answers import KubeError, Object
+from coalmine.engines.kube.client import KubeClient
 from coalmine.engines.kube.dialect import Dialect, name_of
 from coalmine.engines.kube.mirror import RELEASE, Mirror
 from coalmine.engines.protocol import RunRequest, RunStatus

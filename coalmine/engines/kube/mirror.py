@@ -11,7 +11,8 @@ import threading
 from collections.abc import Callable
 
 from coalmine._base.errors import CoalmineError
-from coalmine.engines.kube.client import GONE, KubeClient, KubeError, Object, Resource
+from coalmine.engines.kube.answers import GONE, KubeError, Object, Resource
+from coalmine.engines.kube.client import KubeClient
 from coalmine.engines.protocol import BusyError
 
 __all__ = ["RELEASE", "Mirror"]

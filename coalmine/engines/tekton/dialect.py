@@ -8,7 +8,7 @@ from typing import Any
 from coalmine.compiler.around.tekton import pipeline_run
 from coalmine.compiler.graph import Graph
 from coalmine.compiler.tekton import lower
-from coalmine.engines.kube.client import Object, Resource
+from coalmine.engines.kube.answers import Object, Resource
 from coalmine.engines.kube.dialect import Container, TaskObjects
 from coalmine.engines.protocol import RunStatus
 from coalmine.engines.tekton.status import condition_of, read_run, task_of
