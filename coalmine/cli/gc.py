@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from coalmine.cli.needed import cutoff, in_progress, served_images
-from coalmine.cli.options import output_option, state_option
+from coalmine.cli.options import database_option, output_option, state_option
 
 if TYPE_CHECKING:
     from coalmine.images.clean import Cleaned
@@ -45,20 +45,47 @@ class _Gone:
     type=click.IntRange(min=1),
     help="Keep so many images of a bento, the newest; all unless given.",
 )
+@click.option(
+    "--history-days",
+    type=click.FloatRange(min=1),
+    help="Remove releases that ended more than so many days ago; none unless given.",
+)
 @click.option("--dry-run", is_flag=True, help="Remove nothing, only say what would be removed.")
+@database_option
 @state_option
 @output_option
-def command(*, days: float, keep: int | None, dry_run: bool, state: Path, output: str) -> None:
+def command(
+    *,
+    days: float,
+    keep: int | None,
+    history_days: float | None,
+    dry_run: bool,
+    database: str,
+    state: Path,
+    output: str,
+) -> None:
     """Remove build contexts, images and parts of images that nobody needs any more.
 
     Contexts go, and what was kept of images on their way to a registry, when nobody has asked for
     them in some days. Images go only with --keep. What a service runs or tries stays, and so does
     what a release in progress may need, however long it has been running. Where a build or a push
     is under way, nothing is removed.
+
+    With --history-days releases that ended long ago go, too, from the ledger in the state folder or
+    the database: with their steps, their event and what their runs wrote here. The newest promotion
+    of each service stays, and so does what a sink has yet to be told.
     """
+    from coalmine.cli.history import clean_releases  # noqa: PLC0415 - keeps `--help` quick
+
+    releases = (
+        clean_releases(state.absolute(), database, history_days, dry_run=dry_run)
+        if history_days
+        else []
+    )
     gone = _clean(state.absolute(), days, keep, dry_run=dry_run)
     if output == "json":
-        click.echo(json.dumps({"dry_run": dry_run, **_entry(gone)}, indent=2))
+        told = {"dry_run": dry_run, **_entry(gone), "releases": releases}
+        click.echo(json.dumps(told, indent=2))
         return
     did = "would be removed" if dry_run else "removed"
     images = sum(len(one.images) for one in gone.layouts)
@@ -67,6 +94,8 @@ def command(*, days: float, keep: int | None, dry_run: bool, state: Path, output
         f"{len(gone.contexts)} contexts, {images} images and {blobs} blobs {did}, "
         f"{gone.size / 1e6:.1f} MB"
     )
+    if history_days:
+        click.echo(f"{len(releases)} releases {did}")
     for folder in gone.in_use:
         click.echo(f"left alone, as a build or a push uses it: {folder}")
 

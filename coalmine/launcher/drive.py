@@ -128,27 +128,27 @@ class Driver:
         return engine
 
     def _follow(self, release: OpenRelease, run: RunStatus | None) -> None:
-        before = self._recorded.get(release.id)
-        if run is None or before == run:
+        if run is None or self._recorded.get(release.id) == run:
             return
         if self._taken is not None and run.state is RunState.PENDING:
             self._taken.append(release.id)
             self._recorded[release.id] = run
             return
         if run.state.ended:
-            self._end_by(release, run)
+            new = self._end_by(release, run)
         else:
-            self._ledger.record(release.id, run.tasks, read_facts(run.tasks), submitted=True)
+            facts = read_facts(run.tasks)
+            new = self._ledger.record(release.id, run.tasks, facts, submitted=True)
             self._recorded[release.id] = run
-        for step in _newly_ended(before, run):
+        for step in _times(run, new):
             self._on_step(*step)
 
-    def _end_by(self, release: OpenRelease, run: RunStatus) -> None:
+    def _end_by(self, release: OpenRelease, run: RunStatus) -> frozenset[str]:
         facts = read_facts(run.tasks)
         state, facts = final_state(run, facts), final_facts(run, facts)
         if state is ReleaseState.CANCELLED and release.cancel_reason:
             facts = replace(facts, reason=release.cancel_reason)
-        self._end(release, run.tasks, facts, state)
+        return self._end(release, run.tasks, facts, state)
 
     def _end(
         self,
@@ -156,8 +156,8 @@ class Driver:
         tasks: tuple[TaskStatus, ...],
         facts: Facts,
         state: ReleaseState,
-    ) -> None:
-        self._ledger.record(release.id, tasks, facts, state)
+    ) -> frozenset[str]:
+        new = self._ledger.record(release.id, tasks, facts, state)
         self._recorded.pop(release.id, None)
         self._patience.forget(release.id)
         self._cancelled.discard(release.id)
@@ -169,6 +169,7 @@ class Driver:
             "reason": facts.reason,
         }
         logger.info("release %s: %s", release.id, state, extra=extra)
+        return new
 
     def _put_off(self, release: OpenRelease, error: Exception) -> None:
         wait, given_up = self._patience.failed(release.id, error)
@@ -188,11 +189,15 @@ class Driver:
             self._end(release, (), Facts(reason=reason), ReleaseState.DEAD)
 
 
-def _newly_ended(before: RunStatus | None, run: RunStatus) -> Iterator[tuple[str, str, float]]:
-    """Give kind, end and seconds of each step that ended since; the turns of a loop are a kind."""
-    known = {task.name for task in before.tasks if task.state.ended} if before else set()
+def _times(run: RunStatus, new: frozenset[str]) -> Iterator[tuple[str, str, float]]:
+    """Give kind, end and seconds of each step that has ended; the turns of a loop are a kind.
+
+    Args:
+        run: The run.
+        new: The steps whose end the ledger did not know: a restart counts none again.
+    """
     for task in run.tasks:
-        if task.state.ended and task.started and task.ended and task.name not in known:
+        if task.name in new and task.started and task.ended:
             kind = task.name.partition("[")[0]
             yield kind, task.state.value, (task.ended - task.started).total_seconds()
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, delete, func, insert, select, update
 
-from coalmine.engines.protocol import TaskStatus
+from coalmine.engines.protocol import TaskState, TaskStatus
 from coalmine.events.happening import What
 from coalmine.launcher.admission import (
     Admission,
@@ -195,7 +195,7 @@ class Ledger:
         state: ReleaseState = ReleaseState.RUNNING,
         *,
         submitted: bool = False,
-    ) -> None:
+    ) -> frozenset[str]:
         """Note how a release of this launcher goes, or its end; an ended one is left as it is.
 
         Args:
@@ -204,6 +204,9 @@ class Ledger:
             facts: What is known of it.
             state: Where it is.
             submitted: Whether its engine was seen to have its run.
+
+        Returns:
+            The names of the tasks whose end was not noted before, by whatever launcher.
         """
         known = {name: value for name, value in asdict(facts).items() if value or name == "reason"}
         moment = self.moment()
@@ -215,13 +218,15 @@ class Ledger:
         rows = [_task_row(release_id, position, task) for position, task in enumerate(tasks)]
         with self.writing() as connection:
             before = self.notes.before(connection, release_id)
+            noted = _ended_tasks(connection, release_id) if rows else frozenset()
             if not connection.execute(change).rowcount:
-                return
+                return frozenset()
             if rows:
                 connection.execute(delete(TASKS).where(TASKS.c.release_id == release_id))
                 connection.execute(insert(TASKS), rows)
             told = (tasks, facts, state)
             self.notes.recorded(connection, release_id, before, told, moment)
+        return frozenset(task.name for task in tasks if task.state.ended) - noted
 
     def submitted(self, releases: Iterable[str]) -> None:
         """Note that engines were seen to have the runs of releases of this launcher."""
@@ -324,6 +329,12 @@ def newer_promotion(connection: Connection, release: Mapping[Any, Any]) -> str:
         RELEASES.c.state == ReleaseState.PROMOTED.value,
     )
     return connection.execute(newer.limit(1)).scalar() or ""
+
+
+def _ended_tasks(connection: Connection, release_id: str) -> frozenset[str]:
+    query = select(TASKS.c.name, TASKS.c.state).where(TASKS.c.release_id == release_id)
+    found = connection.execute(query)
+    return frozenset(task.name for task in found if TaskState(task.state).ended)
 
 
 def _open(row: Mapping[Any, Any]) -> OpenRelease:

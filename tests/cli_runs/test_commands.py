@@ -313,6 +313,24 @@ def test_a_ledger_that_is_being_made_has_no_releases_yet(tmp_path: Path) -> None
     assert "ask again" in shown.stderr
 
 
+def test_gc_removes_old_releases_and_what_their_runs_wrote(state: Path) -> None:
+    for release_id in ("raaa", "rabb"):
+        (state / "runs" / release_id).mkdir(parents=True)
+        (state / "releases" / release_id).mkdir(parents=True)
+    with closing(sqlite3.connect(state / "ledger.db")) as ledger, ledger:
+        ledger.execute("UPDATE release SET ended_at = '2026-01-01T00:00:00.000000Z'")
+        ledger.execute("UPDATE release SET ended_at = NULL WHERE state = 'accepted'")
+    old: list[str | Path] = ["gc", "--state", state, "--history-days", "30", "-o", "json"]
+    assert json.loads(call("gc", "--state", state, "-o", "json").output)["releases"] == []
+    assert json.loads(call(*old, "--dry-run").output)["releases"] == ["rabb"]
+    assert json.loads(call(*old).output)["releases"] == ["rabb"]
+    left = json.loads(call("runs", "--state", state, "-o", "json").output)
+    assert [one["id"] for one in left] == ["raaa", "rccc"]
+    assert [folder.name for folder in (state / "runs").iterdir()] == ["raaa"]
+    assert [folder.name for folder in (state / "releases").iterdir()] == ["raaa"]
+    assert call("gc", "--state", state, "--history-days", "0").exit_code == 2
+
+
 def test_gc_keeps_what_a_release_in_progress_may_need(state: Path) -> None:
     """The release was asked for 20 days ago; a context of 10 days may be its own."""
     ago = {name: time.time() - days * 86400 for name, days in (("a", 10), ("b", 30))}

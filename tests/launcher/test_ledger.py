@@ -16,9 +16,12 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 
 from coalmine._base.errors import InputError
+from coalmine.engines.protocol import TaskState, TaskStatus
 from coalmine.launcher.admission import Admitted, ConflictError
+from coalmine.launcher.clean import clean_history
 from coalmine.launcher.facts import Facts
 from coalmine.launcher.ledger import Ledger, ledger_url
+from coalmine.launcher.notes import Notes
 from coalmine.launcher.read import select_releases
 from coalmine.launcher.release import Conflict, NewRelease, ReleaseState
 
@@ -192,6 +195,37 @@ def test_two_launchers_share_the_work_and_one_takes_over(make: Made) -> None:
     end(two, "r3")
     assert states(one)["r3"] == "running"
     assert two.running() == ()
+
+
+def test_what_ended_long_ago_is_removed(make: Made, clock: Clock) -> None:
+    ledger = make()
+    ledger.notes = Notes(["http://sink/"])
+    accept(ledger, new("rtold"))
+    assert ledger.begin() == ("rtold",)
+    end(ledger, "rtold", ReleaseState.FAILED)
+    ledger.notes = Notes()
+    for number in range(3):  # an older promotion, the newest, a failure
+        accept(ledger, new(f"r{number}"))
+        assert ledger.begin() == (f"r{number}",)
+        tasks = (TaskStatus("build", TaskState.SUCCEEDED, 1),)
+        state = ReleaseState.FAILED if number == 2 else ReleaseState.PROMOTED
+        assert ledger.record(f"r{number}", tasks, Facts()) == {"build"}
+        assert ledger.record(f"r{number}", tasks, Facts(), state) == set(), "it was noted before"
+    claimed = replace(new("r3"), content_key="c", within=60.0)
+    accept(ledger, claimed, new("r4", "other"))
+    ledger.cancel("r3", "no need")
+    assert ledger.begin() == ("r4",)
+    clock.now += timedelta(days=90)
+    accept(ledger, new("r5"), new("r6"))
+    ledger.cancel("r5", "no need")
+    database = ledger.database
+    assert clean_history(database, clock.now - timedelta(days=91)) == []
+    assert clean_history(database, clock.now - timedelta(days=1)) == ["r0", "r2", "r3"]
+    assert list(states(ledger)) == ["rtold", "r1", "r4", "r5", "r6"]
+    with ledger.connect() as connection:
+        assert len(connection.execute(text("SELECT * FROM task")).all()) == 1
+        assert connection.execute(text("SELECT * FROM claim")).all() == []
+    assert accept(ledger, new("r0")) == [("r0", True)]
 
 
 def test_an_older_ledger_gets_what_is_new(tmp_path: Path) -> None:
