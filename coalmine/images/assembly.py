@@ -29,11 +29,13 @@ from coalmine.images.config import (
     oci_annotations,
 )
 from coalmine.images.dependencies import Installed, Wanted, installed, packages_layer
+from coalmine.images.importing import check_import
 from coalmine.images.install import Package
 from coalmine.images.kinds import ImageKind
 from coalmine.images.layout import OciLayout
 from coalmine.images.models import EMBEDDED, embedded_base
 from coalmine.images.own_layers import OwnLayers
+from coalmine.images.own_tree import own_tree, unpacked_packages
 from coalmine.images.plan import Layer
 from coalmine.images.platforms import Platform
 from coalmine.images.protocol import BuiltImage
@@ -61,6 +63,8 @@ class Wishes:
         base: The base image; empty means none.
         base_python: Path of the base's Python; empty means that the base says which it has.
         kind: What it is of.
+        import_seconds: How long importing the bento's service may take; 0 means that it is not
+            imported.
     """
 
     epoch: int | None
@@ -70,6 +74,7 @@ class Wishes:
     base: str
     base_python: str
     kind: ImageKind
+    import_seconds: float = 0.0
 
 
 class Assembly:
@@ -137,7 +142,17 @@ class Assembly:
         """
         self._own.begin(plan)
         bases = self._find_bases()
-        with self._installed(bases) as installed, self._layout.writing():
+        with self._installed(bases) as installed:
+            self._check_import(installed)
+            return self._write(plan, bases, installed)
+
+    def _write(
+        self,
+        plan: tuple[Layer, ...],
+        bases: tuple[BaseImage | None, ...],
+        installed: list[Installed | None],
+    ) -> BuiltImage:
+        with self._layout.writing():
             own = [self._own.make(layer) for layer in plan]
             titles = [layer.title for layer in plan if layer.title.startswith(_MODEL)]
             self._models = [title.removeprefix(_MODEL) for title in titles]
@@ -213,6 +228,20 @@ class Assembly:
             self._facts.created,
         )
         return folders.enter_context(installed(self._layout, wanted))
+
+    def _check_import(self, installed: list[Installed | None]) -> None:
+        """Import the service, if that is asked for, with the packages that it will have."""
+        seconds = self._wishes.import_seconds
+        if not seconds:
+            return
+        if not self._wishes.base:
+            check_import(self._context, seconds=seconds)
+            return
+        own = own_tree(installed)
+        with self._layout.writing():
+            layer = packages_layer(self._layout, own).layer
+        with unpacked_packages(self._layout, own, layer) as packages:
+            check_import(self._context, seconds=seconds, packages=packages)
 
     def _one(
         self,

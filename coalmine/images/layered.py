@@ -46,6 +46,8 @@ class LayeredBuilder:
             be run by this Python, and else the one that the bento names.
         base_python: Path of the base's Python; empty means that the base says which it has.
         kind: What the image is of. One of models alone has a small base of its own by default.
+        import_seconds: How long importing the bento's service may take; 0 means that it is not
+            imported.
     """
 
     epoch: int | None = None
@@ -56,6 +58,7 @@ class LayeredBuilder:
     base: str = ""
     base_python: str = ""
     kind: ImageKind = BENTO
+    import_seconds: float = 0.0
 
     def build(self, context: Path, repository: str) -> BuiltImage:
         """Build the image of a context into the place that the repository means.
@@ -74,6 +77,7 @@ class LayeredBuilder:
         folder = target if isinstance(target, Path) else self.cache
         facts, entries = read_facts(context), scan(context)
         refuse_secrets(entries, context)
+        self._refuse_import_of_models()
         base = self._base(facts, target)
         try:
             if isinstance(target, Path):
@@ -91,6 +95,14 @@ class LayeredBuilder:
                 fix="make room there or name another repository; no part of the image is visible",
             ) from error
 
+    def _refuse_import_of_models(self) -> None:
+        if self.import_seconds and not self.kind.runs:
+            raise InputError(
+                "an image of models has no service that could be imported",
+                field="check_import",
+                fix="leave it empty",
+            )
+
     def _wishes(self, base: str) -> Wishes:
         return Wishes(
             self.epoch,
@@ -100,6 +112,7 @@ class LayeredBuilder:
             base,
             self.base_python,
             self.kind,
+            self.import_seconds,
         )
 
     def _base(self, facts: BentoFacts, target: Path | RemoteReference) -> str:

@@ -13,6 +13,7 @@ from coalmine._base.errors import InputError
 from coalmine.images.bento import read_facts
 from coalmine.images.compression import COMPRESSIONS
 from coalmine.images.epoch import source_date
+from coalmine.images.importing import import_seconds
 from coalmine.images.kinds import MODEL, find_kind
 from coalmine.images.layered import LayeredBuilder
 from coalmine.images.platforms import parse_platforms
@@ -65,6 +66,11 @@ class BuildInputs:
     sign: str = optional(
         "What signs the image: a file with a private key, a KMS reference of cosign's, or "
         "'keyless'; empty means that it is not signed.",
+        setting=True,
+    )
+    check_import: str = optional(
+        "How many seconds importing the bento's service may take, which is tried with the image's "
+        "packages and without network; empty means that it is not imported.",
         setting=True,
     )
 
@@ -122,13 +128,14 @@ def _layered(inputs: BuildInputs, cache: Path) -> Builder:
         base=inputs.base_image,
         base_python=os.environ.get("COALMINE_BASE_PYTHON", ""),
         kind=find_kind(inputs.kind),
+        import_seconds=import_seconds(inputs.check_import),
     )
 
 
 def _buildah(inputs: BuildInputs, cache: Path) -> Builder:
     from coalmine.images.buildah import BuildahBuilder  # noqa: PLC0415 - seldom used
 
-    _refuse_models(inputs)
+    _refuse_what_is_layered(inputs)
     return BuildahBuilder(
         storage=cache.parent / ".buildah",
         epoch=source_date(os.environ.get("SOURCE_DATE_EPOCH", "")),
@@ -139,7 +146,7 @@ def _buildah(inputs: BuildInputs, cache: Path) -> Builder:
 def _buildkit(inputs: BuildInputs, _: Path) -> Builder:
     from coalmine.images.buildkit import BuildkitBuilder  # noqa: PLC0415 - seldom used
 
-    _refuse_models(inputs)
+    _refuse_what_is_layered(inputs)
     return BuildkitBuilder(
         platforms=parse_platforms(inputs.platforms) if inputs.platforms else (),
         epoch=source_date(os.environ.get("SOURCE_DATE_EPOCH", "")),
@@ -150,7 +157,7 @@ def _buildkit(inputs: BuildInputs, _: Path) -> Builder:
 def _kaniko(inputs: BuildInputs, cache: Path) -> Builder:
     from coalmine.images.kaniko import KanikoBuilder  # noqa: PLC0415 - seldom used
 
-    _refuse_models(inputs)
+    _refuse_what_is_layered(inputs)
     platforms = parse_platforms(inputs.platforms)
     if len(platforms) > 1:
         raise InputError(
@@ -166,7 +173,13 @@ def _kaniko(inputs: BuildInputs, cache: Path) -> Builder:
     )
 
 
-def _refuse_models(inputs: BuildInputs) -> None:
+def _refuse_what_is_layered(inputs: BuildInputs) -> None:
+    if inputs.check_import:
+        raise InputError(
+            f"{inputs.builder} has no packages at hand that the service could be imported with",
+            field="check_import",
+            fix="leave it empty, or use --builder layered",
+        )
     if find_kind(inputs.kind) is MODEL:
         raise InputError(
             f"{inputs.builder} builds the Dockerfile of a bento, and no image of models",

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from bad_registry import BadRegistry, bad_registry
 from base_images import push_base
-from package_index import write_wheel
+from package_index import package_index, write_wheel
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.images.base import find_python
@@ -44,10 +44,18 @@ def registry() -> Iterator[BadRegistry]:
 
 
 @pytest.fixture
-def builder(tmp_path: Path, hub: BadRegistry, monkeypatch: pytest.MonkeyPatch) -> LayeredBuilder:
+def index(tmp_path: Path) -> Iterator[str]:
+    """Serves the wheels that a test writes; the network is not asked."""
     (tmp_path / "wheels").mkdir(exist_ok=True)
-    monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path / "wheels"))
-    monkeypatch.setenv("UV_NO_INDEX", "1")
+    with package_index(tmp_path / "wheels") as url:
+        yield url
+
+
+@pytest.fixture
+def builder(
+    tmp_path: Path, hub: BadRegistry, index: str, monkeypatch: pytest.MonkeyPatch
+) -> LayeredBuilder:
+    monkeypatch.setenv("UV_DEFAULT_INDEX", index)
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
     return LayeredBuilder(
         platforms=(AMD64,), cache=tmp_path / "cache", base=f"{hub.host}/base/python:slim"
@@ -126,7 +134,7 @@ def test_packages_are_installed_once(
     write_wheel(tmp_path / "wheels", "tool")
     _require(context, "tool==1.0")
     first = builder.build(context, f"{registry.host}/me/iris")
-    monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path / "gone"))
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:1/simple")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
     again = builder.build(context, f"{registry.host}/me/iris")
     assert (again.digest, again.sent_bytes, again.written_bytes) == (first.digest, 0, 0)
@@ -348,8 +356,7 @@ def test_an_index_that_cannot_be_reached_may_pass(
     registry: BadRegistry,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delenv("UV_NO_INDEX")
-    monkeypatch.setenv("UV_INDEX_URL", "http://127.0.0.1:1/simple")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:1/simple")
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     _require(context, "tool==1.0")
     with pytest.raises(CoalmineError, match="uv could not install") as caught:

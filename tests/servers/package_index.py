@@ -7,6 +7,7 @@ import hashlib
 import json
 import threading
 import zipfile
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,11 +15,16 @@ from pathlib import Path
 
 
 def write_wheel(
-    folder: Path, name: str, *, tag: str = "py3-none-any", version: str = "1.0"
+    folder: Path,
+    name: str,
+    *,
+    tag: str = "py3-none-any",
+    version: str = "1.0",
+    code: str = "def main():\n    print('it runs')\n",
 ) -> None:
     info = f"{name}-{version}.dist-info"
     files = {
-        f"{name}/__init__.py": "def main():\n    print('it runs')\n",
+        f"{name}/__init__.py": code,
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: {tag}\n",
         f"{info}/entry_points.txt": f"[console_scripts]\n{name} = {name}:main\n",
@@ -30,19 +36,20 @@ def write_wheel(
 
 
 @contextmanager
-def package_index(folder: Path, uploaded: dict[str, str]) -> Iterator[str]:
+def package_index(folder: Path, uploaded: dict[str, str] | None = None) -> Iterator[str]:
     """Serve a folder's wheels as an index (PEP 691, PEP 700) until the end of the block; its URL.
 
     Args:
         folder: The wheels.
-        uploaded: When the index got each of them, by its version.
+        uploaded: When the index got each of them, by its version; early in 2025 unless given.
     """
+    moments = defaultdict(lambda: "2025-01-01T00:00:00Z") if uploaded is None else uploaded
 
     class Index(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             name = self.path.strip("/").rpartition("/")[2]
             if self.path.startswith("/simple/"):
-                found = [_listed(wheel, uploaded) for wheel in folder.glob(f"{name}-*.whl")]
+                found = [_listed(wheel, moments) for wheel in folder.glob(f"{name}-*")]
                 content = {"meta": {"api-version": "1.1"}, "name": name, "files": found}
                 kind = "application/vnd.pypi.simple.v1+json"
                 self._answer(json.dumps(content | {"versions": []}).encode(), kind)
@@ -76,12 +83,13 @@ def package_index(folder: Path, uploaded: dict[str, str]) -> Iterator[str]:
 def _listed(wheel: Path, uploaded: dict[str, str]) -> dict[str, object]:
     content = wheel.read_bytes()
     version = wheel.name.split("-")[1]
+    known = isinstance(uploaded, defaultdict) or version in uploaded
     return {
         "filename": wheel.name,
         "url": f"/wheels/{wheel.name}",
         "hashes": {"sha256": hashlib.sha256(content).hexdigest()},
         "size": len(content),
-        **({"upload-time": uploaded[version]} if version in uploaded else {}),
+        **({"upload-time": uploaded[version]} if known else {}),
     }
 
 
