@@ -45,8 +45,8 @@ def _service(context: Path, code: str) -> Path:
 def test_bentoml_itself_imports_the_service(context: Path) -> None:
     (context / "bento.yaml").write_text(
         "name: iris\nversion: v1\ncreation_time: '2026-01-02T03:04:05+00:00'\n"
-        "bentoml_version: 1.4.0\nservice: service:Iris\nentry_service: iris\nspec: 2\n"
-        "services: [{name: iris, service: ''}]\n"
+        "bentoml_version: 1.4.0\nservice: service:Iris\nentry_service: Iris\nspec: 2\n"
+        "services: [{name: Iris, service: ''}]\n"
         "models: []\nlabels: {}\nenvs: []\nschema: {}\n"
         "image: {base_image: none, python_version: '3'}\n"
     )

@@ -123,6 +123,7 @@ def test_the_settings_of_the_release_steps() -> None:
         "namespace",
         "launcher_url",
         "sign",
+        "check_import",
         "template",
         "probe",
         "preview",
