@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from coalmine.engines.protocol import RunRequest, RunStatus
 from tests.engines.kubefix import KINDS, make_engine
 from tests.kubeapi.server import KubeApi, serve
 
+NUMBERS = count(1)
 PRELUDE = "import json,os,pathlib,sys,time,signal;"
 
 
@@ -67,9 +69,14 @@ def host(image: str, argv: Sequence[str]) -> list[str]:
 
 
 class Bench:
-    """An engine and the graph it reads, whatever the file says."""
+    """An engine and the graph it reads, whatever the file says.
+
+    Attributes:
+        run_id: The run that is meant where none is named.
+    """
 
     def __init__(self, state: Path) -> None:
+        self.run_id = "r1"
         self.state = state
         self.graph = Graph(name="g", parameters=(), tasks=())
         self.pipeline = state.parent / "pipeline.yaml"
@@ -99,12 +106,11 @@ class Bench:
             loops=tuple(loops),
         )
 
-    def submit(self, run_id: str = "r1", **parameters: str) -> None:
-        self.engine.submit(RunRequest(run_id, self.pipeline, parameters))
+    def submit(self, run_id: str = "", **parameters: str) -> None:
+        self.engine.submit(RunRequest(run_id or self.run_id, self.pipeline, parameters))
 
-    def wait(
-        self, run_id: str = "r1", until: Callable[[RunStatus], bool] | None = None
-    ) -> RunStatus:
+    def wait(self, run_id: str = "", until: Callable[[RunStatus], bool] | None = None) -> RunStatus:
+        run_id = run_id or self.run_id
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             status = self.engine.status(run_id)
@@ -120,11 +126,27 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
+def own_bench(tmp_path: Path) -> Iterator[Bench]:
+    """For a test that needs a state folder of its own."""
     made = Bench(tmp_path / "state")
     made.engine.open()
     yield made
     made.engine.close()
+
+
+@pytest.fixture(scope="module")
+def shared_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    made = Bench(tmp_path_factory.mktemp("bench") / "state")
+    made.engine.open()
+    yield made
+    made.engine.close()
+
+
+@pytest.fixture
+def bench(shared_bench: Bench) -> Bench:
+    """A run of its own on an engine that the module's tests share: to open one takes a second."""
+    shared_bench.run_id = f"r{next(NUMBERS)}"
+    return shared_bench
 
 
 @pytest.fixture

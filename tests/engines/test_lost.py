@@ -1,7 +1,11 @@
-"""A run whose record cannot be written goes on once it can be."""
+"""A run whose record cannot be written goes on once it can be, and so does one that was killed.
+
+Engines of their own: a process has one at a time.
+"""
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 import threading
@@ -12,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from coalmine.compiler.graph import Graph
+from coalmine.compiler.graph import Graph, Loop
 from coalmine.compiler.task import Task
+from coalmine.compiler.value import Constant, LoopItem
 from coalmine.engines.local import LocalEngine
 from coalmine.engines.local.keeper import Keeper, missed
 from coalmine.engines.protocol import RunRequest, RunState, RunStatus, TaskState
@@ -111,7 +116,7 @@ def test_a_disk_that_is_full_in_mid_run(small_disk: Path, tmp_path: Path, task: 
 
 
 def test_what_cannot_be_recorded_is_no_end_of_the_run(
-    bench: Any, task: MakeTask, monkeypatch: pytest.MonkeyPatch
+    own_bench: Any, task: MakeTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An error of the record that passes at once leaves no chance to be recorded as the end."""
     import sqlite3  # noqa: PLC0415
@@ -129,7 +134,57 @@ def test_what_cannot_be_recorded_is_no_end_of_the_run(
         record(*args, **options)
 
     monkeypatch.setattr(SystemDatabase, "record_operation_result", fail_once)
-    status = bench.run(task("a", "pass"), task("b", "pass"), exit_task=task("z", "pass"))
+    status = own_bench.run(task("a", "pass"), task("b", "pass"), exit_task=task("z", "pass"))
     assert not errors
     assert status.state is RunState.SUCCEEDED
     assert [one.state for one in status.tasks] == [TaskState.SUCCEEDED] * 3
+
+
+ENGINE = """
+import pickle, sys, time
+from pathlib import Path
+from coalmine.engines.local import LocalEngine
+from coalmine.engines.protocol import RunRequest
+state, pipeline, graph = sys.argv[1], Path(sys.argv[2]), pickle.loads(bytes.fromhex(sys.argv[3]))
+engine = LocalEngine(Path(state), lambda _: graph, host_command=lambda image, argv: list(argv))
+engine.open()
+engine.submit(RunRequest("r1", pipeline, {}))
+time.sleep(60)
+"""
+
+
+def test_several_turns_survive_a_kill(own_bench: Any, task: MakeTask, tmp_path: Path) -> None:
+    code = (
+        f"d=pathlib.Path({str(tmp_path)!r}); p=d/(sys.argv[1]+'.on'); first=not p.exists();"
+        "p.touch(); time.sleep(60 if first and sys.argv[1]!='a' else 0);"
+        "(d/'done').open('a').write(sys.argv[1])"
+    )
+    each = task("each", code, inputs={"x": LoopItem("l")}, loops=("l",))
+    loop = Loop("l", Constant('["a", "b", "c", "d"]'), 3)
+    own_bench.use(each, task("z", "pass", passed=("each",)), loops=[loop])
+    own_bench.engine.close()
+    graph = pickle.dumps(own_bench.graph).hex()
+    command = [sys.executable, "-c", ENGINE, str(own_bench.state), str(own_bench.pipeline), graph]
+    deadline = time.monotonic() + 60
+    with subprocess.Popen(command) as engine:
+        while len(list(tmp_path.glob("*.on"))) < 4 and time.monotonic() < deadline:
+            assert engine.poll() is None
+            time.sleep(0.02)
+        engine.kill()
+    own_bench.reopen()
+    status = own_bench.wait()
+    assert status.state is RunState.SUCCEEDED
+    assert [one.attempts for one in status.tasks] == [1, 2, 2, 2, 1]
+    assert sorted((tmp_path / "done").read_text()) == ["a", "b", "c", "d"]
+
+
+def test_a_state_folder_of_any_name(own_bench: Any, tmp_path: Path, task: MakeTask) -> None:
+    own_bench.state = tmp_path / "50% off? #1 é"
+    own_bench.reopen()
+    assert own_bench.run(task("a", "pass")).state is RunState.SUCCEEDED
+    assert (own_bench.state / "engine.db").is_file()
+    assert {one.name for one in tmp_path.iterdir()} == {
+        own_bench.state.name,
+        "state",
+        "pipeline.yaml",
+    }
