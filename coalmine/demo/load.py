@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import httpx
 
-from coalmine.stack.routing import REVISION_HEADER
+from coalmine.stack.routes import REVISION_HEADER
 
 __all__ = ["Answer", "Load", "Tally"]
 

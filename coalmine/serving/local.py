@@ -8,16 +8,13 @@ machine agree with it, and needs not know how far the one before had come.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from coalmine._base.errors import CoalmineError, InputError
-from coalmine._base.files import write_atomic
 from coalmine.serving.protocol import Observation, Phase, ReleaseRecord, Share
 from coalmine.serving.record import (
     UNFINISHED,
@@ -31,16 +28,15 @@ from coalmine.serving.record import (
     withdrawn,
 )
 from coalmine.serving.records import Records
+from coalmine.serving.trial import Trial, Unpack, Ways
 from coalmine.stack.layout import Layout
 from coalmine.stack.proxy import Proxy
+from coalmine.stack.routing import mirror_of
 from coalmine.stack.servers import NotServingError, Servers, answers
 
 __all__ = ["LocalServing", "Unpack"]
 
 logger = logging.getLogger(__name__)
-
-Unpack = Callable[[str, Path], Path]
-"""Unpacks an image into a folder that does not exist yet, and gives the bento's folder in it."""
 
 
 def _cannot_unpack(reference: str, into: Path) -> Path:
@@ -56,7 +52,7 @@ class LocalServing:
         proxy: What splits the traffic.
         unpack: Unpacks an image.
         now: The time, UTC.
-        preview: Value of the preview header that leads to a canary; empty for no previews.
+        ways: How canaries are tried.
     """
 
     def __init__(
@@ -67,17 +63,21 @@ class LocalServing:
         proxy: Proxy,
         unpack: Unpack,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        preview: str = "",
+        ways: Ways = Ways(),  # noqa: B008 - frozen
     ) -> None:
         self._records = records
         self._servers = servers
         self._proxy = proxy
-        self._unpack = unpack
+        self._trial = Trial(servers, proxy, unpack, ways)
         self._now = now
-        self._preview = preview
 
     @classmethod
-    def of(cls, state: Path, unpack: Unpack = _cannot_unpack, *, preview: str = "") -> LocalServing:
+    def of(
+        cls,
+        state: Path,
+        unpack: Unpack = _cannot_unpack,
+        ways: Ways = Ways(),  # noqa: B008 - frozen
+    ) -> LocalServing:
         """Open the backend of a state folder; without ``unpack``, only for what is there."""
         layout = Layout(state.absolute())
         return cls(
@@ -85,7 +85,7 @@ class LocalServing:
             servers=Servers(layout),
             proxy=Proxy(layout),
             unpack=unpack,
-            preview=preview,
+            ways=ways,
         )
 
     def apply_canary(
@@ -117,7 +117,7 @@ class LocalServing:
         with self._records.locked(service):
             before = self._records.read(service)
             record = shifted(before, release_id, service, percent)
-            self._check_alive(record, "gets no other share")
+            self._trial.check_alive(record, "gets no other share")
             if record != before:
                 self._write(record)
             return self._given_its_share(record)
@@ -128,7 +128,7 @@ class LocalServing:
             before = self._records.read(service)
             record = promoted(before, release_id, service)
             if record != before:
-                self._check_alive(record, "is not promoted")
+                self._trial.check_alive(record, "is not promoted")
                 self._write(record)
             self._settle(record)
             return record
@@ -189,47 +189,18 @@ class LocalServing:
 
     def _tried(self, record: ReleaseRecord) -> ReleaseRecord:
         if record.canary_since is None:
-            self._prepare(record)
-            self._route(record)
+            self._trial.prepare(record)
+            self._trial.route(record)
         if record.phase is Phase.PREPARING:
+            self._trial.mirror(record)
             record = self._write(replace(record, phase=Phase.CANARY))
         return self._given_its_share(record)
 
     def _given_its_share(self, record: ReleaseRecord) -> ReleaseRecord:
-        self._route(record)
+        self._trial.end_mirror(record)
+        self._trial.route(record)
         seen = routed(record, self._now())
         return record if seen == record else self._write(seen)
-
-    def _route(self, record: ReleaseRecord) -> None:
-        previews = {self._preview: record.canary} if self._preview else {}
-        self._proxy.route(record.service, split(record), previews)
-
-    def _prepare(self, record: ReleaseRecord) -> None:
-        revision = record.canary
-        port = self._servers.start(revision, self._unpacked(record))
-        self._servers.wait_ready(revision)
-        logger.info("canary is ready", extra={"revision": revision, "port": port})
-        self._proxy.add_cluster(revision, port)
-
-    def _unpacked(self, record: ReleaseRecord) -> Path:
-        folder = self._servers.folder(record.canary)
-        marker = folder / "unpacked.json"
-        if not marker.exists():
-            shutil.rmtree(folder / "image", ignore_errors=True)
-            folder.mkdir(parents=True, exist_ok=True)
-            bento = self._unpack(record.canary_image, folder / "image")
-            note = {"image": record.canary_image, "bento": str(bento.relative_to(folder))}
-            write_atomic(marker, json.dumps(note) + "\n")
-        return folder / str(json.loads(marker.read_text())["bento"])
-
-    def _check_alive(self, record: ReleaseRecord, so: str) -> None:
-        if fault := self._servers.fault(record.canary):
-            # A canary is not started again, so a second try would find it as dead, while users
-            # still get its share of errors: end the run at once and let it be taken away.
-            raise InputError(
-                f"the canary {record.canary} {fault}, so it {so}",
-                fix=f"see its log: server-{record.canary}.log",
-            )
 
     def _settle(self, record: ReleaseRecord) -> None:
         if record.phase is Phase.PROMOTED:
@@ -237,9 +208,10 @@ class LocalServing:
             if not self._is_routed(record):
                 # It may have ended since this was decided: no traffic goes to it before it is back.
                 self._wait_serving(record)
-        self._proxy.route(record.service, split(record))
+        self._proxy.route(record.service, split(record), previews={})
         if gone := retired(record):
-            self._proxy.remove_cluster(gone)
+            for cluster in (mirror_of(gone), gone):
+                self._proxy.remove_cluster(cluster)
             self._servers.remove(gone)
 
     def _wait_serving(self, record: ReleaseRecord) -> None:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from coalmine._base.errors import InputError
 from coalmine.serving.local import LocalServing, Unpack
+from coalmine.serving.mirror import parse_mirror
 from coalmine.serving.protocol import ServingBackend
+from coalmine.serving.trial import Ways, parse_on_crash
 
 if TYPE_CHECKING:
     from coalmine.serving.flagger.analysis import Analysis
@@ -28,8 +30,10 @@ class ServingSettings:
         force: Whether a canary may take the service from an unfinished release.
         preview: Requests whose header ``x-coalmine-preview`` has this value go to the canary before
             it has a share; empty for none. On this machine and by the Gateway API.
-        mirror: Percent of requests of which a canary gets a copy before its share; empty for none.
-            By the Gateway API only.
+        mirror: Requests of which a canary gets a copy before its share, as `parse_mirror` reads it;
+            empty for none. On this machine and by the Gateway API.
+        on_crash: What becomes of a canary on this machine whose server ends: ``rollback`` or
+            ``restart``; empty means ``rollback``. Kubernetes restarts it always.
         container: Container or init container whose image is released; empty for the first. By
             Flagger only.
         analysis: What Flagger shall check; None where no canary is begun.
@@ -41,6 +45,7 @@ class ServingSettings:
     force: bool = False
     preview: str = ""
     mirror: str = ""
+    on_crash: str = ""
     container: str = ""
     analysis: Analysis | None = None
 
@@ -60,12 +65,17 @@ def open_backend(
         InputError: There is no such backend, or a setting is wrong.
     """
     if name in ("", "local"):
-        return LocalServing.of(state, unpack, preview=settings.preview if settings else "")
+        return LocalServing.of(state, unpack, _ways(settings or ServingSettings()))
     if name not in _ON_KUBERNETES:
         raise InputError(
             f"{name!r} is no serving backend", field="serving", fix=f"give: {', '.join(BACKENDS)}"
         )
     return _ON_KUBERNETES[name](settings or ServingSettings())
+
+
+def _ways(settings: ServingSettings) -> Ways:
+    mirror, on_crash = parse_mirror(settings.mirror), parse_on_crash(settings.on_crash)
+    return Ways(settings.preview, mirror, on_crash)
 
 
 def _kserve(settings: ServingSettings) -> ServingBackend:
@@ -112,7 +122,7 @@ def _gateway(settings: ServingSettings) -> ServingBackend:
         probe=settings.probe,
         force=settings.force,
         preview=settings.preview,
-        mirror=settings.mirror,
+        mirror=parse_mirror(settings.mirror),
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock
@@ -18,7 +17,8 @@ from coalmine._base.errors import CoalmineError
 from coalmine._base.files import write_atomic
 from coalmine.stack.envoy import Admin
 from coalmine.stack.layout import Layout
-from coalmine.stack.routing import Routing, clusters_of, routes_of, shares_of
+from coalmine.stack.routes import clusters_of, copies_of, routes_of, shares_of
+from coalmine.stack.routing import Copied, Routing
 from coalmine.stack.waiting import wait_for
 
 __all__ = ["Proxy"]
@@ -60,7 +60,11 @@ class Proxy:
             ports: Ports of revisions that have changed.
         """
         with self._table() as change:
-            change(lambda table: _with_ports(table, ports))
+            change(lambda table: table.with_ports(ports))
+
+    def knows(self, cluster: str) -> bool:
+        """Whether there is such a cluster, by the table."""
+        return cluster in _read(self.folder / "table.json").clusters
 
     def revisions(self) -> list[str]:
         """Name the revisions that shall get traffic, by the table."""
@@ -78,22 +82,34 @@ class Proxy:
         self._await(lambda: revision in self.admin.hosts(), f"the cluster {revision}")
 
     def route(
-        self, service: str, shares: Mapping[str, int], previews: Mapping[str, str] | None = None
+        self,
+        service: str,
+        shares: Mapping[str, int],
+        previews: Mapping[str, str] | None = None,
+        copied: Copied | None = None,
     ) -> None:
         """Split a service's traffic, and see that it is split; no shares, no route.
 
         Args:
             service: The service.
             shares: Percent by revision.
-            previews: Revisions that requests with a preview header go to, by the header's value.
+            previews: Revisions that requests with a preview header go to, by the header's value;
+                None leaves them as they are.
+            copied: Requests of which a cluster gets a copy besides.
 
         Raises:
             CoalmineError: Envoy does not take it; the message says what is routed.
         """
         with self._table() as change:
-            change(lambda table: table.with_route(service, shares, previews or {}))
+            change(lambda table: table.with_route(service, shares, previews, copied))
+        wanted = dict(shares), copied.cluster if copied and shares else ""
+
+        def seen() -> bool:
+            dump = self.admin.route_dump()
+            return (shares_of(dump, service), copies_of(dump, service)) == wanted
+
         self._await(
-            lambda: self.shares(service) == dict(shares),
+            seen,
             f"{service} split as {dict(shares)}",
             lambda: f"; it routes {self.shares(service)}",
         )
@@ -150,11 +166,6 @@ def _read(path: Path) -> Routing:
         return Routing.from_json(path.read_text())
     except FileNotFoundError:
         return Routing()
-
-
-def _with_ports(table: Routing, ports: Mapping[str, int]) -> Routing:
-    known = {name: ports.get(name, port) for name, port in table.clusters.items()}
-    return replace(table, clusters=known)
 
 
 def _write_changed(path: Path, text: str) -> None:

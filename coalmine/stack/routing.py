@@ -1,25 +1,38 @@
-"""What the proxy shall route: a small table, and the text that Envoy reads. Pure."""
+"""What the proxy shall route: a small table. Pure."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
 
-from coalmine.stack.ports import HOST
+__all__ = ["Copied", "Routing", "mirror_of"]
 
-__all__ = ["PREVIEW_HEADER", "REVISION_HEADER", "Routing", "clusters_of", "routes_of", "shares_of"]
+MIRROR = "~mirror"
+"""No revision's name has this character, so no revision is called like another one's mirror."""
 
-REVISION_HEADER = "x-coalmine-revision"
-PREVIEW_HEADER = "x-coalmine-preview"
-ROUTE_TIMEOUT = "60s"
-"""How long one request may take; BentoML's own default."""
-IDLE_TIMEOUT = "3s"
-"""Below the 5 s after which uvicorn closes an idle connection: else a request that is sent in that
-very moment fails with 503."""
-CONNECTIONS = 10_000
-HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+def mirror_of(revision: str) -> str:
+    """Name the cluster by which a revision gets copies of requests.
+
+    It is one of its own, so that copies count in none of the revision's own metrics.
+    """
+    return revision + MIRROR
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """Requests of which a cluster gets a copy, whose answer is thrown away.
+
+    Attributes:
+        cluster: Who gets the copies.
+        percent: Of how many of the requests, 1 to 100.
+        methods: Of which requests; empty means of all.
+    """
+
+    cluster: str
+    percent: int
+    methods: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +44,13 @@ class Routing:
         routes: Of every service, the percent of its traffic by revision; they add up to 100.
         previews: Of a service, the revision that requests with a preview header go to, by the
             header's value.
+        mirrors: Of a service, what is copied.
     """
 
     clusters: Mapping[str, int] = field(default_factory=dict)
     routes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     previews: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    mirrors: Mapping[str, Copied] = field(default_factory=dict)
 
     def with_cluster(self, revision: str, port: int) -> Routing:
         """Add a revision, or change its port."""
@@ -45,17 +60,33 @@ class Routing:
         """Remove a revision; it must not be routed to."""
         return replace(self, clusters={k: v for k, v in self.clusters.items() if k != revision})
 
+    def with_ports(self, ports: Mapping[str, int]) -> Routing:
+        """Give revisions other ports."""
+        known = {
+            name: ports.get(name.removesuffix(MIRROR), port) for name, port in self.clusters.items()
+        }
+        return replace(self, clusters=known)
+
     def with_route(
-        self, service: str, shares: Mapping[str, int], previews: Mapping[str, str]
+        self,
+        service: str,
+        shares: Mapping[str, int],
+        previews: Mapping[str, str] | None = None,
+        copied: Copied | None = None,
     ) -> Routing:
-        """Split a service's traffic; no shares, no route."""
+        """Split a service's traffic; no shares, no route; no previews given, the same as before."""
+        if previews is None:
+            previews = self.previews.get(service, {})
         routes = {name: split for name, split in self.routes.items() if name != service}
         ahead = {name: each for name, each in self.previews.items() if name != service}
+        mirrors = {name: each for name, each in self.mirrors.items() if name != service}
         if shares:
             routes[service] = dict(shares)
         if shares and previews:
             ahead[service] = dict(previews)
-        return replace(self, routes=routes, previews=ahead)
+        if shares and copied:
+            mirrors[service] = copied
+        return replace(self, routes=routes, previews=ahead, mirrors=mirrors)
 
     def to_json(self) -> str:
         """Write the table."""
@@ -64,123 +95,9 @@ class Routing:
     @classmethod
     def from_json(cls, text: str) -> Routing:
         """Read the table."""
-        return cls(**json.loads(text))
-
-
-def clusters_of(routing: Routing) -> str:
-    """Write the clusters as Envoy's discovery response, in JSON."""
-    return _response([_cluster(name, port) for name, port in sorted(routing.clusters.items())])
-
-
-def routes_of(routing: Routing) -> str:
-    """Write the routes as Envoy's discovery response, in JSON."""
-    routes = [
-        route
-        for service, shares in sorted(routing.routes.items())
-        for route in [
-            *_previews(service, routing.previews.get(service, {})),
-            *_routes(service, shares),
-        ]
-    ]
-    host = {"name": "services", "domains": ["*"], "routes": [*routes, _nothing_here()]}
-    return _response(
-        [
-            {
-                "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
-                "name": "services",
-                "virtual_hosts": [host],
-                # A route to a cluster that is not there would be served as 503: refuse it.
-                "validate_clusters": True,
-            }
-        ]
-    )
-
-
-def shares_of(config_dump: Mapping[str, Any], service: str) -> dict[str, int]:
-    """Read from Envoy's own configuration dump how a service is split; empty if it has no route.
-
-    Args:
-        config_dump: The answer to ``/config_dump?resource=dynamic_route_configs``.
-        service: The service.
-    """
-    for route in _dumped_routes(config_dump):
-        match = route.get("match", {})
-        if match.get("prefix") == f"/{service}/" and "headers" not in match:
-            clusters = route["route"]["weighted_clusters"]["clusters"]
-            return {entry["name"]: int(entry["weight"]) for entry in clusters}
-    return {}
-
-
-def _dumped_routes(config_dump: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [
-        route
-        for entry in config_dump.get("configs", [])
-        for host in entry.get("route_config", {}).get("virtual_hosts", [])
-        for route in host.get("routes", [])
-    ]
-
-
-def _response(resources: list[dict[str, Any]]) -> str:
-    return json.dumps({"resources": resources}, indent=1) + "\n"
-
-
-def _cluster(revision: str, port: int) -> dict[str, Any]:
-    address = {"socket_address": {"address": HOST, "port_value": port}}
-    endpoints = [{"lb_endpoints": [{"endpoint": {"address": address}}]}]
-    limits = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests"), CONNECTIONS)
-    return {
-        "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
-        "name": revision,
-        "type": "STATIC",
-        "connect_timeout": "1s",
-        "load_assignment": {"cluster_name": revision, "endpoints": endpoints},
-        "circuit_breakers": {"thresholds": [limits]},
-        "typed_extension_protocol_options": {
-            HTTP_OPTIONS: {
-                "@type": f"type.googleapis.com/{HTTP_OPTIONS}",
-                "explicit_http_config": {"http_protocol_options": {}},
-                "common_http_protocol_options": {"idle_timeout": IDLE_TIMEOUT},
-            }
-        },
-    }
-
-
-def _routes(service: str, shares: Mapping[str, int]) -> list[dict[str, Any]]:
-    action = {
-        "weighted_clusters": {
-            "clusters": [_weighted(revision, shares[revision]) for revision in sorted(shares)]
-        },
-        "timeout": ROUTE_TIMEOUT,
-        "prefix_rewrite": "/",
-        # No retries: they would answer for a bad canary with the stable version.
-    }
-    matches = ({"prefix": f"/{service}/"}, {"path": f"/{service}"})
-    return [{"match": match, "route": action} for match in matches]
-
-
-def _previews(service: str, previews: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Lead requests with the preview header to one revision, ahead of the split."""
-    return [
-        {**route, "match": {**route["match"], "headers": [_is(PREVIEW_HEADER, value)]}}
-        for value, revision in sorted(previews.items())
-        for route in _routes(service, {revision: 100})
-    ]
-
-
-def _is(header: str, value: str) -> dict[str, Any]:
-    return {"name": header, "string_match": {"exact": value}}
-
-
-def _weighted(revision: str, percent: int) -> dict[str, Any]:
-    header = {"header": {"key": REVISION_HEADER, "value": revision}}
-    action = {"append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-    return {
-        "name": revision,
-        "weight": percent,
-        "response_headers_to_add": [{**header, **action}],
-    }
-
-
-def _nothing_here() -> dict[str, Any]:
-    body = {"inline_string": "no service is routed here\n"}
-    return {"match": {"prefix": "/"}, "direct_response": {"status": 404, "body": body}}
+        fields = json.loads(text)
+        mirrors = {
+            service: Copied(**{**each, "methods": tuple(each["methods"])})
+            for service, each in fields.pop("mirrors", {}).items()
+        }
+        return cls(**fields, mirrors=mirrors)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import shutil
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from coalmine._base.errors import CoalmineError
-from coalmine._base.files import write_atomic
+from coalmine.stack.entries import Entries
 from coalmine.stack.layout import Layout
 from coalmine.stack.loopback import OK, get
-from coalmine.stack.ports import HOST, free_port, is_free
+from coalmine.stack.ports import HOST, is_free
 from coalmine.stack.programs import Program
 from coalmine.stack.supervisor import ProgramState, Supervisor
 from coalmine.stack.sweep import lives
 from coalmine.stack.waiting import wait_for
 
 __all__ = ["NotServingError", "ServerCommand", "Servers", "answers", "bentoml_command"]
-
-logger = logging.getLogger(__name__)
 
 ServerCommand = Callable[[Path, int], tuple[str, ...]]
 """Gives the command that serves the bento in a folder on a port of loopback."""
@@ -59,6 +55,7 @@ class Servers:
         ready_seconds: float = READY_SECONDS,
     ) -> None:
         self._layout = layout
+        self._entries = Entries(layout.revisions)
         self._command = command
         self._ready_seconds = ready_seconds
         self._supervisor = Supervisor(layout)
@@ -78,9 +75,9 @@ class Servers:
         """
         state = self.state(revision)
         if state is None or not state.alive:
-            self._write_entry(revision, bento, self._new_port(revision))
+            self._entries.write(revision, bento, self._entries.new_port(revision))
             (self._layout.logs / f"{PREFIX}{revision}.log").unlink(missing_ok=True)
-        port, _ = self._entry(revision)
+        port, _ = self._entries.read(revision)
         self._supervisor.supervise(self._program(revision, keep=False))
         return port
 
@@ -160,18 +157,26 @@ class Servers:
 
         An answer alone does not count: it may come from what a dead process left behind.
         """
-        state = self.state(revision)
-        if state is None or state.state != "RUNNING" or not lives(state.pid):
+        if not self.runs(revision):
             return "does not run"
         return "" if answers(self.url(revision)) else "does not answer"
 
-    def url(self, revision: str) -> str:
-        """Where a server listens.
+    def runs(self, revision: str) -> bool:
+        """Tell whether a server's process lives, whatever it answers."""
+        state = self.state(revision)
+        return state is not None and state.state == "RUNNING" and lives(state.pid)
+
+    def port(self, revision: str) -> int:
+        """Where on loopback a server listens.
 
         Raises:
             CoalmineError: There is none for this revision.
         """
-        return f"http://{HOST}:{self._entry(revision)[0]}"
+        return self._entries.read(revision)[0]
+
+    def url(self, revision: str) -> str:
+        """Where a server listens, as a URL; see `port`."""
+        return f"http://{HOST}:{self.port(revision)}"
 
     def replace_taken_ports(self) -> dict[str, int]:
         """Give a new port to every server whose port somebody else took while the stack was down.
@@ -182,28 +187,32 @@ class Servers:
         ports = {}
         for program in self._supervisor.declared():
             revision = program.removeprefix(PREFIX)
-            if program == revision or not (self.folder(revision) / "server.json").exists():
+            if program == revision or revision not in self._entries:
                 continue
-            ports[revision], bento = self._entry(revision)
+            ports[revision], bento = self._entries.read(revision)
             if not is_free(ports[revision]):
-                ports[revision] = self._new_port(revision)
-                self._write_entry(revision, bento, ports[revision])
+                ports[revision] = self._entries.new_port(revision)
+                self._entries.write(revision, bento, ports[revision])
                 self._supervisor.declare(self._program(revision, keep=self._kept(program)))
         return ports
 
     def _awaited(self, revision: str) -> bool:
-        if not (self.folder(revision) / "server.json").exists():
+        if revision not in self._entries:
             return False
         state = self.state(revision)
         comes = self._kept(PREFIX + revision) or (state is not None and state.alive)
         return comes and bool(self.fault(revision))
+
+    def is_kept(self, revision: str) -> bool:
+        """Tell whether a server is started again when it ends."""
+        return self._kept(PREFIX + revision)
 
     def _kept(self, program: str) -> bool:
         ini = self._layout.supervisor / "conf.d" / f"{program}.ini"
         return ini.exists() and "autorestart=true" in ini.read_text().splitlines()
 
     def _program(self, revision: str, *, keep: bool) -> Program:
-        port, bento = self._entry(revision)
+        port, bento = self._entries.read(revision)
         home = self.folder(revision) / "home"
         home.mkdir(parents=True, exist_ok=True)
         environment = {
@@ -213,24 +222,6 @@ class Servers:
         }
         argv = self._command(bento, port)
         return Program(PREFIX + revision, argv, environment, keep=keep, priority=200)
-
-    def _new_port(self, revision: str) -> int:
-        others = self._layout.revisions.glob("*/server.json")
-        taken = {json.loads(path.read_text())["port"] for path in others}
-        port = free_port(frozenset(taken))
-        logger.info("port chosen", extra={"revision": revision, "port": port})
-        return port
-
-    def _write_entry(self, revision: str, bento: Path, port: int) -> None:
-        entry = json.dumps({"port": port, "bento": str(bento)}) + "\n"
-        write_atomic(self.folder(revision) / "server.json", entry)
-
-    def _entry(self, revision: str) -> tuple[int, Path]:
-        try:
-            entry = json.loads((self.folder(revision) / "server.json").read_text())
-        except FileNotFoundError:
-            raise CoalmineError(f"there is no server for the revision {revision}") from None
-        return entry["port"], Path(entry["bento"])
 
     def _ended(self, revision: str) -> list[str]:
         state = self.state(revision)

@@ -52,7 +52,12 @@ class Inputs:
         setting=True,
     )
     mirror: str = optional(
-        "Percent of requests of which a canary gets a copy before its share, on the Gateway API.",
+        "Requests of which a canary gets a copy before its share, PERCENT METHODS SECONDSs, such "
+        "as 10 POST 60s; local and gateway only.",
+        setting=True,
+    )
+    on_crash: str = optional(
+        "What becomes of a canary whose server ends, rollback or restart; local only.",
         setting=True,
     )
     container: str = optional(
@@ -89,6 +94,7 @@ def run(inputs: Inputs, surroundings: Surroundings) -> Outputs:
         force=_is_true(inputs.force_takeover),
         preview=inputs.preview,
         mirror=inputs.mirror,
+        on_crash=inputs.on_crash,
         container=inputs.container,
         analysis=analysis,
     )

@@ -29,6 +29,7 @@ def serving_backend(
     force: bool = False,
     preview: str = "",
     mirror: str = "",
+    on_crash: str = "",
     container: str = "",
     analysis: Analysis | None = None,
 ) -> ServingBackend:
@@ -41,8 +42,9 @@ def serving_backend(
         template: File that a service on Kubernetes is made from on its first release.
         probe: The prediction to ask of a canary on Kubernetes.
         force: Whether a canary may take the service from an unfinished release.
-        preview: Value of the preview header, on the Gateway API.
-        mirror: Percent of requests to mirror to a canary before its share, on the Gateway API.
+        preview: Value of the preview header, on this machine and on the Gateway API.
+        mirror: Requests to mirror to a canary before its share, there as well.
+        on_crash: What becomes of a canary on this machine whose server ends.
         container: Container or init container whose image is released, by Flagger.
         analysis: What Flagger shall check.
 
@@ -58,6 +60,7 @@ def serving_backend(
         force=force,
         preview=preview,
         mirror=mirror,
+        on_crash=on_crash,
         container=container,
         analysis=analysis,
     )

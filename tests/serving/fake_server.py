@@ -1,5 +1,6 @@
 """A stand-in for a model server: ``fake_server.py FOLDER PORT``; the folder's file says how it is.
 
+``/seen`` tells what it was asked.
 Like uvicorn it speaks HTTP/1.1 with keep-alive and closes a connection that is idle for 5 s.
 """
 
@@ -15,6 +16,9 @@ from pathlib import Path
 MODEL = json.loads((Path(sys.argv[1]) / "model.json").read_text())
 
 
+SEEN: list[str] = []
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 5
@@ -22,14 +26,22 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/readyz":
             self._answer(503 if MODEL["kind"] == "never" else 200)
+        elif self.path == "/seen":
+            self._answer(200)
         elif self.path.startswith("/slow"):
             time.sleep(1.0)
             self._answer(200)
         else:
             self._answer(500 if MODEL["kind"] == "bad" else 200)
 
+    do_POST = do_GET  # noqa: N815 - as the library calls it
+
     def _answer(self, status: int) -> None:
-        body = json.dumps({"version": MODEL["version"], "path": self.path}).encode()
+        if self.path in {"/readyz", "/seen"}:
+            body = json.dumps(SEEN).encode()
+        else:
+            SEEN.append(f"{self.command} {self.path}")
+            body = json.dumps({"version": MODEL["version"], "path": self.path}).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

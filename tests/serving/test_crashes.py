@@ -166,7 +166,7 @@ def test_a_promotion_whose_server_never_starts_again_is_taken_back(
         records=Records(stack.layout.services),
         servers=servers,
         proxy=Proxy(stack.layout),
-        unpack=backend._unpack,
+        unpack=backend._trial._unpack,
     )
     with pytest.raises(InputError, match=r"(?s)taken back.*does not \w+ after 2 s.*ImportE"):
         hasty.promote(service="iris", release_id="r2")

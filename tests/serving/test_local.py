@@ -10,6 +10,7 @@ import pytest
 from coalmine._base.errors import CoalmineError
 from coalmine.serving.local import LocalServing
 from coalmine.serving.protocol import Phase, ReleaseRecord
+from coalmine.serving.trial import Ways
 from coalmine.stack.stack import Stack
 
 pytestmark = pytest.mark.integration
@@ -89,7 +90,7 @@ def test_a_canary_gets_more_step_by_step(backend: LocalServing) -> None:
 def test_a_header_leads_to_the_canary(
     stack: Stack, make_backend: Callable[..., LocalServing]
 ) -> None:
-    backend = make_backend(stack, preview="blue")
+    backend = make_backend(stack, ways=Ways(preview="blue"))
     first(backend)
     canary(backend, "r2", "v2:ok", percent=1)
 
@@ -102,6 +103,8 @@ def test_a_header_leads_to_the_canary(
     assert asked("blue") == {"iris-r2"}
     assert asked("red") != {"iris-r2"}
     assert shares(backend) == {"iris-r1": 99, "iris-r2": 1}
+    make_backend(stack).set_traffic(service="iris", percent=2, release_id="r2")
+    assert asked("blue") == {"iris-r2"}, "it leads there whatever share there is"
     backend.rollback(service="iris", release_id="r2")
     assert asked("blue") == {"iris-r1"}
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from coalmine.serving.local import LocalServing
+from coalmine.serving.trial import OnCrash, Ways
 from coalmine.stack.stack import Stack
 from coalmine.stack.waiting import wait_for
 
@@ -85,6 +86,23 @@ def test_a_dead_canary_fails_alone_and_stays_dead(
     failed = running.failed()
     answered(running, ENOUGH)
     assert running.failed() == failed
+
+
+def test_a_dead_canary_is_started_again_where_that_is_set(
+    stack: Stack, make_backend: Callable[..., LocalServing]
+) -> None:
+    backend = make_backend(stack, ways=Ways(on_crash=OnCrash.RESTART))
+    canary(backend, "r1", "v1:ok")
+    backend.promote(service="iris", release_id="r1")
+    canary(backend, "r2", "v2:ok", percent=30)
+    before = stack.supervisor.states()["server-iris-r2"].pid
+    os.kill(before, signal.SIGKILL)
+    assert wait_for(
+        lambda: stack.supervisor.states()["server-iris-r2"].pid not in (0, before), seconds=15
+    )
+    backend.set_traffic(service="iris", percent=60, release_id="r2")
+    backend.promote(service="iris", release_id="r2")
+    assert {s.revision: s.percent for s in backend.observe("iris").shares} == {"iris-r2": 100}
 
 
 def test_a_dead_stable_is_started_again(stack: Stack, backend: LocalServing) -> None:

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coalmine._base.errors import InputError
 from coalmine.stack.parts import Ports, choose_ports, endpoints_of, refuse_other_ports
 from coalmine.stack.programs import Program, ini_of, main_ini, spec_of
 from coalmine.stack.prometheus import prometheus_config
-from coalmine.stack.routing import Routing, clusters_of, routes_of, shares_of
+from coalmine.stack.routes import clusters_of, copies_of, routes_of, shares_of
+from coalmine.stack.routing import Copied, Routing, mirror_of
 
 names = st.text("abc09_-", max_size=8).map("s{}1".format)
 splits = st.one_of(
@@ -46,9 +47,39 @@ def test_every_routed_revision_has_its_own_cluster(table: Routing) -> None:
     assert {name for split in table.routes.values() for name in split} <= clusters
 
 
-@given(tables)
-def test_a_table_survives_its_file(table: Routing) -> None:
+copies = st.builds(
+    lambda percent, methods: Copied(mirror_of("canary"), percent, tuple(methods)),
+    st.integers(1, 100),
+    st.lists(st.sampled_from(["GET", "HEAD", "POST"]), unique=True),
+)
+
+
+@settings(max_examples=30)
+@given(tables, names, splits, copies)
+def test_a_table_survives_its_file(
+    table: Routing, service: str, split: dict[str, int], copied: Copied
+) -> None:
     assert Routing.from_json(table.to_json()) == table
+    mirrored = table.with_route(service, split, {}, copied)
+    assert Routing.from_json(mirrored.to_json()) == mirrored
+
+
+@settings(max_examples=30)
+@given(tables, names, splits, copies)
+def test_copies_change_no_share_and_end_with_the_next_route(
+    table: Routing, service: str, split: dict[str, int], copied: Copied
+) -> None:
+    mirrored = table.with_route(service, split, {}, copied)
+    assert shares_of(dumped(mirrored), service) == split
+    assert copies_of(dumped(mirrored), service) == copied.cluster
+    after = mirrored.with_route(service, split)
+    assert copies_of(dumped(after), service) == ""
+    assert after.mirrors == table.with_route(service, split).mirrors
+
+
+def test_a_mirror_keeps_to_its_revisions_port() -> None:
+    table = Routing({"a-1": 1, mirror_of("a-1"): 1}).with_ports({"a-1": 2})
+    assert table.clusters == {"a-1": 2, mirror_of("a-1"): 2}
 
 
 @given(tables, names, splits)

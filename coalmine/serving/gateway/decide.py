@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from coalmine.serving.gateway.changes import create, remove, reroute, text_of
+from coalmine.serving.gateway.clearing import Clearing
 from coalmine.serving.gateway.rules import Split, promoted, split
 from coalmine.serving.gateway.seen import HTTP_ROUTE, Seen
 from coalmine.serving.gateway.template import Template
@@ -30,9 +31,10 @@ from coalmine.serving.gateway.workloads import (
     trouble_of,
     workload_of,
 )
-from coalmine.serving.kube.client import Object, Resource
+from coalmine.serving.kube.client import Object
 from coalmine.serving.kube.kept import LABELS, Kept
 from coalmine.serving.kube.moves import Ask, Done, Drifted, Move, Note, Wait
+from coalmine.serving.mirror import Mirror
 from coalmine.serving.protocol import Phase
 
 __all__ = ["Decide", "Way"]
@@ -46,15 +48,14 @@ class Way:
         namespace: Where everything is.
         template: What a service is made from.
         preview: Value of the preview header; empty for no previews.
-        mirror: Percent of the stable version's requests that a canary gets a copy of before its
-            share; 0 for none.
+        mirror: What a canary gets copies of before its share; None for nothing.
         drain: How long a version that has lost its traffic still runs.
     """
 
     namespace: str
     template: Template | None = None
     preview: str = ""
-    mirror: int = 0
+    mirror: Mirror | None = None
     drain: timedelta = timedelta(seconds=30)
 
 
@@ -76,13 +77,13 @@ class Decide:
         """Tell the next move towards the goal of the record's phase."""
         match self.kept.record.phase:
             case Phase.PREPARING:
-                return self._brought_up() or self._routed() or Done()
+                return self._brought_up() or self._routed() or self._mirrored() or Done()
             case Phase.CANARY:
                 return self._is_itself() or self._routed() or Done()
             case Phase.PROMOTED:
                 return self._promoted()
             case _:
-                return self._withdrawn() or self._cleared_canary()
+                return self._withdrawn() or self._clearing.canary()
 
     def _promoted(self) -> Move:
         here, stable = self._leads_here(), self._leads_to_stable()
@@ -93,11 +94,15 @@ class Decide:
             move = self._is_itself() or self._is_ready() or self._routed()
         else:
             move = self._taken()
-        return move or self._cleared_stable()
+        return move or self._clearing.stable()
 
     @property
     def _kind(self) -> Workload:
         return workload_of(self.kept.notes["kind"])
+
+    @property
+    def _clearing(self) -> Clearing:
+        return Clearing(self.seen, self.kept, self.way.namespace, self.way.drain)
 
     @property
     def _canary(self) -> Object | None:
@@ -168,11 +173,23 @@ class Decide:
             percent=0 if preparing else record.percent,
             preview=notes.get("preview", ""),
             mirror=int(notes.get("mirror", 0)) if preparing else 0,
+            methods=tuple(filter(None, notes.get("methods", "").split(","))),
         )
         before = json.loads(notes["rules"])
         if record.phase is Phase.PROMOTED:
             return promoted(before, wanted)
         return split(before, wanted)
+
+    def _mirrored(self) -> Move | None:
+        """Give a canary copies of requests for a while; it has to be up all the time."""
+        hold = self.kept.notes.get("hold", "")
+        if not (hold and self.kept.record.stable):
+            return None
+        until = self.kept.notes.get("mirrored")
+        if until is None:
+            return Note({"mirrored": (self.seen.now + timedelta(seconds=float(hold))).isoformat()})
+        late = self.seen.now < datetime.fromisoformat(until)
+        return Wait("the canary gets copies of requests") if late else None
 
     def _first_routed(self) -> Move | None:
         record = self.kept.record
@@ -227,40 +244,6 @@ class Decide:
 
     def _leads_to(self, service: str) -> bool:
         return f'"{service}"' in text_of(self.seen.rules)
-
-    def _cleared_stable(self) -> Move:
-        stable = self.kept.record.stable
-        mine = {name: item for name, item in self._objects(stable) if is_ours(item)}
-        return self._drained() or self._cleared(mine) if stable and mine else Done()
-
-    def _cleared_canary(self) -> Move:
-        record = self.kept.record
-        found = self._objects(record.canary)
-        mine = {name: item for name, item in found if is_ours(item, record.release_id)}
-        if not mine:
-            return Done()
-        had_traffic = record.phase is Phase.ROLLED_BACK
-        return (self._drained() if had_traffic else None) or self._cleared(mine)
-
-    def _objects(self, revision: str) -> list[tuple[Resource, Object]]:
-        workload = self.seen.workloads.get(revision)
-        found = [(workload_of(workload["kind"]).resource, workload)] if workload else []
-        service = self.seen.services.get(revision)
-        # The Service goes last: while there is one, whoever still asks finds what still answers.
-        return found + ([(SERVICE, service)] if service else [])
-
-    def _drained(self) -> Move | None:
-        noted = self.kept.notes.get("drained", "")
-        phase, _, until = noted.partition(" ")
-        if phase != str(self.kept.record.phase):
-            ends = self.seen.now + self.way.drain
-            return Note({"drained": f"{self.kept.record.phase} {ends.isoformat()}"})
-        late = self.seen.now < datetime.fromisoformat(until)
-        return Wait("the last requests are answered") if late else None
-
-    def _cleared(self, mine: Mapping[Resource, Object]) -> Move:
-        resource, item = next(iter(mine.items()))
-        return remove(resource, self.way.namespace, item)
 
     def _somebody(self) -> Drifted:
         managers = ((self.seen.route or {}).get("metadata") or {}).get("managedFields") or []

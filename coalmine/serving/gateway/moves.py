@@ -94,7 +94,10 @@ class GatewayMoves:
             "port": str(port_of(source)),
             "rules": json.dumps(seen.rules),
         }
-        notes |= {"preview": self._way.preview, "mirror": str(self._way.mirror or "")}
+        notes |= {"preview": self._way.preview}
+        if mirror := self._way.mirror:
+            methods, hold = ",".join(mirror.methods), f"{mirror.hold.total_seconds():g}"
+            notes |= {"mirror": str(mirror.percent), "methods": methods, "hold": hold}
         return Kept(replace(record, canary=canary, stable=stable)).noted(**notes)
 
     def next(self, seen: Seen, kept: Kept) -> Move:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from coalmine._base.errors import InputError
 from coalmine.serving.gateway.decide import Way
 from coalmine.serving.gateway.moves import GatewayMoves
 from coalmine.serving.gateway.seen import Seen
@@ -10,12 +9,19 @@ from coalmine.serving.gateway.template import load_template
 from coalmine.serving.kube.backend import KubeServing
 from coalmine.serving.kube.client import open_kube
 from coalmine.serving.kube.example import parse_prediction
+from coalmine.serving.mirror import Mirror
 
 __all__ = ["open_gateway"]
 
 
 def open_gateway(
-    *, namespace: str, template: str, probe: str, force: bool, preview: str = "", mirror: str = ""
+    *,
+    namespace: str,
+    template: str,
+    probe: str,
+    force: bool,
+    preview: str = "",
+    mirror: Mirror | None = None,
 ) -> KubeServing[Seen]:
     """Open the cluster that is named here.
 
@@ -25,22 +31,12 @@ def open_gateway(
         probe: The prediction to ask of a canary; empty means the bento's own example.
         force: Whether a canary may take the service from an unfinished release.
         preview: Value of the preview header; empty for no previews.
-        mirror: Percent of requests to mirror to a canary before its share, 0 to 100; empty for 0.
+        mirror: Requests to mirror to a canary before its share; None for none.
 
     Raises:
         InputError: No cluster is named, or a setting is wrong.
     """
-    made, prediction, percent = load_template(template), parse_prediction(probe), _percent(mirror)
+    made, prediction = load_template(template), parse_prediction(probe)
     kube = open_kube(namespace)
-    way = Way(kube.namespace, made, preview=preview, mirror=percent)
+    way = Way(kube.namespace, made, preview=preview, mirror=mirror)
     return KubeServing(kube, GatewayMoves(way), force=force, probe=prediction)
-
-
-def _percent(text: str) -> int:
-    if not text:
-        return 0
-    if not text.isdecimal() or int(text) > 100:  # noqa: PLR2004
-        raise InputError(
-            f"{text!r} is not from 0 to 100", field="mirror", fix="give a whole number, such as 10"
-        )
-    return int(text)

@@ -1,9 +1,9 @@
 """The rules of an HTTPRoute, and how a release changes them. Pure.
 
 Sources: gateway-api.sigs.k8s.io, "HTTPRoute" and "HTTP traffic splitting": weights of a rule's
-``backendRefs`` are relative to their sum; of two rules for the same path the one with more header
-matches wins; ``RequestMirror`` sends a copy whose answer is dropped, of ``percent`` of the requests
-since version 1.3.
+``backendRefs`` are relative to their sum; of two rules for the same path the one that matches a
+method wins, then the one with more header matches; ``RequestMirror`` sends a copy whose answer is
+dropped, of ``percent`` of the requests since version 1.3.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Split:
         percent: The canary's share of the requests, 0 to 99.
         preview: Requests whose preview header has this value go to the canary; empty for none.
         mirror: Percent of the other requests of which the canary gets a copy.
+        methods: Of which requests; empty means of all.
     """
 
     stable: str
@@ -39,6 +40,7 @@ class Split:
     percent: int
     preview: str = ""
     mirror: int = 0
+    methods: tuple[str, ...] = ()
 
 
 def split(before: Rules, wanted: Split) -> Rules:
@@ -49,8 +51,10 @@ def split(before: Rules, wanted: Split) -> Rules:
         wanted: What it shall get.
     """
     changed = [_shared(rule, wanted) if _leads_to(rule, wanted.stable) else rule for rule in before]
-    ahead = [_previewed(rule, wanted) for rule in before if _leads_to(rule, wanted.stable)]
-    return [*ahead, *changed] if wanted.preview else changed
+    concerned = [rule for rule in before if _leads_to(rule, wanted.stable)]
+    ahead = [_previewed(rule, wanted) for rule in concerned] if wanted.preview else []
+    copied = [_copied(rule, wanted) for rule in concerned] if _by_method(wanted) else []
+    return [*ahead, *(rule for rule in copied if rule["matches"]), *changed]
 
 
 def promoted(before: Rules, wanted: Split) -> Rules:
@@ -107,9 +111,36 @@ def _shared(rule: dict[str, Any], wanted: Split) -> dict[str, Any]:
     if wanted.percent:
         canary = {**_to_canary(stable, wanted), "weight": wanted.percent}
         changed = {**rule, "backendRefs": [{**stable, "weight": 100 - wanted.percent}, canary]}
-    if wanted.mirror:
+    if wanted.mirror and not wanted.methods:
         changed = {**changed, "filters": [*(rule.get("filters") or []), _mirror(wanted)]}
     return changed
+
+
+def _by_method(wanted: Split) -> bool:
+    return bool(wanted.mirror and wanted.methods)
+
+
+def _copied(rule: dict[str, Any], wanted: Split) -> dict[str, Any]:
+    """Copy requests of some methods alone, by a rule of their own."""
+    matches = _with_methods(rule.get("matches") or [{}], wanted.methods)
+    filters = [*(rule.get("filters") or []), _mirror(wanted)]
+    return {**_unnamed(rule), "matches": matches, "filters": filters}
+
+
+def _with_methods(
+    matches: Sequence[Mapping[str, Any]], methods: Sequence[str]
+) -> list[dict[str, Any]]:
+    return [
+        {**match, "method": method}
+        for match in matches
+        for method in methods
+        if match.get("method", method) == method
+    ]
+
+
+def _unnamed(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out a rule's name, which is unique within its route."""
+    return {key: value for key, value in rule.items() if key != "name"}
 
 
 def _previewed(rule: dict[str, Any], wanted: Split) -> dict[str, Any]:
@@ -119,9 +150,11 @@ def _previewed(rule: dict[str, Any], wanted: Split) -> dict[str, Any]:
         {**match, "headers": [*(match.get("headers") or []), header]}
         for match in rule.get("matches") or [{}]
     ]
-    # A rule's name is unique within its route.
-    kept = {key: value for key, value in rule.items() if key != "name"}
-    return {**kept, "matches": matches, "backendRefs": [_to_canary(stable, wanted)]}
+    if _by_method(wanted):
+        # A match of a method goes before one of a header, so a preview has to have it as well.
+        unmatched = [match for match in matches if "method" not in match]
+        matches = [*matches, *_with_methods(unmatched, wanted.methods)]
+    return {**_unnamed(rule), "matches": matches, "backendRefs": [_to_canary(stable, wanted)]}
 
 
 def _to_canary(ref: Ref, wanted: Split) -> Ref:

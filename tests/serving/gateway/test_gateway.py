@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from coalmine._base.errors import InputError
 from coalmine.serving.gateway.rules import PREVIEW_HEADER
 from coalmine.serving.gateway.template import template_of
+from coalmine.serving.mirror import SAFE, Mirror
 from coalmine.serving.protocol import Phase
+from tests.kubeapi.store import Change
 from tests.serving.gateway.world import (
     DEPLOYMENT,
     ISVC,
@@ -59,7 +62,7 @@ def test_the_next_release_clears_what_the_last_one_made(adopted: World) -> None:
 
 def test_a_roll_back_leaves_the_route_as_it_was(adopted: World) -> None:
     before = adopted.route()["spec"]
-    backend = adopted.backend(preview="blue", mirror=20)
+    backend = adopted.backend(preview="blue", mirror=Mirror(20))
     canary(backend, percent=40)
     assert backend.rollback(service="iris", release_id="r2") is not None
     once = adopted.api.store.version
@@ -106,16 +109,51 @@ def test_a_preview_and_a_mirror_come_before_any_share(adopted: World) -> None:
     adopted.api.store.subscribe(
         lambda change: seen.append(change.object["spec"]) if change.kind == ROUTE else None
     )
-    canary(adopted.backend(preview="blue", mirror=20))
-    ahead, rule = next(spec["rules"] for spec in seen if len(spec["rules"]) == 2)
+    canary(adopted.backend(preview="blue", mirror=Mirror(20)))
+    ahead, copied, rule = next(spec["rules"] for spec in seen if len(spec["rules"]) == 3)
     header = {"type": "Exact", "name": PREVIEW_HEADER, "value": "blue"}
-    assert ahead["matches"][0]["headers"] == [header]
+    methods = [match.get("method") for match in ahead["matches"]]
+    assert methods == [None, *SAFE], "the rule of copies would win over one without a method"
+    assert all(match["headers"] == [header] for match in ahead["matches"])
     assert [ref["name"] for ref in ahead["backendRefs"]] == ["iris-r2"]
-    assert [ref["name"] for ref in rule["backendRefs"]] == ["iris-v1"]
-    assert rule["filters"][0]["requestMirror"]["percent"] == 20
+    assert [match["method"] for match in copied["matches"]] == list(SAFE)
+    assert copied["filters"][0]["requestMirror"]["percent"] == 20
+    assert "filters" not in rule, "what may change something is not copied"
+    for each in (copied, rule):
+        assert [ref["name"] for ref in each["backendRefs"]] == ["iris-v1"]
     ahead, rule = adopted.route()["spec"]["rules"]
     assert "filters" not in rule, "what has a share is not mirrored besides"
     assert ahead["backendRefs"][0]["name"] == "iris-r2"
+
+
+def test_a_canary_gets_copies_for_as_long_as_is_set(adopted: World) -> None:
+    moments: list[tuple[bool, int]] = []
+
+    def note(change: Change) -> None:
+        if change.kind == ROUTE and change.type == "MODIFIED":
+            rules = change.object["spec"]["rules"]
+            moments.append(("filters" in rules[0], adopted.elapsed))
+
+    adopted.api.store.subscribe(note)
+    every = Mirror(50, methods=(), hold=timedelta(seconds=60))
+    canary(adopted.backend(mirror=every))
+    began = next(at for mirrored, at in moments if mirrored)
+    ended = next(at for mirrored, at in moments if not mirrored and at > began)
+    assert 60 <= ended - began <= 90
+    assert adopted.split() == {"iris-v1": 90, "iris-r2": 10}
+
+
+def test_a_canary_that_dies_of_copies_gets_no_user(adopted: World) -> None:
+    def copied(change: Change) -> None:
+        if change.kind == ROUTE and "filters" in change.object["spec"]["rules"][0]:
+            adopted.broken.add(V2)
+
+    adopted.api.store.subscribe(copied)
+    with pytest.raises(InputError, match="does not come up: image"):
+        canary(adopted.backend(mirror=Mirror(50)))
+    adopted.backend().rollback(service="iris", release_id="r2")
+    assert adopted.worst == {"iris-v1": 100}
+    assert adopted.names(DEPLOYMENT) == ["iris-v1"]
 
 
 def test_a_canary_that_cannot_be_pulled_is_told_and_removed(adopted: World) -> None:

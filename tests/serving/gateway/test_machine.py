@@ -14,6 +14,7 @@ from coalmine._base.errors import CoalmineError
 from coalmine.serving.gateway.rules import backends
 from coalmine.serving.kube.kept import Kept
 from coalmine.serving.kube.ownership import Ownership
+from coalmine.serving.mirror import Mirror
 from coalmine.serving.protocol import Phase
 from tests.kubeapi.store import Object
 from tests.serving.gateway.world import (
@@ -67,7 +68,7 @@ class Releases(RuleBasedStateMachine):
         """One step of one release, which may be killed before one of its writes."""
         alive, self.world.kube = self.world.kube, dying(self.world.kube, left)
         try:
-            backend = self.world.backend(force=force, preview="blue", mirror=10)
+            backend = self.world.backend(force=force, preview="blue", mirror=Mirror(10))
             with contextlib.suppress(CoalmineError, Killed):
                 if what == "canary":
                     canary(backend, release, IMAGES[release])

@@ -21,6 +21,7 @@ from lightkube.models.core_v1 import Service
 
 from coalmine.serving.gateway.template import template_of
 from coalmine.serving.kserve.schema import faults
+from coalmine.serving.mirror import Mirror
 from tests.kubeapi.store import Change, Object
 from tests.serving.gateway.schema import HTTP_ROUTE_SPEC
 from tests.serving.gateway.world import V1, V2, V3, World, canary, deployment, isvc, route
@@ -39,7 +40,7 @@ def applied(world: World, workload: Object) -> list[Object]:
 
     world.api.store.subscribe(note)
     template = template_of([workload, route()])
-    backend = world.backend(template=template, preview="blue", mirror=20)
+    backend = world.backend(template=template, preview="blue", mirror=Mirror(20))
     for release, image in (("r1", V1), ("r2", V2)):
         canary(backend, release, image)
         if release == "r2":
