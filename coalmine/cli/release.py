@@ -18,6 +18,7 @@ SOURCE = "/coalmine/cli"
 @click.argument("bento", metavar="NAME[:VERSION]")
 @click.option("--service", help="What users call; else the bento's name.")
 @click.option("--percent", type=click.IntRange(1, 99), help="The canary's share of the traffic.")
+@click.option("--pipeline", help="One that the launcher's bindings offer, such as progressive.")
 @click.option("--watch", is_flag=True, help="Follow the release until it ends.")
 @click.option("--id", "event_id", help="The event's id; the same id again is the same release.")
 @launcher_option
@@ -29,6 +30,7 @@ def command(
     bento: str,
     service: str | None,
     percent: int | None,
+    pipeline: str | None,
     watch: bool,
     event_id: str | None,
     url: str,
@@ -43,11 +45,13 @@ def command(
     from coalmine.cli.send import find_launcher, print_answer  # noqa: PLC0415
     from coalmine.events import new_event  # noqa: PLC0415 - `--help` stays quick
     from coalmine.events.send import send_event  # noqa: PLC0415
+    from coalmine.launcher.bindings import PIPELINE  # noqa: PLC0415
 
     name, _, version = bento.partition(":")
     asked = {"name": name, "version": version, "service": service, "percent": percent}
     data: dict[str, object] = {key: value for key, value in asked.items() if value}
-    event = new_event(data=data, source=SOURCE, id=event_id or "")
+    extensions = {PIPELINE: pipeline} if pipeline else {}
+    event = new_event(data=data, source=SOURCE, id=event_id or "", extensions=extensions)
     answer = send_event(url or find_launcher(state), event, token=token)
     if output == "text" or not watch:
         print_answer(answer, output)

@@ -14,6 +14,7 @@ from coalmine.client.launcher import get_release
 from coalmine.events import new_event
 from coalmine.events.send import ask_to, send_event
 from coalmine.launcher.announce import read_announced
+from coalmine.launcher.bindings import PIPELINE
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,6 +34,7 @@ def release(
     *,
     service: str = "",
     percent: int | None = None,
+    pipeline: str = "",
     launcher: str = "",
     state: str | Path | None = None,
     token: str = "",
@@ -44,6 +46,8 @@ def release(
         bento: ``NAME`` or ``NAME:VERSION``; ``NAME:latest`` and ``NAME`` mean the newest version.
         service: What users call; the bento's name unless given.
         percent: The canary's share of the traffic, 1 to 99.
+        pipeline: One that the launcher's bindings offer, such as ``progressive``; that which they
+            choose unless given.
         launcher: The launcher's base URL; that with the state folder unless given.
         state: The state folder; ``COALMINE_STATE`` or ``.coalmine/local`` unless given.
         token: Shown to the launcher; that in ``COALMINE_TOKEN`` unless given.
@@ -59,7 +63,8 @@ def release(
     url = launcher or _find(Path(state or os.environ.get("COALMINE_STATE") or STATE))
     shown = token or os.environ.get("COALMINE_TOKEN", "").strip()
     data = {key: value for key, value in asked.items() if value not in {"", None}}
-    event = new_event(data=data, source=SOURCE, id=event_id)
+    extensions = {PIPELINE: pipeline} if pipeline else {}
+    event = new_event(data=data, source=SOURCE, id=event_id, extensions=extensions)
     return Release(send_event(url, event, token=shown).id, url, token=shown)
 
 

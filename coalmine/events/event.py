@@ -96,6 +96,7 @@ def new_event(
     type: str = RELEASE_REQUESTED,  # noqa: A002 - the attribute's name
     id: str = "",  # noqa: A002
     time: datetime | None = None,
+    extensions: Mapping[str, str] | None = None,
 ) -> Event:
     """Make an event of this moment.
 
@@ -105,6 +106,7 @@ def new_event(
         type: What happened; a release is asked for unless told.
         id: Unique within the source; a random one unless told.
         time: When it happened; now unless told.
+        extensions: Other attributes; their names are small letters and digits.
     """
     return Event(
         id=id or str(uuid.uuid4()),
@@ -113,4 +115,5 @@ def new_event(
         data=dict(data),
         time=time or datetime.now(UTC),
         datacontenttype="application/json",
+        extensions=dict(extensions or {}),
     )

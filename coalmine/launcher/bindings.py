@@ -18,6 +18,7 @@ from coalmine.events import Event, Opaque
 from coalmine.launcher.release import Conflict
 
 __all__ = [
+    "PIPELINE",
     "REFERENCE",
     "Binding",
     "BoundParameter",
@@ -26,9 +27,12 @@ __all__ = [
     "RefusedError",
     "bind",
     "find_binding",
+    "pipeline_of",
     "why_not",
 ]
 
+PIPELINE = "coalminepipeline"
+"""The extension attribute by which an event asks for a pipeline that its binding offers."""
 SEGMENT = r"[A-Za-z0-9_-]+(?:\[[0-9]{1,6}\])*"
 REFERENCE = re.compile(rf"\$\((body|header)\.({SEGMENT}(?:\.{SEGMENT})*)\)")
 KEY = re.compile(r"[A-Za-z0-9_-]+|(?<=\[)[0-9]+(?=\])")
@@ -81,6 +85,7 @@ class Binding:
         on_conflict: What becomes of a release whose service has one that has not ended.
         same_within: Seconds within which the same type, subject and data mean the same release;
             0 where only the same event does.
+        pipelines: Other pipelines that an event may ask for by name.
     """
 
     name: str
@@ -93,6 +98,7 @@ class Binding:
     engine: str = "local"
     on_conflict: Conflict = Conflict.QUEUE
     same_within: float = 0.0
+    pipelines: tuple[str, ...] = ()
 
 
 class _MissingError(Exception):
@@ -157,6 +163,23 @@ def bind(binding: Binding, event: Event) -> dict[str, str]:
     if isinstance(event.data, Opaque):
         _check_blind(binding, event.data)
     return {parameter.name: _bind_one(parameter, event) for parameter in binding.parameters}
+
+
+def pipeline_of(binding: Binding, event: Event) -> str:
+    """Give the pipeline that an event starts: the binding's, or another one that it offers.
+
+    Raises:
+        RefusedError: The event asks for one that is not on offer.
+    """
+    asked = event.extensions.get(PIPELINE) or binding.pipeline
+    offered = (binding.pipeline, *binding.pipelines)
+    if asked not in offered:
+        raise RefusedError(
+            f"is {asked!r}, which the binding {binding.name} does not offer",
+            field=PIPELINE,
+            fix=f"ask for one of: {', '.join(offered)}; or add it to the binding's pipelines",
+        )
+    return asked
 
 
 def _check_blind(binding: Binding, data: Opaque) -> None:

@@ -47,6 +47,8 @@ class _Binding(Part):
     """A CEL expression on body and header that is true for the events it takes."""
     pipeline: Word
     """The name of the compiled pipeline."""
+    pipelines: Words | None = None
+    """Other compiled pipelines, which an event may ask for by name; they take the same values."""
     engine: Word = "local"
     """Where the pipeline runs."""
     on_conflict: Annotated[Conflict, Field(strict=False)] = Conflict.QUEUE
@@ -139,6 +141,7 @@ def _made(binding: _Binding, place: _Place) -> Binding:
         subjects=tuple(binding.subjects or ()),
         filter=compiled,
         pipeline=binding.pipeline,
+        pipelines=tuple(binding.pipelines or ()),
         engine=binding.engine,
         on_conflict=binding.on_conflict,
         same_within=float(int(found[1]) * SECONDS[found[2]]) if found else 0.0,

@@ -9,7 +9,7 @@ from coalmine._base.errors import InputError
 from coalmine.engines.values import check_for
 from coalmine.events import BatchError, Event
 from coalmine.launcher.admission import Admitted, Group
-from coalmine.launcher.bindings import Binding, bind, find_binding
+from coalmine.launcher.bindings import PIPELINE, Binding, bind, find_binding, pipeline_of
 from coalmine.launcher.checks import check_values
 from coalmine.launcher.release import NewRelease, digest_of, release_id_of
 
@@ -26,6 +26,7 @@ def release_of(bindings: Sequence[Binding], event: Event) -> NewRelease:
         InputError: A value in it is missing or wrong, or the engine would read it as code.
     """
     binding = find_binding(bindings, event)
+    pipeline = pipeline_of(binding, event)
     values = bind(binding, event)
     check_for(binding.engine, values)
     check_values(values)
@@ -39,7 +40,7 @@ def release_of(bindings: Sequence[Binding], event: Event) -> NewRelease:
         event_id=event.id,
         event_type=event.type,
         binding=binding.name,
-        pipeline=binding.pipeline,
+        pipeline=pipeline,
         engine=binding.engine,
         parameters={**values, "release_id": release_id},
         event_attributes=event.attributes(),
@@ -52,7 +53,8 @@ def release_of(bindings: Sequence[Binding], event: Event) -> NewRelease:
 def _content_key(binding: Binding, event: Event) -> str:
     """Name what an event asks for, whoever sends it and under whatever id."""
     data = json.dumps(event.data, sort_keys=True, default=str)
-    return "c" + digest_of(binding.name, event.type, event.subject, data).hex()[:60]
+    asked = [event.extensions[PIPELINE]] if PIPELINE in event.extensions else []
+    return "c" + digest_of(binding.name, event.type, event.subject, data, *asked).hex()[:60]
 
 
 class Intake:

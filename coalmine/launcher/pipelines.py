@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import coalmine
@@ -76,6 +77,8 @@ def load_checked(
         InputError: The file is wrong, or asks for what is not there.
     """
     bindings = load_bindings(path)
+    if path is None:
+        bindings = tuple(_offering(binding, folders) for binding in bindings)
     check_bindings(bindings, engines, lambda name: find_pipeline(name, folders), read_graph)
     return bindings
 
@@ -109,7 +112,14 @@ def check_bindings(
                 field=f"binding {binding.name}",
                 fix=f"use one of: {', '.join(known)}",
             )
-        _check_parameters(binding, read_graph(find(binding.pipeline)))
+        for pipeline in (binding.pipeline, *binding.pipelines):
+            _check_parameters(binding, read_graph(find(pipeline)))
+
+
+def _offering(binding: Binding, folders: Sequence[Path]) -> Binding:
+    """Leave out of a default binding what a folder of one's own does not hold."""
+    there = {path.stem for folder in folders for path in folder.glob("*.yaml")}
+    return replace(binding, pipelines=tuple(one for one in binding.pipelines if one in there))
 
 
 def _check_parameters(binding: Binding, graph: Graph) -> None:

@@ -52,6 +52,14 @@ def test_released_and_waited_for(launcher: Launched) -> None:
 
 
 @pytest.mark.integration
+def test_a_pipeline_that_is_not_offered_is_refused(launcher: Launched) -> None:
+    with pytest.raises(InputError, match="'nonesuch', which the binding release does not offer"):
+        coalmine.release("iris", pipeline="nonesuch", launcher=launcher.url)
+    asked = coalmine.release("iris", service="named", pipeline="release", launcher=launcher.url)
+    assert asked.wait(timeout=60)["state"] == "promoted"
+
+
+@pytest.mark.integration
 def test_cancelled_while_it_is_watched(launcher: Launched) -> None:
     handle = coalmine.release("iris", service="slow", state=launcher.state)
     with pytest.raises(TimeoutError):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from coalmine._base.errors import InputError
 from coalmine.events import RELEASE_REQUESTED, Event, Opaque
 from coalmine.launcher.bindings import (
+    PIPELINE,
     Binding,
     BoundParameter,
     NotTakenError,
@@ -249,6 +250,39 @@ def test_ids_follow_from_source_and_id(source: str, event_id: str, source2: str,
     assert one == one.lower()
 
 
+OFFERING = Binding(
+    "b", ("t",), "release", (BoundParameter("service", "s"),), pipelines=("progressive",)
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "starts"), [("", "release"), ("release", "release"), ("progressive", "progressive")]
+)
+def test_an_event_asks_for_a_pipeline_that_is_offered(asked: str, starts: str) -> None:
+    asking = replace(event(type="t"), extensions={PIPELINE: asked} if asked else {})
+    assert release_of([OFFERING], asking).pipeline == starts
+    withheld = replace(OFFERING, pipelines=())
+    if starts != "release":
+        with pytest.raises(RefusedError, match="does not offer") as caught:
+            release_of([withheld], asking)
+        assert caught.value.field == PIPELINE
+
+
+def test_the_same_content_for_another_pipeline_is_another_release() -> None:
+    binding = replace(OFFERING, same_within=60.0)
+    keys = {
+        release_of([binding], replace(event(type="t"), extensions=extensions)).content_key
+        for extensions in ({}, {PIPELINE: "release"}, {PIPELINE: "progressive"}, {"other": "x"})
+    }
+    assert len(keys) == 3
+
+
+def test_the_default_bindings_offer_the_progressive_pipeline() -> None:
+    [binding] = load_bindings()
+    assert binding.pipelines == ("progressive",)
+    assert not {"policy", "policies"} & {one.name for one in binding.parameters}
+
+
 GOOD = """
 bindings:
   - name: b
@@ -279,6 +313,8 @@ def test_a_bindings_file(tmp_path: Path) -> None:
     [full] = load_bindings(path)
     assert (full.subjects, full.on_conflict, full.same_within) == (("m/*",), "supersede", 600.0)
     assert full.filter
+    path.write_text(GOOD.replace("pipeline: p", "pipeline: p\n    pipelines: [q, r]"))
+    assert load_bindings(path)[0].pipelines == ("q", "r")
     assert full.filter.refuses(event({"n": 1})) == ""
     assert "is false" in full.filter.refuses(event({"n": 2}))
 
