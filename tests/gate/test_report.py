@@ -182,6 +182,16 @@ def test_a_release_that_failed_early_has_a_report() -> None:
     assert "No charts: no stack is running" in page
 
 
+def test_a_failed_step_shows_its_diagnosis_line_by_line() -> None:
+    message = "the canary does not come up: crash\nloading\n<b>model file</b> is corrupt"
+    steps = [{"name": "canary", "state": "failed", "message": message}]
+    release = a_release(steps=steps, state="failed", verdict=None, reason=f"canary: {message}")
+    page = render_report(release, None, ReportMetrics(span=(BEGIN, BEGIN), missing="none"))
+    assert '<p class="reason">canary: the canary does not come up: crash</p>' in page
+    told = "loading\n&lt;b&gt;model file&lt;/b&gt; is corrupt"
+    assert f'<pre class="message"><code>{told}</code></pre>' in page
+
+
 def test_a_release_of_which_nothing_is_known_has_a_report() -> None:
     assert "unknown" in render_report({}, None, ReportMetrics(span=(0, 0)))
 

@@ -129,6 +129,7 @@ def test_the_settings_of_the_release_steps() -> None:
         "preview",
         "mirror",
         "container",
+        "on_crash",
     }
 
 

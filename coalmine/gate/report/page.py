@@ -18,7 +18,10 @@ __all__ = ["Bar", "CheckRow", "charts_of", "checks_of", "seconds_of", "timeline_
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One step on the timeline: its place and length in percent of the whole, and its words."""
+    """One step on the timeline: its place and length in percent of the whole, and its words.
+
+    ``told`` is what its message has below its first line, such as the last lines of a log.
+    """
 
     name: str
     state: str
@@ -26,6 +29,7 @@ class Bar:
     width: float
     duration: str
     message: str
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,7 @@ ORDER = {"stable": 0, "other": 1, "canary": 2}
 
 def _bar(step: Mapping[str, Any], begin: float, end: float) -> Bar:
     started, ended = seconds_of(step.get("started_at")), seconds_of(step.get("ended_at"))
+    message, _, told = str(step.get("message") or "").partition("\n")
     left = 0.0 if started is None else (started - begin) / max(end - begin, 1e-9)
     length = 0.0 if started is None or ended is None else max(ended - started, 0.0)
     return Bar(
@@ -130,7 +135,8 @@ def _bar(step: Mapping[str, Any], begin: float, end: float) -> Bar:
         left=round(100 * left, 2),
         width=round(100 * length / max(end - begin, 1e-9), 2),
         duration="" if started is None or ended is None else f"{length:.1f} s",
-        message=str(step.get("message") or ""),
+        message=message,
+        told=told.rstrip(),
     )
 
 

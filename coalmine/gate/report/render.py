@@ -90,12 +90,17 @@ def _page(
         mark=mark,
         title=title,
         tone=state if state in TITLES else "open",
-        reason=release.get("reason") or (gate or {}).get("reason") or _failure(release),
+        reason=_headline(release.get("reason") or (gate or {}).get("reason") or _failure(release)),
         facts=_facts(release, gate),
         checks=checks_of(gate),
         coalmine_version=__version__,
         **parts,
     )
+
+
+def _headline(reason: object) -> str:
+    """Give the first line; a step has the others, such as a log's, below its own."""
+    return str(reason).partition("\n")[0]
 
 
 def _failure(release: Mapping[str, Any]) -> str:
