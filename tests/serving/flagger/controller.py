@@ -42,6 +42,7 @@ class Flagger:
         broken: Images that never become ready.
         confirm: Whether the webhook confirm-rollout has said yes.
         promote: Whether the webhook confirm-promotion has said yes.
+        lost: Whether the primary does not come up while it is promoted.
         crash: Whether broken images start and end again, rather than are not there.
         weight: The canary's share at the mesh, whatever the status says.
     """
@@ -52,6 +53,7 @@ class Flagger:
     broken: set[str] = field(default_factory=set)
     confirm: bool = True
     promote: bool = True
+    lost: bool = False
     crash: bool = False
     weight: int = 0
     times: Any = field(default_factory=lambda: itertools.count(1))
@@ -200,7 +202,12 @@ class Flagger:
             return
         if not (target.get("status") or {}).get("availableReplicas"):
             return
-        if phase == "Promoting":
+        if phase == "Promoting" and self.lost:
+            # The canary is the only one that is healthy, so it keeps the users.
+            self.weight = 100
+            self._sync("Failed", target)
+            self._status(canaryWeight=100)
+        elif phase == "Promoting":
             self.weight = 0
             self._phase("Finalising")
         elif phase == "Finalising":

@@ -13,7 +13,7 @@ from coalmine.serving.kube.client import Change, Kube, Object
 from coalmine.serving.kube.ownership import NotOwnerError, Ownership
 from coalmine.serving.protocol import Phase
 from tests.kubeapi.faults import Fault, Reset
-from tests.kubeapi.status import ApiError, denied, gone, not_found, too_many
+from tests.kubeapi.status import ApiError, conflict, denied, gone, not_found, too_many
 from tests.serving.flagger.conftest import V1, V2, V3, World, new_world, release
 from tests.serving.flagger.controller import CANARY, DEPLOYMENT, NAMESPACE
 from tests.serving.kube.dying import Killed, dying
@@ -75,8 +75,8 @@ def test_finalize_is_right_from_every_state(path: str, driven: bool) -> None:
 
 @pytest.mark.parametrize(
     "fault",
-    [too_many(1), gone(1, 2), Reset.BEFORE, Reset.AFTER],
-    ids=["429", "410", "reset before", "reset after"],
+    [conflict(CANARY, "iris"), too_many(1), gone(1, 2), Reset.BEFORE, Reset.AFTER],
+    ids=["409", "429", "410", "reset before", "reset after"],
 )
 def test_faults_of_the_server_are_survived(world: World, fault: ApiError | Reset) -> None:
     world.serving()

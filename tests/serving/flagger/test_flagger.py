@@ -6,10 +6,12 @@ import pytest
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.serving.flagger.analysis import STOP
-from coalmine.serving.flagger.run import Ruled
+from coalmine.serving.flagger.run import Ruled, ruling_of
+from coalmine.serving.flagger.seen import Seen
 from coalmine.serving.flagger.template import template_of
+from coalmine.serving.kube.kept import Kept
 from coalmine.serving.kube.ownership import Ownership
-from coalmine.serving.protocol import Phase
+from coalmine.serving.protocol import Phase, ReleaseRecord
 from tests.serving.flagger.conftest import (
     ANALYSIS,
     V1,
@@ -78,6 +80,39 @@ def test_a_failed_image_can_be_released_again(world: World) -> None:
     release(world.backend(), V2, "r2")
     world.backend().promote(service="iris", release_id="r2")
     assert world.flagger.shares() == {V2: 100}
+
+
+def test_a_hash_that_is_taken_over_before_the_run_is_no_verdict() -> None:
+    """A Canary that failed before copies the new hash first, and may begin never."""
+    record = ReleaseRecord("iris", "r1", Phase.CANARY, "iris", V2, "v2", "iris-primary")
+    kept = Kept(record, {"turn": "False t3", "applied": "old", "container": "bento"})
+
+    def said(turn: str, applied: str, phase: str = "Failed") -> Ruled:
+        status, _, moment = turn.partition(" ")
+        condition = {"type": "Promoted", "status": status, "lastTransitionTime": moment}
+        told = {"phase": phase, "lastAppliedSpec": applied, "conditions": [condition]}
+        return ruling_of(Seen("iris", canaries=({"status": told},)), kept).ruled
+
+    assert said("False t3", "old") is Ruled.OPEN
+    assert said("False t3", "new") is Ruled.OPEN
+    assert said("Unknown t4", "new", "Progressing") is Ruled.OPEN
+    assert said("False t5", "new") is Ruled.FAILED
+    assert said("True t5", "new", "Succeeded") is Ruled.PASSED
+    assert said("True t5", "old", "Succeeded") is Ruled.OPEN
+
+
+def test_a_promotion_that_fails_is_no_promotion(world: World) -> None:
+    world.driven()
+    release(world.backend())
+    world.flagger.lost = True
+    while world.flagger.phase != "Promoting":
+        world.step()
+    with pytest.raises(InputError, match="iris-primary has not"):
+        world.backend().rollback(service="iris", release_id="r1")
+    assert world.flagger.image("iris") == V1, "the users are on the Deployment itself"
+    kept = Ownership(world.kube).read("iris")
+    assert kept is not None
+    assert kept.record.phase is Phase.ROLLED_BACK
 
 
 @pytest.mark.parametrize("looks", range(5))
