@@ -15,6 +15,7 @@ import pytest
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.serving.gateway.seen import HTTP_ROUTE
+from coalmine.serving.kserve.schema import faults
 from coalmine.serving.kserve.standard import StandardMoves, StandardServing
 from coalmine.serving.kserve.standard_seen import Standard
 from coalmine.serving.kube.client import Kube
@@ -54,7 +55,7 @@ class Played:
     bad: set[str] = field(default_factory=set)
 
     def apply(self, **predictor: Any) -> None:
-        model = {"modelFormat": {"name": "bento"}, "runtime": "bento", "image": V1}
+        model = {"modelFormat": {"name": "bento"}, "name": "", "runtime": "bento", "image": V1}
         body: Object = {"apiVersion": ISVC.api_version, "kind": "InferenceService"}
         mode = {"serving.kserve.io/deploymentMode": "Standard"}
         body["metadata"] = {"name": "iris", "annotations": mode}
@@ -175,6 +176,7 @@ def test_where_it_is_routed_it_climbs_and_is_promoted(played: Played) -> None:
     record = canary(played.backend())
     assert (record.stable, record.canary) == ("iris-predictor", "iris-r1-predictor")
     made = played.service()["spec"]["canary"]
+    assert faults({k: v for k, v in played.service().items() if k != "status"}) == []
     assert [(one["predictor"]["name"], one["trafficPercent"]) for one in made] == [("r1", 10)]
     assert "minReplicas" not in made[0]["predictor"]
     played.backend().set_traffic(service="iris", percent=50, release_id="r1")
