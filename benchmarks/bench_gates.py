@@ -1,8 +1,8 @@
 """What 500 gates in one process cost, at a step of 15 s, beside the questions alone.
 
 A real Prometheus holds what Envoy exports of 500 canaries and 500 stables. Every gate is a thread
-in ``run_gate``, as a step runs it, with the shipped default policy and a comparison; all share one
-source. The floor asks the same queries as often and judges nothing.
+in ``run_gate``, as a step runs it, with the shipped default policy; all share one source. The floor
+asks the same queries as often and judges nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import psutil
 from measure import print_head
 
 from coalmine.gate.plan import Plan, make_plan
-from coalmine.gate.policy import parse_policy, shipped_policies
+from coalmine.gate.policy import load_policy
 from coalmine.gate.runner import Tick, measure, run_gate
 from coalmine.metrics.prometheus import PrometheusSource
 from coalmine.stack.ports import free_port
@@ -32,10 +32,6 @@ from coalmine.stack.prometheus_binary import default_cache, ensure
 
 GATES, STEP, TURNS, AGE = 500, 15, 2, 480
 CONNECTIONS = 8
-COMPARISON = """
-    - name: versus
-      compare: {preset: error_rate, margin: 0.01, early_pass: false}
-"""
 
 
 class Ended(Exception):  # noqa: N818 - a gate is told to go by it
@@ -65,7 +61,7 @@ def main() -> None:
 
 
 def plan_of(number: int) -> Plan:
-    policy = parse_policy(shipped_policies()["default"] + COMPARISON, "bench")
+    policy = load_policy("default")
     facts = {"service": "s", "canary": f"c{number}", "stable": f"s{number}"}
     return make_plan(replace(policy, step=float(STEP)), facts)
 

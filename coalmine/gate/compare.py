@@ -9,7 +9,7 @@ from itertools import accumulate
 
 from coalmine.gate.chance import chance_of_as_many
 from coalmine.gate.comparison import Comparison, Undecided
-from coalmine.gate.counters import counts_by_point
+from coalmine.gate.counters import counts_by_point, covered_steps
 from coalmine.gate.evidence import Grid
 from coalmine.gate.model import Check
 from coalmine.gate.sequential import (
@@ -41,7 +41,8 @@ class CompareTally:
         comparison: What it compares.
         grid: The points.
         totals: What both sides answered up to each point from ``grid.first`` on.
-        known: How many steps both sides answered in, before each point and at the end.
+        known: How many steps are covered, before each point and at the end: both sides answered in
+            them, or a tenth of the window before them at most.
         worse: Logarithm of the evidence for worse than the margin, at each point.
         not_worse: Logarithm of the evidence for better than the margin, at each point.
         failed_at: The point at which worse was established; None if it is not.
@@ -79,6 +80,11 @@ class CompareTally:
         """Give the part of the window's steps, up to this point, in which both sides answered."""
         return _coverage(self.known, self.grid, point)
 
+    def step_to(self, point: int) -> Counts:
+        """Give what both sides answered in the step up to a point."""
+        end = point - self.grid.first
+        return self.totals[end] - (self.totals[end - 1] if end else NOTHING)
+
     def seen_at(self, point: int) -> Counts:
         """Give what both sides answered in the window up to a point."""
         end = point - self.grid.first
@@ -100,7 +106,7 @@ class CompareTally:
         steps = point - self.grid.first
         enough = steps >= EARLIEST * self.grid.window - EPSILON
         covered = self.known[steps + 1] >= coverage * min(steps, self.grid.window) - EPSILON
-        covered = covered and self.known[steps + 1] > self.known[steps]
+        covered = covered and self.step_to(point).two_sided
         return self.comparison.early_pass and enough and covered and self.settled_by(point)
 
     def passes(self, point: int, coverage: float) -> bool:
@@ -194,7 +200,7 @@ def tally_evidence(
     coverage: float,
 ) -> CompareTally:
     """Add up what was answered up to each point, and the evidence for worse and for not worse."""
-    known = tuple(accumulate((step.two_sided for step in steps), initial=0))
+    known = tuple(accumulate(covered_steps(steps, grid), initial=0))
     failed_at = _reached(worse, _sequential_part(comparison), grid)
     tested_at = chance = None
     if comparison.undecided is Undecided.TEST:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
 
 from coalmine.gate.comparison import PART, PARTS, Comparison
@@ -12,7 +12,11 @@ from coalmine.gate.latency import slow_by_point
 from coalmine.gate.sequential import Counts
 from coalmine.metrics.protocol import Sample, Series
 
-__all__ = ["counts_by_point", "ratio_series"]
+__all__ = ["counts_by_point", "covered_steps", "ratio_series"]
+
+QUIET = 0.1
+"""The part of the window for which a side may be silent: few requests, or rare scrapes."""
+EPSILON = 1e-9
 
 
 def counts_by_point(
@@ -39,6 +43,16 @@ def _ratio_by_point(series: Iterable[Series], grid: Grid, margin: float) -> tupl
                 grown[part][point - grid.first] += more
     steps = zip(*(grown[part] for part in PARTS), strict=True)
     return tuple(_counts(*step, margin=margin) for step in steps)
+
+
+def covered_steps(steps: Iterable[Counts], grid: Grid) -> Iterator[bool]:
+    """Tell of each step whether neither side has been silent for longer than is allowed."""
+    quiet = math.floor(QUIET * grid.window + EPSILON)
+    canary = stable = quiet + 1
+    for step in steps:
+        canary = 0 if step.canary > 0 else canary + 1
+        stable = 0 if step.stable > 0 else stable + 1
+        yield max(canary, stable) <= quiet
 
 
 def ratio_series(

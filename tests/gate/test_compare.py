@@ -193,8 +193,29 @@ def test_traffic_that_stops_ends_a_comparison_early(make: Any, world: Any) -> No
     assert at(make, world(stopped, whole), 23).verdict is Verdict.CONTINUE
     assert at(make, world(stopped, whole), 24).verdict is Verdict.INCONCLUSIVE
     # What was answered before counts for an early pass: eight steps in all are enough for it.
-    assert at(make, world(stopped), 26).verdict is Verdict.CONTINUE
-    assert at(make, world(stopped), 27).verdict is Verdict.INCONCLUSIVE
+    assert at(make, world(stopped), 27).verdict is Verdict.CONTINUE
+    assert at(make, world(stopped), 28).verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(("every", "verdict"), [(2, Verdict.PROMOTE), (3, Verdict.INCONCLUSIVE)])
+@pytest.mark.parametrize("side", ["canary", "stable"])
+def test_a_side_may_be_silent_for_a_tenth_of_the_window(
+    make: Any, world: Any, side: str, every: int, verdict: Verdict
+) -> None:
+    """It gets few requests, or is scraped more rarely than the gate looks."""
+    rare = counters(0.0, 0.0)
+    total = list(rare[f"{side}_total"])
+    rare[f"{side}_total"] = [total[age - age % every] for age in range(len(total))]
+    decision = at(make, world(rare, replace(COMPARISON, early_pass=False)), 30)
+    assert decision.verdict is verdict, decision.reason
+
+
+def test_an_early_pass_takes_answers_in_the_newest_step(make: Any, world: Any) -> None:
+    steady = counters(0.01, 0.01, rate=1000)
+    assert at(make, world(steady), 3).verdict is Verdict.PROMOTE
+    silent = {name: [*v[:3], v[2], *v[4:]] for name, v in steady.items()}
+    assert at(make, world(silent), 3).verdict is Verdict.CONTINUE
+    assert at(make, world(silent), 4).verdict is Verdict.PROMOTE
 
 
 def test_a_restarted_pod_is_counted_on(make: Any, world: Any) -> None:
