@@ -20,6 +20,7 @@ from seaweed import Seaweed, find_seaweed, running_seaweed
 
 from coalmine.cli import main
 from coalmine.stack.prometheus_binary import find
+from tests.dealing import dealt
 
 ROOT = Path(__file__).parent.parent
 settings.register_profile("shared-machine", deadline=None)
@@ -32,6 +33,14 @@ if found := find(ROOT / ".coalmine" / "cache" / "prometheus"):
     os.environ["COALMINE_PROMETHEUS_BIN"] = str(found)
     os.environ["PATH"] = f"{found.parent}{os.pathsep}{os.environ['PATH']}"
 os.environ.setdefault("COALMINE_SHARED", str(ROOT.parent / "shared"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests in an order that suits the workers, where there are several."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        items[:] = dealt([(item.nodeid, item) for item in items], workers)
 
 
 @pytest.fixture(scope="session")
