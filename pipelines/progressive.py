@@ -5,32 +5,29 @@ that is known when the pipeline is compiled becomes conditions within conditions
 engine has; only the numbers in it stay parameters.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from kfp import dsl
 
-from parts import build, canary, finalize, gate, guard, promote, retrieve, rollback, traffic
+from parts import finalize, guard, promote, rollback, traffic
+from trial import Trial, put_on_trial
 
 __all__ = ["progressive"]
 
 
-def _climb(
-    since: object,
-    larger: Sequence[Any],
-    judge: Callable[[object], dsl.PipelineTask],
-    release: dict[str, Any],
-) -> None:
+def _climb(trial: Trial, since: object, larger: Sequence[Any]) -> None:
     """Judge the share that the canary has; then go on with the larger ones, or promote."""
-    judged = judge(since)
+    judged = trial.judged(since)
     with dsl.If(judged.outputs["verdict"] == "promote"):
         if larger:
-            moved = guard(traffic(percent=larger[0], **release), minutes=10, retries=2)
-            _climb(moved.outputs["since"], larger[1:], judge, release)
+            moved = guard(traffic(percent=larger[0], **trial.owned), minutes=10, retries=2)
+            _climb(trial, moved.outputs["since"], larger[1:])
         else:
-            guard(promote(**release), minutes=10, retries=5)
+            guard(promote(**trial.owned), minutes=10, retries=5)
     with dsl.Else():
-        guard(rollback(reason=judged.outputs["reason"], **release), minutes=10, retries=5)
+        reason = judged.outputs["reason"]
+        guard(rollback(reason=reason, **trial.owned), minutes=10, retries=5)
 
 
 @dsl.pipeline(  # type: ignore[untyped-decorator]
@@ -81,35 +78,13 @@ def progressive(  # noqa: PLR0917 - kfp pipelines take their parameters by posit
     """
     owned = {"release_id": release_id, "service": service}
     owned |= {"serving": serving, "namespace": namespace}
-    watched = {"policy": policy, "prometheus_url": prometheus_url}
     with dsl.ExitHandler(guard(finalize(**owned), minutes=10, retries=5)):
-        bento = retrieve(name=name, version=version, store=store, contexts=contexts)
-        guard(bento, minutes=10, retries=3)
-        image = build(context=bento.outputs["context"], repository=repository, kind=kind)
-        guard(image, minutes=15, retries=2)
-        trial = canary(
-            image=image.outputs["image"],
-            version=bento.outputs["version"],
-            percent=percent,
-            force_takeover=force_takeover,
-            **owned,
-            **watched,
+        trial = put_on_trial(
+            wanted={"name": name, "version": version, "store": store, "contexts": contexts},
+            made={"repository": repository, "kind": kind},
+            share={"percent": percent, "force_takeover": force_takeover},
+            owned=owned,
+            watched={"policy": policy, "prometheus_url": prometheus_url},
+            asked={"launcher_url": launcher_url},
         )
-        guard(trial, minutes=10, retries=2)
-
-        def judge(since: object) -> dsl.PipelineTask:
-            judged = gate(
-                release_id=release_id,
-                service=service,
-                canary=trial.outputs["canary"],
-                stable=trial.outputs["stable"],
-                since=since,
-                namespace=namespace,
-                serving=serving,
-                launcher_url=launcher_url,
-                **watched,
-            )
-            # A policy limits its gate itself; a day leaves time for a person where one is asked.
-            return guard(judged, minutes=24 * 60, retries=2)
-
-        _climb(trial.outputs["since"], [second_percent, third_percent], judge, owned)
+        _climb(trial, trial.task.outputs["since"], [second_percent, third_percent])

@@ -6,18 +6,8 @@ tried again stands here. (Annotations must stay real types here: kfp reads them 
 
 from kfp import dsl
 
-from parts import (
-    Builder,
-    build,
-    built_by,
-    canary,
-    finalize,
-    gate,
-    guard,
-    promote,
-    retrieve,
-    rollback,
-)
+from parts import Builder, finalize, guard, promote, rollback
+from trial import put_on_trial
 
 __all__ = ["release", "release_with"]
 
@@ -67,74 +57,23 @@ def release_with(builder: Builder | None = None) -> dsl.graph_component.GraphCom
             launcher_url: Base URL of the launcher, which knows what a person decided about a held
                 canary; empty means the engine's own.
         """
-        end = finalize(release_id=release_id, service=service, serving=serving, namespace=namespace)
-        guard(end, minutes=10, retries=5)
-        with dsl.ExitHandler(end):
-            bento = guard(
-                retrieve(name=name, version=version, store=store, contexts=contexts),
-                minutes=10,
-                retries=3,
+        owned = {"release_id": release_id, "service": service}
+        owned |= {"serving": serving, "namespace": namespace}
+        with dsl.ExitHandler(guard(finalize(**owned), minutes=10, retries=5)):
+            trial = put_on_trial(
+                wanted={"name": name, "version": version, "store": store, "contexts": contexts},
+                made={"repository": repository, "kind": kind},
+                share={"percent": percent, "force_takeover": force_takeover},
+                owned=owned,
+                watched={"policy": policy, "prometheus_url": prometheus_url},
+                asked={"launcher_url": launcher_url},
+                builder=builder,
             )
-            image = guard(
-                built_by(
-                    builder,
-                    build(
-                        context=bento.outputs["context"],
-                        repository=repository,
-                        kind=kind,
-                        **({"builder": builder.name} if builder else {}),
-                    ),
-                ),
-                minutes=60 if builder else 15,
-                retries=2,
-            )
-            trial = canary(
-                release_id=release_id,
-                service=service,
-                image=image.outputs["image"],
-                version=bento.outputs["version"],
-                percent=percent,
-                policy=policy,
-                serving=serving,
-                prometheus_url=prometheus_url,
-                namespace=namespace,
-                force_takeover=force_takeover,
-            )
-            guard(trial, minutes=10, retries=2)
-            judge = gate(
-                release_id=release_id,
-                service=service,
-                canary=trial.outputs["canary"],
-                stable=trial.outputs["stable"],
-                since=trial.outputs["since"],
-                policy=policy,
-                prometheus_url=prometheus_url,
-                namespace=namespace,
-                serving=serving,
-                launcher_url=launcher_url,
-            )
-            # A policy limits its gate itself; a day leaves time for a person where one is asked.
-            guard(judge, minutes=24 * 60, retries=2)
-            with dsl.If(judge.outputs["verdict"] == "promote"):
-                guard(
-                    promote(
-                        release_id=release_id, service=service, serving=serving, namespace=namespace
-                    ),
-                    minutes=10,
-                    retries=5,
-                )
+            judged = trial.judged(trial.task.outputs["since"])
+            with dsl.If(judged.outputs["verdict"] == "promote"):
+                guard(promote(**owned), minutes=10, retries=5)
             with dsl.Else():
-                guard(
-                    rollback(
-                        release_id=release_id,
-                        service=service,
-                        reason=judge.outputs["reason"],
-                        serving=serving,
-                        namespace=namespace,
-                    ),
-                    minutes=10,
-                    retries=5,
-                )
+                guard(rollback(reason=judged.outputs["reason"], **owned), minutes=10, retries=5)
 
     return release
 
