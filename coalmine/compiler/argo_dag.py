@@ -15,8 +15,8 @@ from coalmine.compiler.argo_artifacts import LoopArtifacts
 from coalmine.compiler.argo_value import Names, name_of
 from coalmine.compiler.argo_when import compared_parameters, expression
 from coalmine.compiler.graph import Loop
+from coalmine.compiler.items import item_text, read_items
 from coalmine.compiler.levels import Levels, Path
-from coalmine.compiler.loops import item_text, read_items
 from coalmine.compiler.manifest import Place
 from coalmine.compiler.task import Task
 from coalmine.compiler.value import Constant, LoopItem, OneOf, Value, simple_values

@@ -6,89 +6,17 @@ when a pipeline is compiled, so only with lists that are known then.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from coalmine._base.errors import InputError
-from coalmine.compiler.compare import read
 from coalmine.compiler.graph import Graph, Loop
-from coalmine.compiler.jsontext import json_text, number_text
-from coalmine.compiler.parameter import ParameterType
+from coalmine.compiler.items import read_items
 from coalmine.compiler.task import Task, Turn
-from coalmine.compiler.value import (
-    Constant,
-    Gathered,
-    Listed,
-    LoopItem,
-    TaskOutputRef,
-    Value,
-    map_value,
-)
+from coalmine.compiler.turns import OneTurn, Turns, Whole
+from coalmine.compiler.value import Constant, map_value
 
-__all__ = [
-    "expand",
-    "expand_constants",
-    "item_text",
-    "list_text",
-    "read_items",
-    "turn_name",
-]
-
-
-def turn_name(name: str, turn: int) -> str:
-    """Name what a task or a loop becomes in a turn, counted from zero."""
-    return f"{name}-it-{turn}"
-
-
-def read_items(text: str, *, loop: str) -> list[Any]:
-    """Read the list that a loop goes over.
-
-    Raises:
-        InputError: It is no JSON list.
-    """
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = None
-    if not isinstance(found, list):
-        raise InputError(
-            f"the loop {loop!r} goes over {text[:60]!r}, which is no list",
-            fix='give a JSON list, such as ["a", "b"]',
-        )
-    return found
-
-
-def item_text(item: Any, path: Sequence[str], *, loop: str) -> str:  # noqa: ANN401 - whatever JSON holds
-    """Write an item, or what stands in it under keys, as the text that a task gets.
-
-    Raises:
-        InputError: It has no such key.
-    """
-    for key in path:
-        if not isinstance(item, dict) or key not in item:
-            raise InputError(
-                f"the loop {loop!r} takes {key!r} of {json.dumps(item)[:60]}, which has none",
-                fix="give every item the same keys",
-            )
-        item = item[key]
-    match item:
-        case str():
-            return item
-        case int() | float() if not isinstance(item, bool):
-            return number_text(item)
-        case _:
-            return json_text(item)
-
-
-def list_text(texts: Sequence[str], kind: ParameterType) -> str:
-    """Write texts of values of a type as a JSON list."""
-    if kind is ParameterType.STRING:
-        return json_text(list(texts))
-    if kind is ParameterType.BOOLEAN:
-        return json_text([read(text, kind) for text in texts])
-    return json_text([json.loads(text) for text in texts])
+__all__ = ["expand", "expand_constants"]
 
 
 def expand_constants(graph: Graph) -> Graph:
@@ -124,7 +52,7 @@ def expand(graph: Graph, lists: Mapping[str, Sequence[Any]], *, wait: bool = Fal
         if task.loops and task.loops[0] in bodies:
             bodies[task.loops[0]].append(task)
     turns = _turns(graph, lists, bodies)
-    whole = _Whole(turns, {name: loop for loop, of in turns.items() for name in of.inside})
+    whole = Whole(turns, {name: loop for loop, of in turns.items() for name in of.inside})
     tasks: list[Task] = []
     for task in graph.tasks:
         loop = whole.inside.get(task.name)
@@ -144,16 +72,16 @@ def expand(graph: Graph, lists: Mapping[str, Sequence[Any]], *, wait: bool = Fal
 
 def _turns(
     graph: Graph, lists: Mapping[str, Sequence[Any]], bodies: Mapping[str, Sequence[Task]]
-) -> dict[str, _Turns]:
+) -> dict[str, Turns]:
     inside = {name: {task.name for task in body} for name, body in bodies.items()}
     for other in graph.loops:
         if other.loops and other.loops[0] in inside:
             inside[other.loops[0]].add(other.name)
     return {
-        loop.name: _Turns(
+        loop.name: Turns(
             inside[loop.name],
             [
-                _Turn(Turn(loop.name, at, loop.limit), item, inside[loop.name])
+                OneTurn(Turn(loop.name, at, loop.limit), item, inside[loop.name])
                 for at, item in enumerate(lists[loop.name])
             ],
             loop.limit,
@@ -163,7 +91,7 @@ def _turns(
     }
 
 
-def _loops_of(other: Loop, whole: _Whole) -> list[Loop]:
+def _loops_of(other: Loop, whole: Whole) -> list[Loop]:
     if other.name in whole.turns:
         return []
     if other.name in whole.inside:
@@ -171,103 +99,3 @@ def _loops_of(other: Loop, whole: _Whole) -> list[Loop]:
     else:
         made = [other]
     return [replace(one, items=map_value(one.items, whole.value)) for one in made]
-
-
-def _behind(made: list[list[Task]], at: int, limit: int) -> list[Task]:
-    """Let a turn begin when the one before whose place it takes has ended."""
-    before = [task.name for task in made[at - limit]] if at >= limit else []
-    return [replace(task, passed=(*task.passed, *before)) for task in made[at]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Turn:
-    """One turn of a loop: what names and values become in it."""
-
-    turn: Turn
-    item: Any
-    inside: set[str]
-
-    def rename(self, name: str) -> str:
-        return turn_name(name, self.turn.at) if name in self.inside else name
-
-    def names(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(self.rename(name) for name in names)
-
-    def value(self, value: Value) -> Value:
-        match value:
-            case TaskOutputRef(task, output):
-                return TaskOutputRef(self.rename(task), output)
-            case LoopItem(loop, path, _) if loop == self.turn.loop:
-                return Constant(item_text(self.item, path, loop=loop))
-            case LoopItem(loop, path, kind):
-                return LoopItem(self.rename(loop), path, kind)
-            case Gathered(loop, inner, kind):
-                return Gathered(self.rename(loop), inner, kind)
-            case _:
-                return value
-
-    def task(self, task: Task) -> Task:
-        return replace(
-            task.with_values(self.value),
-            name=self.rename(task.name),
-            loops=self.names(task.loops[1:]),
-            turns=(*task.turns, self.turn),
-            after=self.names(task.after),
-            passed=self.names(task.passed),
-            behind=self.names(task.behind),
-        )
-
-    def loop(self, loop: Loop) -> Loop:
-        return replace(
-            loop,
-            name=self.rename(loop.name),
-            items=map_value(loop.items, self.value),
-            loops=self.names(loop.loops[1:]),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Turns:
-    """All turns of one loop, and the names of what stands in it."""
-
-    inside: set[str]
-    all: Sequence[_Turn]
-    limit: int | None
-
-    def tasks(self, body: Sequence[Task], *, wait: bool) -> list[Task]:
-        made = [[turn.task(task) for task in body] for turn in self.all]
-        if wait and self.limit:
-            made = [_behind(made, at, self.limit) for at in range(len(made))]
-        return [task for turn in made for task in turn]
-
-
-@dataclass(frozen=True, slots=True)
-class _Whole:
-    """All turns of loops, as whoever stands outside sees them: by loop; the loop of each name."""
-
-    turns: Mapping[str, _Turns]
-    inside: Mapping[str, str]
-
-    def names(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(found for name in names for found in self._turns_of(name))
-
-    def _turns_of(self, name: str) -> list[str]:
-        if name not in self.inside:
-            return [name]
-        return [turn.rename(name) for turn in self.turns[self.inside[name]].all]
-
-    def value(self, value: Value) -> Value:
-        if not isinstance(value, Gathered) or value.loop not in self.turns:
-            return value
-        turns = self.turns[value.loop].all
-        return Listed(tuple(map_value(value.value, turn.value) for turn in turns), value.type)
-
-    def task(self, task: Task) -> Task:
-        if self.inside.keys().isdisjoint(task.follows()):
-            return task
-        return replace(
-            task.with_values(self.value),
-            after=self.names(task.after),
-            passed=self.names(task.passed),
-            behind=self.names(task.behind),
-        )

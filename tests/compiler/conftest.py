@@ -24,7 +24,8 @@ from hypothesis import HealthCheck, settings
 from coalmine.compiler.condition import Comparison
 from coalmine.compiler.graph import Graph
 from coalmine.compiler.guards import script
-from coalmine.compiler.loops import expand, list_text
+from coalmine.compiler.items import list_text
+from coalmine.compiler.loops import expand
 from coalmine.compiler.manifest import Manifest
 from coalmine.compiler.parameter import ParameterType
 from coalmine.compiler.piece import ArtifactPath, InputRef, OutputPath, Part

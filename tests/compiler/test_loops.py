@@ -14,7 +14,8 @@ from coalmine._base.errors import InputError
 from coalmine.compiler import argo, tekton
 from coalmine.compiler.graph import Graph, Loop
 from coalmine.compiler.ir import read_graph
-from coalmine.compiler.loops import expand, expand_constants, item_text, list_text, read_items
+from coalmine.compiler.items import item_text, list_text, read_items
+from coalmine.compiler.loops import expand, expand_constants
 from coalmine.compiler.parameter import Parameter, ParameterType
 from coalmine.compiler.task import Task
 from coalmine.compiler.value import Constant, Gathered, Joined, LoopItem, TaskOutputRef

@@ -10,7 +10,7 @@ from coalmine._base.errors import InputError
 from coalmine.compiler.graph import Loop
 from coalmine.compiler.ir.models import TaskSpec
 from coalmine.compiler.ir.refuse import unsupported
-from coalmine.compiler.loops import read_items
+from coalmine.compiler.items import read_items
 from coalmine.compiler.parameter import Parameter, ParameterType
 from coalmine.compiler.task import Task
 from coalmine.compiler.value import Constant, Gathered, LoopItem, OneOf, TaskOutputRef, Value

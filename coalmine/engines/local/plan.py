@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from coalmine.compiler.compare import holds
 from coalmine.compiler.condition import Condition
 from coalmine.compiler.graph import Graph, Loop
-from coalmine.compiler.loops import expand, read_items
+from coalmine.compiler.items import read_items
+from coalmine.compiler.loops import expand
 from coalmine.compiler.task import Task
 from coalmine.compiler.value import Constant, OneOf, ParameterRef, TaskOutputRef, Value, references
 from coalmine.engines.local.ended import Ended, written_by

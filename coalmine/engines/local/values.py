@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 
 from coalmine._base.errors import InputError
+from coalmine.compiler.items import list_text
 from coalmine.compiler.jsontext import json_text
-from coalmine.compiler.loops import list_text
 from coalmine.compiler.value import (
     Constant,
     Imported,
