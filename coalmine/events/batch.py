@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from coalmine._base.errors import InputError
 from coalmine.events.event import Event, EventError
 from coalmine.events.headers import fold_headers, media_type
-from coalmine.events.read import check_message, parse_events_json, read_event, read_object
+from coalmine.events.read import check_message, parse_events_json, read_folded, read_object
 
 __all__ = ["MAX_BATCH_EVENTS", "BatchError", "Message", "read_events"]
 
@@ -61,7 +61,7 @@ def read_events(headers: Mapping[str, str] | Iterable[tuple[str, str]], body: by
     folded = fold_headers(headers)
     mime, charset = media_type(folded.get("content-type", ""))
     if not mime.startswith(BATCH):
-        return Message((read_event(folded, body),))
+        return Message((read_folded(folded, body),))
     check_message(folded, body)
     listed = parse_events_json(mime, charset, body, expected=f"{BATCH}+json")
     if not isinstance(listed, list):

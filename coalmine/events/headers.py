@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import unquote_to_bytes
@@ -10,6 +11,7 @@ from coalmine.events.event import EventError
 
 __all__ = ["MediaType", "ce_attributes", "fold_headers", "media_type"]
 
+ENCODED = re.compile(r'[^\x00-\x7f]|["%]')
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 MediaType = tuple[str, str]
 """A media type in lower case without its parameters, and its charset (``utf-8`` if unsaid)."""
@@ -31,6 +33,7 @@ def fold_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> dict
     return folded
 
 
+@functools.lru_cache(maxsize=256)
 def media_type(value: str) -> MediaType:
     """Split a Content-Type into its type and its charset."""
     head, *parameters = value.split(";")
@@ -54,7 +57,11 @@ def ce_attributes(headers: Mapping[str, str]) -> dict[str, str]:
             "ce-datacontenttype is not a header of binary mode",
             fix="say the data's media type in Content-Type",
         )
-    return {name: _decode(name, value) for name, value in found.items()}
+    return {
+        # What has neither a quote nor a percent sign stands for itself.
+        name: _decode(name, value) if ENCODED.search(value) else value
+        for name, value in found.items()
+    }
 
 
 def _decode(name: str, value: str) -> str:

@@ -154,7 +154,7 @@ class ReleasesApi:
         release_id = request.path_params["release_id"]
         if "origin" in request.headers:
             return problem(403, "web pages may not hold a canary", "let its gate do it")
-        reason = _reason(await read_body(request))
+        reason = _reason(await read_body(request.receive))
         held: Held | Refusal = Refusal.UNKNOWN
         if RELEASE_ID.fullmatch(release_id):
             held = await run_in_threadpool(self._answers.hold, release_id, reason)

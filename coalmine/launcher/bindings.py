@@ -217,7 +217,20 @@ def _required(path: str) -> RefusedError:
 
 
 def _fill(template: str, event: Event) -> str:
-    return REFERENCE.sub(lambda found: _look_up(found[1], found[2], event), template)
+    return "".join(
+        [_look_up(*one, event) if isinstance(one, tuple) else one for one in _parts(template)]
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def _parts(template: str) -> tuple[str | tuple[str, str], ...]:
+    """Split a text with references into its texts and its references, each root and path."""
+    parts: list[str | tuple[str, str]] = []
+    end = 0
+    for found in REFERENCE.finditer(template):
+        parts += [template[end : found.start()], (found[1], found[2])]
+        end = found.end()
+    return tuple(one for one in [*parts, template[end:]] if one)
 
 
 def _look_up(root: str, path: str, event: Event) -> str:
@@ -235,7 +248,7 @@ def _header(name: str, event: Event) -> object:
 
 
 def _field(path: str, data: object) -> object:
-    for key in KEY.findall(path):
+    for key in _keys(path):
         if isinstance(data, list) and key.isdigit():
             data = data[int(key)] if int(key) < len(data) else None
         elif isinstance(data, Mapping):
@@ -243,6 +256,11 @@ def _field(path: str, data: object) -> object:
         else:
             return None
     return data
+
+
+@functools.lru_cache(maxsize=1024)
+def _keys(path: str) -> tuple[str, ...]:
+    return tuple(KEY.findall(path))
 
 
 def _render(path: str, value: object) -> str:

@@ -1,6 +1,8 @@
 """Group commit: messages that arrive while one commit is under way share the next.
 
-The event loop never waits for the disk; a thread does, and answers a whole group at once.
+The event loop never waits for the disk; a thread does, and answers a whole group at once. It gets
+to know of messages only when the loop has read all that arrived together: begun at the first of
+them, commits would be many and small, and each costs the same.
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ class GroupCommit:
         self._on_new = on_new
         self._waiting: deque[_Waiting] = deque()
         self._arrived = threading.Event()
+        self._telling: asyncio.AbstractEventLoop | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._loop, name="commit", daemon=True)
 
@@ -75,8 +78,14 @@ class GroupCommit:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Admitted]] = loop.create_future()
         self._waiting.append(_Waiting(group, future, loop))
-        self._arrived.set()
+        if self._telling is not loop:
+            self._telling = loop
+            loop.call_soon(self._tell)
         return await future
+
+    def _tell(self) -> None:
+        self._telling = None
+        self._arrived.set()
 
     def _loop(self) -> None:
         while not (self._stopping and not self._waiting):

@@ -55,11 +55,13 @@ class LimitedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Read on; a head that is too long or too slow ends the connection."""
         if self._in_head:
-            if self._deadline is None:
-                self._give(HEAD_SECONDS)
             self._head_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
+        if not (self._in_head and self._head_bytes):
+            return
+        if self._deadline is None:  # most heads come whole, and need no clock
+            self._give(HEAD_SECONDS)
+        if self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(431, f"the head has more than {MAX_HEAD_BYTES} bytes", "send less of it")
 
     def on_headers_complete(self) -> None:

@@ -1,14 +1,19 @@
-"""Takes events over HTTP: the one path that must be quick, so it stands before the router."""
+"""Takes events over HTTP: the one path that must be quick, so it stands before the router.
+
+It speaks ASGI itself: objects for request and response would cost more than all the checks do.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.datastructures import URL
+from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from coalmine._base.errors import CoalmineError
@@ -20,12 +25,20 @@ from coalmine.launcher.intake import Intake
 from coalmine.launcher.problem import refusal
 from coalmine.launcher.telemetry import Telemetry
 
-__all__ = ["Receiver", "url_of"]
+__all__ = ["Receiver", "read_body", "url_of"]
 
 BODY_SECONDS = 10.0
 """For the whole body: a sender that takes longer is cut off."""
 LARGE_BYTES = 1 << 16
 """A body above this is read in a thread, so that the other senders do not wait for it."""
+Pairs = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    body: bytes
+    location: str = ""
 
 
 class Receiver:
@@ -44,52 +57,72 @@ class Receiver:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI has it."""
-        request = Request(scope, receive)
         try:
-            answer = await self._take(request)
+            answer = await self._take(scope, receive)
         except CoalmineError as error:
-            answer = refusal(error)
-        self._telemetry.answered(answer.status_code)
-        await answer(scope, receive, send)
+            refused = refusal(error)
+            self._telemetry.answered(refused.status_code)
+            await refused(scope, receive, send)
+        else:
+            self._telemetry.answered(answer.status)
+            await _send(answer, send)
 
-    async def _take(self, request: Request) -> Response:
-        caller = await self._access.admit(request.headers, Right.SEND)
-        body = await read_body(request)
+    async def _take(self, scope: Scope, receive: Receive) -> _Answer:
+        pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+        headers = dict(reversed(pairs))  # of a name that came twice the first counts, as elsewhere
+        caller = await self._access.admit(headers, Right.SEND)
+        body = await read_body(receive)
         if caller is None:
-            caller = self._access.admit_signed(request.headers, body)
-        message = await _read(request, body)
+            caller = self._access.admit_signed(headers, body)
+        message = await _read(pairs, body)
         check_events(caller, message.events)
         self._access.count(caller, len(message.events))
         admitted = await self._intake.take(message.events)
-        entries = [_entry(request, one) for one in admitted]
-        status = HTTPStatus.ACCEPTED if any(one.new for one in admitted) else HTTPStatus.OK
-        if message.batched:
-            return _json({"events": entries}, status)
-        return _json(entries[0], status, {"Location": entries[0]["url"]})
+        url = _releases_url(scope["scheme"], scope.get("server"), headers.get("host"))
+        return _answer(admitted, url, batched=message.batched)
 
 
-async def _read(request: Request, body: bytes) -> Message:
-    pairs = request.headers.items()
+async def _read(pairs: Pairs, body: bytes) -> Message:
     if len(body) > LARGE_BYTES:
         return await asyncio.to_thread(read_events, pairs, body)
     return read_events(pairs, body)
 
 
+def _answer(admitted: Sequence[Admitted], url: str, *, batched: bool) -> _Answer:
+    entries = [{"id": one.release_id, "url": url + one.release_id, "state": one.state} for one in admitted]
+    new = any(one.new for one in admitted)
+    status = HTTPStatus.ACCEPTED.value if new else HTTPStatus.OK.value
+    if batched:
+        return _Answer(status, json.dumps({"events": entries}).encode())
+    return _Answer(status, json.dumps(entries[0]).encode(), entries[0]["url"])
+
+
+async def _send(answer: _Answer, send: Send) -> None:
+    headers = [
+        (b"content-length", str(len(answer.body)).encode()),
+        (b"content-type", b"application/json"),
+    ]
+    if answer.location:
+        headers.append((b"location", answer.location.encode("latin-1")))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
 def url_of(request: Request, release_id: str) -> str:
     """Give the URL under which a release is read, as the sender reaches this launcher."""
-    return str(request.base_url.replace(path=f"/releases/{release_id}", query=""))
+    scope = request.scope
+    url = _releases_url(scope["scheme"], scope.get("server"), request.headers.get("host"))
+    return url + release_id
 
 
-def _entry(request: Request, admitted: Admitted) -> dict[str, str]:
-    url = url_of(request, admitted.release_id)
-    return {"id": admitted.release_id, "url": url, "state": admitted.state}
+@functools.lru_cache(maxsize=256)
+def _releases_url(scheme: str, server: tuple[str, int | None] | None, host: str | None) -> str:
+    headers = [(b"host", host.encode("latin-1"))] if host is not None else []
+    base: Mapping[str, object] = {"scheme": scheme, "server": server, "headers": headers}
+    return str(URL(scope={**base, "path": "/releases/"}))
 
 
-def _json(content: object, status: int, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(json.dumps(content), status, headers, media_type="application/json")
-
-
-async def read_body(request: Request) -> bytes:
+async def read_body(receive: Receive) -> bytes:
     """Read a body, but never more of it than may be, nor for longer.
 
     Raises:
@@ -97,21 +130,23 @@ async def read_body(request: Request) -> bytes:
     """
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await _read_body(request)
+            return await _read_body(receive)
     except TimeoutError:
         raise EventError(
             f"the body did not arrive within {BODY_SECONDS:.0f} seconds",
             status=408,
             fix="send it again, in one go",
         ) from None
-    except ClientDisconnect:
-        raise EventError("the body was cut off", fix="send it again") from None
 
 
-async def _read_body(request: Request) -> bytes:
+async def _read_body(receive: Receive) -> bytes:
     parts: list[bytes] = []
-    length = 0
-    async for part in request.stream():
+    length, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise EventError("the body was cut off", fix="send it again")
+        part = message.get("body", b"")
         length += len(part)
         if length > MAX_EVENT_BYTES:
             raise EventError(
@@ -120,4 +155,5 @@ async def _read_body(request: Request) -> bytes:
                 fix="send a reference to the data, not the data",
             )
         parts.append(part)
+        more = message.get("more_body", False)
     return b"".join(parts)

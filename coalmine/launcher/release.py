@@ -114,4 +114,5 @@ def release_id_of(source: str, event_id: str) -> str:
         ``r`` and 15 lower-case letters and digits (75 bits of SHA-256).
     """
     digest = hashlib.sha256(f"{len(source)}:{source}{event_id}".encode()).digest()
-    return "r" + base64.b32encode(digest).decode().lower()[:ID_CHARACTERS]
+    enough = digest[: ID_CHARACTERS * 5 // 8 + 1]
+    return "r" + base64.b32encode(enough).decode().lower()[:ID_CHARACTERS]
