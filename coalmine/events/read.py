@@ -18,7 +18,14 @@ from coalmine.events.data import check_charset, parse_body, read_data, structure
 from coalmine.events.event import Event, EventError
 from coalmine.events.headers import ce_attributes, fold_headers, media_type
 
-__all__ = ["MAX_EVENT_BYTES", "check_message", "parse_events_json", "read_event", "read_folded", "read_object"]
+__all__ = [
+    "MAX_EVENT_BYTES",
+    "check_message",
+    "parse_events_json",
+    "read_event",
+    "read_folded",
+    "read_object",
+]
 
 MAX_EVENT_BYTES = 1 << 20
 STRUCTURED = "application/cloudevents+json"
@@ -49,7 +56,7 @@ def read_event(headers: Mapping[str, str] | Iterable[tuple[str, str]], body: byt
 
 
 def read_folded(folded: Mapping[str, str], body: bytes) -> Event:
-    """Read a CloudEvent whose headers are by their lower-case names, each once; see `read_event`."""
+    """Read a CloudEvent whose headers are by their lower-case names; see `read_event`."""
     check_message(folded, body)
     mime, charset = media_type(folded.get("content-type", ""))
     if mime.startswith("application/cloudevents"):

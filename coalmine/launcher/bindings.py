@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
@@ -143,8 +143,8 @@ def why_not(binding: Binding, event: Event) -> str:
     return binding.filter.refuses(event) if binding.filter else ""
 
 
-def _matches(text: str, patterns: Iterable[str]) -> bool:
-    return any(_pattern(one).fullmatch(text) for one in patterns)
+def _matches(text: str, patterns: Collection[str]) -> bool:
+    return text in patterns or any(_pattern(one).fullmatch(text) for one in patterns)
 
 
 @functools.cache

@@ -137,13 +137,13 @@ class Database:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error) as error:
             raise self._unusable(error) from error
 
     def _name(self) -> str:
         return self._engine.url.render_as_string()
 
-    def _unusable(self, error: SQLAlchemyError) -> CoalmineError:
+    def _unusable(self, error: Exception) -> CoalmineError:
         cause = " ".join(str(getattr(error, "orig", None) or error).split())
         fix = "see that its folder can be written and its disk is not full"
         return CoalmineError(

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 ACTIVE_SECONDS = 0.2
 IDLE_SECONDS = 2.0
+REST_SECONDS = 0.02
+"""At least, and as long as the round took of the processor."""
 CHECK_IN_SECONDS = 3.0
 SUBMITTERS = 8
 MOST_BEGUN = 100
@@ -145,6 +147,7 @@ class Dispatcher:
         while not self._stop.is_set():
             self._wake.clear()
             active = False
+            before = time.thread_time()
             try:
                 active = self.tick()
             except CoalmineError as error:
@@ -153,4 +156,6 @@ class Dispatcher:
             except Exception:  # the thread must live on: all services depend on it
                 logger.exception("a round of the dispatcher broke")
                 self._on_trouble()
+            # Woken at every commit, rounds would leave no time to those who receive.
+            self._stop.wait(max(REST_SECONDS, time.thread_time() - before))
             self._wake.wait(ACTIVE_SECONDS if active else IDLE_SECONDS)

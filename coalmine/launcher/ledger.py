@@ -9,17 +9,16 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import URL, Connection, delete, func, insert, select, update
+from sqlalchemy import URL, Connection, Row, delete, func, insert, select, update
 
 from coalmine.engines.protocol import TaskState, TaskStatus
 from coalmine.events.happening import What
+from coalmine.launcher.accept import Accepting, PostgresAccepting, SqliteAccepting
 from coalmine.launcher.admission import (
     Admission,
     Admitted,
-    Claim,
     ConflictError,
     Group,
-    Known,
     admit,
 )
 from coalmine.launcher.database import Database, ledger_url
@@ -27,8 +26,8 @@ from coalmine.launcher.facts import Facts
 from coalmine.launcher.notes import Note, Notes
 from coalmine.launcher.outbox import select_waiting
 from coalmine.launcher.read import count_by_state
-from coalmine.launcher.release import NewRelease, OpenRelease, ReleaseState
-from coalmine.launcher.statements import ACCEPTED, Statements
+from coalmine.launcher.release import OpenRelease, ReleaseState
+from coalmine.launcher.statements import Statements
 from coalmine.launcher.tables import RELEASES, TASKS, moment_text
 
 __all__ = ["LEASE_SECONDS", "Ledger", "ledger_url", "newer_promotion"]
@@ -37,6 +36,10 @@ LEASE_SECONDS = 15.0
 """A launcher that has not been seen for so long is taken for dead."""
 WAITS = RELEASES.c.state == ReleaseState.ACCEPTED.value
 RUNS = RELEASES.c.state == ReleaseState.RUNNING.value
+OPEN_COLUMNS = [
+    RELEASES.c[name]
+    for name in ("id", "service", "pipeline", "engine", "cancel_reason", "submitted_at")
+]
 
 
 def _now() -> datetime:
@@ -69,10 +72,15 @@ class Ledger:
     ) -> None:
         self._database = Database(url)
         self._say = Statements(sqlite=self._database.sqlite)
+        self._accepting: Accepting = (
+            SqliteAccepting() if self._database.sqlite else PostgresAccepting()
+        )
         self._clock = clock
         self._owner = owner
         self._lease = lease
         self._reached_at = reached_at
+        # Of the releases that ran at the last look: they never change, and parsing takes long.
+        self._parameters: dict[str, Mapping[str, str]] = {}
         self.notes = notes or Notes()
         """What others are told of."""
 
@@ -86,39 +94,21 @@ class Ledger:
         Returns:
             For each message what its events came to, or why it was refused as a whole.
         """
-        with self.writing(in_order=True) as connection:
-            known = self._known(connection, groups)
+        with self.writing() as connection:
+            driver = connection.connection.driver_connection
+            known = self._accepting.known(driver, groups)
             admission = admit(groups, known, self._clock().timestamp())
-            self._write(connection, admission)
+            self._write(connection, driver, admission)
         return admission.answers
 
-    def _known(self, connection: Connection, groups: Sequence[Group]) -> Known:
-        releases = [release for group in groups for release in group]
-        ids = [one.id for one in releases]
-        keys = [*ids, *(one.content_key for one in releases if one.content_key)]
-        services = [one.service for one in releases if one.on_conflict != "queue"]
-        known = Known()
-        for key, release_id, at in connection.execute(self._say.claims, _given(keys)):
-            known.claims[key] = Claim(release_id, at)
-        ids += [claim.release_id for claim in known.claims.values()]
-        known.states.update(
-            (row[0], row[1]) for row in connection.execute(self._say.states, _given(ids))
-        )
-        if services:
-            for release_id, service in connection.execute(self._say.open, _given(services)):
-                known.open.setdefault(service, []).append(release_id)
-        return known
-
-    def _write(self, connection: Connection, admission: Admission) -> None:
+    def _write(self, connection: Connection, driver: Any, admission: Admission) -> None:  # noqa: ANN401 - DB-API
         if admission.inserts:
             moment = self.moment()
-            rows = [_row(release, moment) for release in admission.inserts]
-            connection.execute(self._say.insert_releases, _given(rows))
+            self._accepting.insert(driver, admission.inserts, moment)
             noted = [(one.id, Note(What.ACCEPTED)) for one in admission.inserts if self.notes]
             self.notes.put(connection, moment, noted)
         if admission.claims:
-            claims = [{"key": key, **asdict(one)} for key, one in admission.claims.items()]
-            connection.execute(self._say.write_claims, _given(claims))
+            self._accepting.claim(driver, admission.claims)
         for release_id, newer in admission.superseded.items():
             self._end_or_ask(connection, release_id, f"superseded by {newer}")
 
@@ -141,6 +131,10 @@ class Ledger:
         Returns:
             Their ids, the oldest first; they are this launcher's from now on.
         """
+        # Most often there is none, and to find that out nobody needs to wait.
+        with self._database.reading() as connection:
+            if connection.execute(self._say.startable, {"limit": 1}).first() is None:
+                return ()
         with self.writing(in_order=True) as connection:
             found = connection.execute(self._say.startable, {"limit": limit}).scalars().all()
             if found:
@@ -237,10 +231,16 @@ class Ledger:
 
     def running(self) -> tuple[OpenRelease, ...]:
         """List this launcher's releases that run, the oldest first."""
-        query = select(RELEASES).where(RUNS, RELEASES.c.owner == self._owner)
+        query = select(*OPEN_COLUMNS).where(RUNS, RELEASES.c.owner == self._owner)
         with self._database.reading() as connection:
-            found = connection.execute(query.order_by(RELEASES.c.seq)).mappings()
-            return tuple(_open(row) for row in found)
+            rows = connection.execute(query.order_by(RELEASES.c.seq)).all()
+            known = self._parameters
+            if fresh := [row.id for row in rows if row.id not in known]:
+                parameters = select(RELEASES.c.id, RELEASES.c.parameters)
+                found = connection.execute(parameters.where(RELEASES.c.id.in_(fresh)))
+                known = known | {release_id: values for release_id, values in found}  # noqa: C416
+        self._parameters = {row.id: known[row.id] for row in rows}
+        return tuple(_open(row, known[row.id]) for row in rows)
 
     def any_open(self) -> bool:
         """Tell whether any release has not ended, on whatever launcher."""
@@ -310,17 +310,6 @@ class Ledger:
         return str(moment_text(self._clock()))
 
 
-def _given(rows: object) -> dict[str, str]:
-    return {"given": json.dumps(rows, ensure_ascii=False)}
-
-
-def _row(release: NewRelease, moment: str) -> dict[str, object]:
-    said: dict[str, object] = {
-        name: getattr(release, name) for name in ACCEPTED if hasattr(release, name)
-    }
-    return said | {"state": ReleaseState.ACCEPTED.value, "requested_at": moment}
-
-
 def newer_promotion(connection: Connection, release: Mapping[Any, Any]) -> str:
     """Find a newer release of the same service that was promoted; empty if there is none."""
     newer = select(RELEASES.c.id).where(
@@ -337,15 +326,15 @@ def _ended_tasks(connection: Connection, release_id: str) -> frozenset[str]:
     return frozenset(task.name for task in found if TaskState(task.state).ended)
 
 
-def _open(row: Mapping[Any, Any]) -> OpenRelease:
+def _open(row: Row[Any], parameters: Mapping[str, str]) -> OpenRelease:
     return OpenRelease(
-        id=row["id"],
-        service=row["service"],
-        pipeline=row["pipeline"],
-        engine=row["engine"],
-        parameters=row["parameters"],
-        cancel_reason=row["cancel_reason"],
-        submitted=row["submitted_at"] is not None,
+        id=row.id,
+        service=row.service,
+        pipeline=row.pipeline,
+        engine=row.engine,
+        parameters=parameters,
+        cancel_reason=row.cancel_reason,
+        submitted=row.submitted_at is not None,
     )
 
 

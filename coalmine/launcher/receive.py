@@ -68,7 +68,9 @@ class Receiver:
             await _send(answer, send)
 
     async def _take(self, scope: Scope, receive: Receive) -> _Answer:
-        pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+        pairs = [
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
+        ]
         headers = dict(reversed(pairs))  # of a name that came twice the first counts, as elsewhere
         caller = await self._access.admit(headers, Right.SEND)
         body = await read_body(receive)
@@ -78,7 +80,7 @@ class Receiver:
         check_events(caller, message.events)
         self._access.count(caller, len(message.events))
         admitted = await self._intake.take(message.events)
-        url = _releases_url(scope["scheme"], scope.get("server"), headers.get("host"))
+        url = _base_of(scope, headers.get("host"))
         return _answer(admitted, url, batched=message.batched)
 
 
@@ -89,7 +91,9 @@ async def _read(pairs: Pairs, body: bytes) -> Message:
 
 
 def _answer(admitted: Sequence[Admitted], url: str, *, batched: bool) -> _Answer:
-    entries = [{"id": one.release_id, "url": url + one.release_id, "state": one.state} for one in admitted]
+    entries = [
+        {"id": one.release_id, "url": url + one.release_id, "state": one.state} for one in admitted
+    ]
     new = any(one.new for one in admitted)
     status = HTTPStatus.ACCEPTED.value if new else HTTPStatus.OK.value
     if batched:
@@ -110,13 +114,16 @@ async def _send(answer: _Answer, send: Send) -> None:
 
 def url_of(request: Request, release_id: str) -> str:
     """Give the URL under which a release is read, as the sender reaches this launcher."""
-    scope = request.scope
-    url = _releases_url(scope["scheme"], scope.get("server"), request.headers.get("host"))
-    return url + release_id
+    return _base_of(request.scope, request.headers.get("host")) + release_id
+
+
+def _base_of(scope: Scope, host: str | None) -> str:
+    server = scope.get("server")
+    return _releases_url(scope["scheme"], tuple(server) if server else None, host)
 
 
 @functools.lru_cache(maxsize=256)
-def _releases_url(scheme: str, server: tuple[str, int | None] | None, host: str | None) -> str:
+def _releases_url(scheme: str, server: tuple[object, ...] | None, host: str | None) -> str:
     headers = [(b"host", host.encode("latin-1"))] if host is not None else []
     base: Mapping[str, object] = {"scheme": scheme, "server": server, "headers": headers}
     return str(URL(scope={**base, "path": "/releases/"}))

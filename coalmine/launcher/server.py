@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import logging
 import os
 import secrets
@@ -202,6 +203,8 @@ def serve(settings: Settings) -> None:
         raise_file_limit()
         _on_hangup([bindings.again, *(one.again for one in settings_files)])
         sys.setswitchinterval(SWITCH_SECONDS)
+        gc.collect()
+        gc.freeze()  # what is there now stays; to look through it again takes tens of milliseconds
         _run_http(
             uvicorn.Config(
                 app,

@@ -237,6 +237,11 @@ def test_wrong_values_are_named(field: str, value: object) -> None:
     assert caught.value.field == field
 
 
+def test_the_id_of_an_event_never_changes() -> None:
+    # Another one would make a second release of an event that is sent again after an upgrade.
+    assert release_id_of("/ci", "1") == "r46tjsgsph5is5hj"
+
+
 @given(st.text(), st.text(), st.text(), st.text())
 def test_ids_follow_from_source_and_id(source: str, event_id: str, source2: str, id2: str) -> None:
     try:

@@ -119,6 +119,14 @@ def test_one_message_is_all_or_nothing_and_the_others_do_not_mind(make: Made) ->
     assert list(states(ledger)) == ["r3", "r4"]
 
 
+def test_many_messages_in_one_commit_keep_their_order(make: Made) -> None:
+    ledger = make()
+    given = [new(f"r{n:03}", f"s{n}") for n in range(151)]  # more than a statement takes, and odd
+    assert accept(ledger, *given) == [(one.id, True) for one in given]
+    assert list(states(ledger)) == [one.id for one in given]
+    assert accept(ledger, *given[::50]) == [(one.id, False) for one in given[::50]]
+
+
 def test_a_service_that_is_busy_rejects(make: Made) -> None:
     ledger = make()
     rejecting = [replace(new(f"r{n}"), on_conflict=Conflict.REJECT) for n in range(3)]
