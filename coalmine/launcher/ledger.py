@@ -36,6 +36,8 @@ LEASE_SECONDS = 15.0
 """A launcher that has not been seen for so long is taken for dead."""
 WAITS = RELEASES.c.state == ReleaseState.ACCEPTED.value
 RUNS = RELEASES.c.state == ReleaseState.RUNNING.value
+MOST_NAMED = 500
+"""Releases in one statement; a database has a limit."""
 OPEN_COLUMNS = [
     RELEASES.c[name]
     for name in ("id", "service", "pipeline", "engine", "cancel_reason", "submitted_at")
@@ -231,14 +233,15 @@ class Ledger:
 
     def running(self) -> tuple[OpenRelease, ...]:
         """List this launcher's releases that run, the oldest first."""
-        query = select(*OPEN_COLUMNS).where(RUNS, RELEASES.c.owner == self._owner)
+        mine = (RUNS, RELEASES.c.owner == self._owner)
+        query = select(*OPEN_COLUMNS).where(*mine).order_by(RELEASES.c.seq)
         with self._database.reading() as connection:
-            rows = connection.execute(query.order_by(RELEASES.c.seq)).all()
+            rows = connection.execute(query).all()
             known = self._parameters
             if fresh := [row.id for row in rows if row.id not in known]:
-                parameters = select(RELEASES.c.id, RELEASES.c.parameters)
-                found = connection.execute(parameters.where(RELEASES.c.id.in_(fresh)))
-                known = known | {release_id: values for release_id, values in found}  # noqa: C416
+                among = (RELEASES.c.id.in_(fresh),) if len(fresh) <= MOST_NAMED else mine
+                parameters = select(RELEASES.c.id, RELEASES.c.parameters).where(*among)
+                known = known | {one.id: one.parameters for one in connection.execute(parameters)}
         self._parameters = {row.id: known[row.id] for row in rows}
         return tuple(_open(row, known[row.id]) for row in rows)
 
