@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,9 @@ from coalmine.engines.protocol import RunStatus
 __all__ = ["Argo"]
 
 CONTAINER = "main"
+ALONE = "exit-alone"
+OF_THE_RUN = ("workflow.status", "workflow.failures", "tasks.")
+"""What an exit handler cannot have without the run."""
 
 
 class Argo:
@@ -72,6 +76,26 @@ class Argo:
     def read(self, run_id: str, run: Object, tasks: Sequence[Object]) -> RunStatus:  # noqa: ARG002
         """Read how a run goes."""
         return read_run(run_id, self.slim(run))
+
+    def exit_alone(self, run: Object, metadata: Object) -> Object | None:
+        """Write a Workflow of nothing but the exit handler."""
+        spec = run["spec"]
+        whole = spec if "templates" in spec else run["status"].get("storedWorkflowTemplateSpec", {})
+        handler = whole.get("onExit")
+        templates = [one for one in whole.get("templates", []) if one["name"] == handler]
+        if not templates or any(word in json.dumps(templates) for word in OF_THE_RUN):
+            return None
+        task = {"name": handler, "template": handler}
+        own = {key: spec[key] for key in ("arguments", "serviceAccountName") if key in spec}
+        kept = {**whole, **own}
+        left = {key: value for key, value in kept.items() if key not in {"onExit", "shutdown"}}
+        entry = {"name": ALONE, "dag": {"tasks": [task]}}
+        return {
+            "apiVersion": self.runs.version,
+            "kind": "Workflow",
+            "metadata": metadata,
+            "spec": {**left, "entrypoint": ALONE, "templates": [entry, *templates]},
+        }
 
     def container(self, run: Object, tasks: Sequence[Object], task: str) -> Container | None:  # noqa: ARG002
         """Name a task's newest pod, as Argo does since 3.4: by workflow, template and node."""

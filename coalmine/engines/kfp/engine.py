@@ -10,7 +10,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from coalmine._base.errors import InputError
 from coalmine.compiler.graph import Graph
 from coalmine.compiler.parameter import ParameterType
 from coalmine.engines.callback import Callback
+from coalmine.engines.ending import exit_run_of, unclean, with_exit
 from coalmine.engines.kfp.api import KfpApi, KfpError
 from coalmine.engines.kfp.package import exit_only, graph_of, uncached, version_name, with_token
 from coalmine.engines.kfp.status import read_run
@@ -231,22 +232,16 @@ class KfpEngine:
         self, found: RunStatus, run: Object, version: _Version, exit_task: str
     ) -> RunStatus:
         """Run the exit task of a run that was terminated, as a run of its own."""
-        name = f"{name_of(found.run_id)}-exit"
+        name = name_of(exit_run_of(found.run_id))
         text = exit_only(version.text, exit_task)
         if text is None:
-            return replace(found, message=f"{found.message}; {exit_task} could not be run")
+            return unclean(found)
         after = self._find(name)
         if after is None:
             values = (run.get("runtime_config") or {}).get("parameters") or {}
             self._create(name, self._uploaded(version.graph, text, "-exit"), values)
-            return replace(found, state=RunState.RUNNING, message="")
-        status = read_run(found.run_id, after, version.graph)
-        last = status.tasks[-1]
-        tasks = (*found.tasks[:-1], last)
-        if not status.state.ended:
-            return replace(found, state=RunState.RUNNING, tasks=tasks, message="")
-        problem = f"; {status.message}" if status.state is RunState.FAILED else ""
-        return replace(found, tasks=tasks, message=f"{found.message}{problem}")
+            return with_exit(found, None)
+        return with_exit(found, read_run(found.run_id, after, version.graph))
 
 
 def _typed(graph: Graph, values: Mapping[str, str]) -> dict[str, object]:

@@ -64,6 +64,9 @@ class Dialect(Protocol):
     def read(self, run_id: str, run: Object, tasks: Sequence[Object]) -> RunStatus:
         """Read how a run goes."""
 
+    def exit_alone(self, run: Object, metadata: Object) -> Object | None:
+        """Write a run of a run's exit task; None if it takes more than the run's parameters."""
+
     def container(self, run: Object, tasks: Sequence[Object], task: str) -> Container | None:
         """Find where a task writes; None if it has not begun."""
 

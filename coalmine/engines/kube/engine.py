@@ -10,6 +10,7 @@ from pathlib import Path
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.compiler.graph import Graph
 from coalmine.engines.callback import Callback
+from coalmine.engines.ending import exit_run_of, lacks_exit, unclean, with_exit
 from coalmine.engines.kube.answers import KubeError, Object
 from coalmine.engines.kube.client import KubeClient
 from coalmine.engines.kube.dialect import Dialect, name_of
@@ -118,10 +119,31 @@ class KubeEngine:
 
     def status(self, run_id: str) -> RunStatus | None:
         """Tell how a run goes; see `coalmine.engines.protocol.Engine`."""
+        found = self._read(run_id)
+        if found is None or not lacks_exit(found):
+            return found
+        return self._cleaned_up(found)
+
+    def _read(self, run_id: str) -> RunStatus | None:
         run = self._run(run_id)
         if run is None:
             return None
         return self._dialect.read(run_id, run, self._tasks_of(run_id, run))
+
+    def _cleaned_up(self, found: RunStatus) -> RunStatus:
+        """Run the exit task of a run that was kept from it, as a run of its own."""
+        alone = exit_run_of(found.run_id)
+        after = self._read(alone)
+        if after is not None:
+            return with_exit(found, after)
+        whole = self._client.get(self._dialect.runs, name_of(found.run_id))
+        metadata = {"name": name_of(alone), "labels": {RELEASE: alone}}
+        body = whole and self._dialect.exit_alone(whole, metadata)
+        if body is None:
+            return unclean(found)
+        if made := self._client.create(self._dialect.runs, body):
+            self._runs.note(made)
+        return with_exit(found, None)
 
     def cancel(self, run_id: str) -> None:
         """Ask a run to end; see `coalmine.engines.protocol.Engine`."""

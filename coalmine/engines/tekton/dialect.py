@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from coalmine.engines.tekton.status import condition_of, read_run, task_of
 
 __all__ = ["Tekton"]
 
+OF_THE_RUN = ("$(tasks.", "workspaces")
+"""What a task at the end cannot have without the others."""
 STEP = "step-main"
 """The container of a task, by the name that the compiler gives its step."""
 
@@ -69,6 +72,22 @@ class Tekton:
     def read(self, run_id: str, run: Object, tasks: Sequence[Object]) -> RunStatus:
         """Read how a run goes."""
         return read_run(run_id, self.slim(run), tasks)
+
+    def exit_alone(self, run: Object, metadata: Object) -> Object | None:
+        """Write a PipelineRun whose tasks are those that were to run at the end."""
+        spec = run["spec"]
+        pipeline = spec.get("pipelineSpec") or run.get("status", {}).get("pipelineSpec") or {}
+        tasks = pipeline.get("finally")
+        if not tasks or any(word in json.dumps(tasks) for word in OF_THE_RUN):
+            return None
+        kept = {"params", "taskRunTemplate", "timeouts"} & spec.keys()
+        alone = {"params": pipeline.get("params", []), "tasks": tasks}
+        return {
+            "apiVersion": self.runs.version,
+            "kind": "PipelineRun",
+            "metadata": metadata,
+            "spec": {**{name: spec[name] for name in sorted(kept)}, "pipelineSpec": alone},
+        }
 
     def container(self, run: Object, tasks: Sequence[Object], task: str) -> Container | None:  # noqa: ARG002
         """Find the pod that a TaskRun names."""
