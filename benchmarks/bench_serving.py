@@ -24,7 +24,8 @@ from coalmine.stack.servers import Servers
 from coalmine.stack.stack import Stack
 
 CALLS = 3000
-ROUNDS = 5
+BLOCK = 25
+"""Calls in a row of one kind: short, so that noise on the machine meets both alike."""
 PROMOTIONS = 10
 SERVER = Path(__file__).parents[1] / "tests" / "serving" / "fake_server.py"
 
@@ -59,9 +60,9 @@ def _added(stack: Stack, servers: Servers) -> None:
     split: list[float] = []
     urls = (servers.url("iris-r0"), stack.endpoints().proxy + "/iris")
     with httpx.Client(trust_env=False) as client:
-        for number in range(ROUNDS + 1):
+        for number in range(CALLS // BLOCK + 1):
             for url, taken in zip(urls, (direct, split), strict=True):
-                found = _call(client, url + "/predict", CALLS // ROUNDS)
+                found = _call(client, url + "/predict", BLOCK)
                 taken.extend(found if number else [])
     for name, quantile in (("p50", 49), ("p99", 98)):
         near, far = (

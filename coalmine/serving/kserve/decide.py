@@ -129,6 +129,8 @@ class Decide:
             return self._unrouted(wanted)
         if self._notes.get("answered") != canary:
             return Ask(self.selector(canary), "answered", canary)
+        if self._seen.preview and "preview" not in self._notes:
+            return Note({"preview": self._seen.preview})
         return Done()
 
     def _share(self) -> Move:

@@ -102,6 +102,13 @@ class Seen:
         return next((str(e.get("revisionName")) for e in entries if e.get("latestRevision")), "")
 
     @property
+    def preview(self) -> str:
+        """Where the newest revision is called whatever its share is; empty without tag routes."""
+        entries = self.status.get("traffic") or []
+        newest = [e for e in entries if e.get("latestRevision") and e.get("tag")]
+        return str(newest[0].get("url") or "") if newest else ""
+
+    @property
     def is_ready(self) -> bool:
         """Whether the InferenceService says that it is ready, which may be stale."""
         conditions = ((self.service or {}).get("status") or {}).get("conditions") or []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,21 +27,42 @@ ROUTED_SECONDS = 120.0
 """How long a canary that is up may take to get its share: both waits fit into one step's limit."""
 
 
+LONGEST_PAUSE = 5
+"""At most this many times as long between two looks as at first. One look at an InferenceService
+takes five requests, so that a release that waits makes one a second."""
+
+
+def _jitter() -> float:
+    return random.uniform(0.9, 1.1)  # noqa: S311 - no secret
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """The clock of a drive.
 
     Attributes:
         timeout: Seconds after which a goal that is not reached is given up.
-        poll: Seconds between looks.
+        poll: Seconds between the first looks.
         clock: Seconds, monotonic.
         sleep: Waits.
+        jitter: What a pause is multiplied by, so that many releases do not look in step.
     """
 
     timeout: float = 420.0
     poll: float = 1.0
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    jitter: Callable[[], float] = _jitter
+
+    def pause(self, turn: int, patience: float) -> float:
+        """Tell how long to wait before the next look.
+
+        Args:
+            turn: How many looks in a row found nothing to do, 1 at first.
+            patience: Seconds until a fault that was seen is called one; 0 if none was seen.
+        """
+        longer = min(turn, LONGEST_PAUSE) * self.poll * self.jitter()
+        return min(longer, patience) if patience > 0 else longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +99,7 @@ class Driver(Generic[S]):
         if wanted.phase is Phase.CANARY:
             limit = min(limit, ROUTED_SECONDS)
         ends = self.timing.clock() + limit
-        patient = Patient(self.timing.clock)
+        patient, turn = Patient(self.timing.clock), 0
         while True:
             try:
                 kept = self._still(wanted.service, wanted.release_id)
@@ -87,12 +109,14 @@ class Driver(Generic[S]):
                 if isinstance(move, Drifted):
                     raise InputError(move.what, fix=move.fix)
                 if not (why := self._make(move, kept, patient)):
+                    turn = 0
                     continue
             except StaleError as fault:
                 why = fault.message
             if self.timing.clock() >= ends:
                 raise _given_up(kept, why, patient, limit)
-            self.timing.sleep(self.timing.poll)
+            turn += 1
+            self.timing.sleep(self.timing.pause(turn, patient.left()))
 
     def _still(self, service: str, release_id: str) -> Kept:
         kept = self.own.read(service)

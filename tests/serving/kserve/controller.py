@@ -31,6 +31,7 @@ class Played:
         name: The InferenceService.
         bad: Images that never become ready.
         pods: Whether pods are made, for the first prediction.
+        tagged: Whether the route of the newest revision has a tag of its own.
     """
 
     store: Store
@@ -38,6 +39,7 @@ class Played:
     kind: Any = ISVC
     bad: set[str] = field(default_factory=set)
     pods: bool = True
+    tagged: bool = False
     templates: list[str] = field(default_factory=list)
     images: list[str] = field(default_factory=list)
     is_ready: list[bool] = field(default_factory=list)
@@ -134,6 +136,8 @@ class Played:
         if latest and (percent is None or not self.rolled) and self.rolled != latest:
             self.before, self.rolled = self.rolled, latest
         self.routed = _traffic(latest, self.rolled, percent)
+        if self.tagged and self.routed:
+            self.routed[0] |= {"tag": "latest", "url": f"http://latest-{self.name}.ml.example.com"}
         predictor: dict[str, Any] = {
             "latestCreatedRevision": self.revision(len(self.images) - 1),
             "latestReadyRevision": latest,

@@ -101,3 +101,14 @@ def test_a_probe_that_never_passes_is_waited_for_and_told(world: World) -> None:
     with pytest.raises(CoalmineError, match=r"gave up after 40 s: the revision .* is not ready"):
         canary(replay.backend(40))
     assert world.asked() == (V2, 0)
+
+
+def test_a_release_that_waits_asks_once_a_second(world: World) -> None:
+    """At first more often."""
+    replay = Replay(world, "neverready")
+    with pytest.raises(CoalmineError, match="gave up after 300 s"):
+        canary(replay.backend(300))
+    reads = [path for verb, path, _ in world.api.app.requests if verb == "GET"]
+    single = [path for path in reads if not re.search("/(pods|events|deployments)", path)]
+    assert len(single) / replay.now <= 1.3
+    assert len(reads) / replay.now <= 2
