@@ -24,7 +24,8 @@ from coalmine.steps.runner import run_step
 from tests.kubeapi.faults import Fault
 from tests.kubeapi.server import KubeApi, serve
 from tests.serving.flagger.conftest import V1, V2, deployment
-from tests.serving.flagger.controller import NAMESPACE, Flagger
+from tests.serving.flagger.controller import Flagger
+from tests.serving.flagger.deployments import NAMESPACE
 
 SINCE = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

@@ -21,6 +21,7 @@ __all__ = [
     "DEPLOYMENTS",
     "OF_SERVICE",
     "STOP",
+    "STOPPER",
     "TEMPLATES",
     "Analysis",
     "Measure",
@@ -35,6 +36,8 @@ DEPLOYMENTS = Resource("apps/v1", "deployments", "Deployment")
 OF_SERVICE = "coalmine.dev/service"
 STOP = "coalmine-stop"
 """The name of the check that always fails, by which a run is ended early."""
+STOPPER: Mapping[str, Any] = {"name": STOP, "query": "vector(1)", "thresholdRange": {"max": 0}}
+"""That check. Where its query cannot be asked it fails as well."""
 PORT = 3000
 """Where a bento listens, unless its container names another port."""
 

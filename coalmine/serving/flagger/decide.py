@@ -61,11 +61,14 @@ class Decide:
     def prepare(self) -> Move:
         """Bring the canary to its first share."""
         setup = Setup(self.seen, self.kept, self.way)
-        return setup.made() or self._drift() or setup.checks() or setup.done() or self._tried()
+        before = {self.kept.notes.get("image", ""), self.kept.notes.get("superseded", "")}
+        return (
+            setup.made() or self._drift(before) or setup.checks() or setup.done() or self._tried()
+        )
 
     def share(self) -> Move:
         """See that the canary is still on trial; its share is Flagger's."""
-        if drift := self._drift():
+        if drift := self._drift(set()):
             return drift
         if self.seen.canary is None:
             return self._drifted("its Canary was deleted")
@@ -136,7 +139,7 @@ class Decide:
 
     # --- what they share
 
-    def _drift(self) -> Drifted | None:
+    def _drift(self, before: set[str]) -> Drifted | None:
         target, notes, record = self.seen.target, self.kept.notes, self.kept.record
         if target is None:
             return Drifted(f"the Deployment {record.service} was deleted")
@@ -144,8 +147,7 @@ class Decide:
             return self._drifted("it was deleted and made anew")
         if rest_of(target, self._container) != notes.get("rest"):
             return self._drifted("its pod template was changed")
-        known = {record.canary_image, notes.get("image"), notes.get("superseded")}
-        if self._image not in known:
+        if self._image not in {record.canary_image, *before}:
             return self._drifted(f"its image was set to {self._image}")
         return None
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from coalmine.serving.flagger.seen import ENDING, RESTING, Seen, image_in
+from coalmine.serving.kube.client import Object
 from coalmine.serving.kube.kept import Kept
 
 __all__ = ["Ruled", "Ruling", "has_begun", "marker_of", "ruling_of"]
@@ -58,13 +59,18 @@ def ruling_of(seen: Seen, kept: Kept) -> Ruling:
     """Tell what Flagger has said of a release's canary."""
     done, said = seen.phase in RESTING, seen.said()
     if kept.notes.get("made"):
-        up = done and image_in(seen.primary, kept.notes["container"]) == kept.record.canary_image
+        up = done and _is_ours(seen.primary, kept)
         return Ruling(Ruled.PASSED if up else Ruled.OPEN, f"Flagger says: {said}", up)
     if not has_begun(seen, kept):
         return Ruling(Ruled.OPEN, "Flagger has not taken up the canary yet", done=False)
-    if seen.phase in ENDING | {"Succeeded"}:
+    if seen.phase in ENDING | {"Succeeded"} and _is_ours(seen.primary, kept):
         return Ruling(Ruled.PASSED, f"Flagger says: {said}", done)
-    if seen.phase == "Failed":
+    if seen.phase == "Failed" and _is_ours(seen.target, kept):
         return Ruling(Ruled.FAILED, f"Flagger says: {said}", done)
     told = f"Flagger says: {said}; {seen.failed_checks} failed checks, share {seen.weight} %"
     return Ruling(Ruled.OPEN, told, done=False)
+
+
+def _is_ours(deployment: Object | None, kept: Kept) -> bool:
+    """Tell whether it has the release's image: a run may be of another change of the template."""
+    return image_in(deployment, kept.notes["container"]) == kept.record.canary_image

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from coalmine.serving.flagger.analysis import CANARIES, DEPLOYMENTS, STOP, TEMPLATES
+from coalmine.serving.flagger.analysis import CANARIES, DEPLOYMENTS, STOP, STOPPER, TEMPLATES
 from coalmine.serving.flagger.decide import SETTLED, image_patch
 from coalmine.serving.flagger.run import has_begun
 from coalmine.serving.flagger.seen import (
@@ -31,6 +31,9 @@ from coalmine.serving.kube.kept import Kept
 from coalmine.serving.kube.moves import Done, Drifted, Move, Note, Wait, Write
 
 __all__ = ["Withdraw"]
+
+SET = "set"
+"""The note that the canary's image was found set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,9 @@ class Withdraw:
             return self._stopped() or Done()
         now = image_in(target, notes["container"])
         if now in {self.kept.record.canary_image, notes.get("superseded")} - {notes["image"]}:
+            # What was never set is nothing that Flagger could be trying: that is another's change.
+            if now == self.kept.record.canary_image and not notes.get(SET):
+                return Note({SET: "yes"})
             return image_patch(
                 self.way.namespace, self.seen, notes["container"], notes["image"], "put back"
             )
@@ -70,7 +76,7 @@ class Withdraw:
         seen = self.seen
         if self._is_primary_ours():
             return self._promoted_all_the_same()
-        if not has_begun(seen, self.kept):
+        if not self.kept.notes.get(SET) or not has_begun(seen, self.kept):
             return None
         if seen.phase in ENDING:
             return Wait(f"Flagger says: {seen.said()}", selector_of(seen.primary))
@@ -104,12 +110,11 @@ class Withdraw:
         threshold = seen.analysis.get("threshold")
         if "threshold" not in self.kept.notes:
             return Note({"threshold": str(threshold or 1)})
-        never = {"name": STOP, "query": "vector(1)", "thresholdRange": {"max": 0}}
         metrics: dict[str, Any] = {"op": "add", "path": "/spec/analysis/metrics"}
         if seen.metrics:
-            metrics |= {"path": "/spec/analysis/metrics/-", "value": never}
+            metrics |= {"path": "/spec/analysis/metrics/-", "value": dict(STOPPER)}
         else:
-            metrics |= {"value": [never]}
+            metrics |= {"value": [dict(STOPPER)]}
         once = {"op": "add", "path": "/spec/analysis/threshold", "value": 1}
         return self._patch([metrics, once], "end Flagger's run")
 

@@ -21,7 +21,8 @@ from coalmine.serving.protocol import ReleaseRecord
 from tests.kubeapi.direct import direct_api, direct_client
 from tests.kubeapi.server import KubeApi
 from tests.kubeapi.store import Object
-from tests.serving.flagger.controller import CANARY, DEPLOYMENT, NAMESPACE, Flagger
+from tests.serving.flagger.controller import CANARY, Flagger
+from tests.serving.flagger.deployments import DEPLOYMENT, NAMESPACE
 
 V1, V2, V3 = (f"registry.example.com/iris@sha256:{digit * 64}" for digit in "123")
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)

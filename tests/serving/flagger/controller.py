@@ -17,13 +17,11 @@ from typing import Any
 from tests.kubeapi.kinds import kind_of
 from tests.kubeapi.status import ApiError
 from tests.kubeapi.store import Object, Store
+from tests.serving.flagger.deployments import DEPLOYMENT, NAMESPACE, image_of, roll
 
 CANARY = kind_of("flagger.app/v1beta1", "Canary")
 TEMPLATE = kind_of("flagger.app/v1beta1", "MetricTemplate")
-DEPLOYMENT = kind_of("apps/v1", "Deployment")
-POD = kind_of("v1", "Pod")
 EVENT = kind_of("v1", "Event")
-NAMESPACE = "ml"
 STATUSES = {
     "Initialized": "True",
     "Succeeded": "True",
@@ -93,35 +91,7 @@ class Flagger:
     # --- controllers
 
     def roll(self) -> None:
-        """Do what the controllers of Deployments and the kubelets do."""
-        for deployment in self.store.list(DEPLOYMENT, NAMESPACE)[0]:
-            up = image_of(deployment) not in self.broken and deployment["spec"]["replicas"] > 0
-            status = {
-                "observedGeneration": deployment["metadata"]["generation"],
-                "availableReplicas": int(up),
-            }
-            if deployment.get("status") != status:
-                self.store.set_status(deployment, status)
-            self._pod(deployment, up=up)
-
-    def _pod(self, deployment: Object, *, up: bool) -> None:
-        name = deployment["metadata"]["name"] + "-pod"
-        if not deployment["spec"]["replicas"]:
-            if self._get(POD, name):
-                self.store.delete(POD, NAMESPACE, name)
-            return
-        if not self._get(POD, name):
-            labels = deployment["spec"]["selector"]["matchLabels"]
-            head: Object = {"apiVersion": "v1", "kind": "Pod"}
-            metadata = {"name": name, "labels": labels}
-            self.store.create(head | {"metadata": metadata, "spec": {}}, NAMESPACE)
-        waiting: Object = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
-        if self.crash:
-            waiting = {"terminated": {"exitCode": 3, "reason": "Error"}}
-        state = {"name": "bento", "state": {"running": {}} if up else waiting}
-        ready = {"type": "Ready", "status": "True" if up else "False"}
-        pod = self.store.get(POD, NAMESPACE, name)
-        self.store.set_status(pod, {"conditions": [ready], "containerStatuses": [state]})
+        roll(self.store, broken=self.broken, crash=self.crash)
 
     def tick(self) -> None:
         """Look once."""
@@ -303,10 +273,6 @@ class Flagger:
         """What a Canary owns goes with it."""
         if self.get(f"{self.name}-primary"):
             self.store.delete(DEPLOYMENT, NAMESPACE, f"{self.name}-primary")
-
-
-def image_of(deployment: Object) -> str:
-    return str(deployment["spec"]["template"]["spec"]["containers"][0]["image"])
 
 
 def digest(deployment: Object) -> str:

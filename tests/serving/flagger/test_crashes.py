@@ -15,7 +15,8 @@ from coalmine.serving.protocol import Phase
 from tests.kubeapi.faults import Fault, Reset
 from tests.kubeapi.status import ApiError, conflict, denied, gone, not_found, too_many
 from tests.serving.flagger.conftest import V1, V2, V3, World, new_world, release
-from tests.serving.flagger.controller import CANARY, DEPLOYMENT, NAMESPACE
+from tests.serving.flagger.controller import CANARY
+from tests.serving.flagger.deployments import DEPLOYMENT, NAMESPACE
 from tests.serving.kube.dying import Killed, dying
 
 Step = Callable[[FlaggerServing], object]

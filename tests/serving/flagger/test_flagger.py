@@ -22,7 +22,8 @@ from tests.serving.flagger.conftest import (
     deployment,
     release,
 )
-from tests.serving.flagger.controller import CANARY, DEPLOYMENT, NAMESPACE, TEMPLATE
+from tests.serving.flagger.controller import CANARY, TEMPLATE
+from tests.serving.flagger.deployments import DEPLOYMENT, NAMESPACE
 
 
 def finish(world: World, times: int = 12) -> None:
@@ -91,7 +92,9 @@ def test_a_hash_that_is_taken_over_before_the_run_is_no_verdict() -> None:
         status, _, moment = turn.partition(" ")
         condition = {"type": "Promoted", "status": status, "lastTransitionTime": moment}
         told = {"phase": phase, "lastAppliedSpec": applied, "conditions": [condition]}
-        return ruling_of(Seen("iris", canaries=({"status": told},)), kept).ruled
+        tried = deployment(V2)
+        seen = Seen("iris", target=tried, primary=tried, canaries=({"status": told},))
+        return ruling_of(seen, kept).ruled
 
     assert said("False t3", "old") is Ruled.OPEN
     assert said("False t3", "new") is Ruled.OPEN

@@ -15,7 +15,7 @@ from coalmine.serving.flagger.seen import RESTING
 from coalmine.serving.kube.ownership import Ownership
 from coalmine.serving.protocol import Phase
 from tests.serving.flagger.conftest import V1, V2, V3, new_world, release
-from tests.serving.flagger.controller import DEPLOYMENT
+from tests.serving.flagger.deployments import DEPLOYMENT
 from tests.serving.kube.dying import Killed, dying
 
 V4 = V1.replace("1", "4")

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from coalmine._base.errors import InputError
 from coalmine.gate.policy import load_policy, parse_policy
 from coalmine.serving.flagger.analysis import (
+    STOPPER,
     Analysis,
     Measure,
     canary_for,
@@ -145,7 +146,9 @@ def test_what_is_made_passes_flaggers_crd(tmp_path: Path, given: dict[str, objec
     if not checker.exists():
         pytest.skip("the published schemas are not here")
     made = [canary_for("iris", deployment(), ANALYSIS, given)]
-    made += templates_for("iris", ANALYSIS).values()
+    stopped = canary_for("iris", deployment(), ANALYSIS, given)
+    stopped["spec"]["analysis"]["metrics"].append(dict(STOPPER))
+    made += [stopped, *templates_for("iris", ANALYSIS).values()]
     path = tmp_path / "made.yaml"
     path.write_text(yaml.safe_dump_all(made))
     ran = subprocess.run(
