@@ -18,9 +18,11 @@ from coalmine.gate.fields import MisfitError
 from coalmine.gate.model import Policy
 from coalmine.gate.schema import PolicyFile
 
-__all__ = ["load_policy", "parse_policy", "shipped_policies"]
+__all__ = ["THRESHOLDS", "load_policy", "parse_policy", "shipped_policies"]
 
 DEFAULT = "default"
+THRESHOLDS = "thresholds"
+"""The shipped policy that compares nothing."""
 REFERENCE = "see docs/gate-policy.md for every field"
 FIXES = {
     "missing": "add it",

@@ -115,12 +115,12 @@ def _analysis(inputs: Inputs) -> Analysis | None:
     """Say the policy in Flagger's words, where Flagger is to judge, and try its queries."""
     if inputs.serving != "flagger":
         return None
-    from coalmine.gate.policy import load_policy  # noqa: PLC0415 - keeps `step --help` quick
+    from coalmine.gate.policy import THRESHOLDS, load_policy  # noqa: PLC0415 - quick `step --help`
     from coalmine.gate.preflight import preflight_plan  # noqa: PLC0415
     from coalmine.metrics.prometheus import PrometheusSource  # noqa: PLC0415
     from coalmine.steps.flagger import analysis_of, plan_of  # noqa: PLC0415
 
-    plan = plan_of(load_policy(inputs.policy), inputs.service, inputs.namespace)
+    plan = plan_of(load_policy(inputs.policy or THRESHOLDS), inputs.service, inputs.namespace)
     analysis = analysis_of(plan, inputs.prometheus_url, inputs.percent)
     asked = {measure.name: measure.query for measure in analysis.measures}
     with PrometheusSource(inputs.prometheus_url) as source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,12 +51,19 @@ def test_a_policy_is_read() -> None:
     assert score.fail_after == FailAfter(consecutive=None, total=4)
 
 
-@pytest.mark.parametrize("name", ["", "default", "demo"])
+@pytest.mark.parametrize("name", ["", "default", "demo", "thresholds"])
 def test_shipped_policies_are_right(name: str) -> None:
     policy = load_policy(name)
     assert policy.name == (name or "default")
     assert {"error_rate", "latency_p95", "proxy_restarts"} <= {c.name for c in policy.checks}
     assert name in {"", *shipped_policies()}
+
+
+def test_thresholds_is_the_default_without_its_comparison() -> None:
+    default, thresholds = load_policy("default"), load_policy("thresholds")
+    held = tuple(check for check in default.checks if check.compare is None)
+    assert len(held) == len(default.checks) - 1
+    assert thresholds == replace(default, name="thresholds", checks=held)
 
 
 @pytest.mark.parametrize("url", [False, True])
@@ -69,7 +77,7 @@ def test_a_policy_is_found_by_path_and_by_url(tmp_path: Path, url: bool) -> None
 def test_a_policy_that_is_not_there(reference: str) -> None:
     with pytest.raises(InputError, match="cannot be read") as caught:
         load_policy(reference)
-    assert "default, demo" in caught.value.fix
+    assert "default, demo, thresholds" in caught.value.fix
 
 
 def test_a_policy_elsewhere_is_refused() -> None:

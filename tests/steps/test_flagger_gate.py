@@ -40,7 +40,7 @@ def _step(step: Step, folder: Path, **values: str) -> dict[str, str]:  # type: i
     outputs = {name: folder / name for name in ("canary", "stable", "since", "verdict", "reason")}
     known = {field: path for field, path in outputs.items() if field in _outputs_of(step)}
     environ = {"COALMINE_SERVING": "flagger", "COALMINE_NAMESPACE": NAMESPACE}
-    environ |= {"COALMINE_PROMETHEUS_URL": "http://127.0.0.1:9", "COALMINE_POLICY": "demo"}
+    environ["COALMINE_PROMETHEUS_URL"] = "http://127.0.0.1:9"
     code = run_step(
         step,
         values={"service": "iris", "release_id": "r1", **values},

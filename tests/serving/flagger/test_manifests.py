@@ -30,7 +30,7 @@ from tests.serving.flagger.conftest import ANALYSIS, V1, canary_of, deployment
 ROOT = Path(__file__).parents[3]
 SHARED = Path(os.environ["COALMINE_SHARED"])
 PROMETHEUS = "http://prometheus.monitoring:9090"
-DEFAULT = plan_of(load_policy(""), "iris", "ml")
+DEFAULT = plan_of(load_policy("thresholds"), "iris", "ml")
 
 
 def policy_of(check: str) -> str:
