@@ -20,6 +20,7 @@ from event_sink import EventSink, running_sink
 from coalmine.launcher.announce import read_announced
 from coalmine.launcher.ledger import ledger_url
 from tests.launcher.bench import Bench
+from tests.launcher.forked import Forked, fork
 from tests.launcher.postgres import Postgres, find_postgres, running_postgres
 
 COUNTING = Path(__file__).with_name("counting.py")
@@ -40,7 +41,7 @@ class Launched:
         self.pipelines.mkdir(parents=True)
         (self.pipelines / "release.yaml").write_text(json.dumps(pipeline))
         self.log = folder / "launcher.log"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Forked | None = None
 
     def command(self) -> list[str]:
         if not self.real:
@@ -55,12 +56,15 @@ class Launched:
         return ["-m", "coalmine", "launcher", *words]
 
     def start(self, *, ready: bool = True) -> None:
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *self.command()],
-                stderr=log,
-                env={**os.environ, "PYTHONPATH": str(HARNESS.parents[2])},
-            )
+        first, *words = self.command()
+        env = {**os.environ, "PYTHONPATH": str(HARNESS.parents[2])}
+        if first.endswith(".py") and "LD_PRELOAD" not in env:
+            self.process = fork(f"tests.launcher.{Path(first).stem}", words, self.log, env)
+        else:
+            with self.log.open("ab") as log:
+                self.process = subprocess.Popen(
+                    [sys.executable, first, *words], stderr=log, env=env
+                )
         if ready:
             self.wait_for(self.answers)
 
@@ -111,6 +115,15 @@ class Launched:
         """The releases, the oldest first."""
         found: list[dict[str, Any]] = httpx.get(f"{self.url}/releases?limit=1000").json()
         return found[::-1]
+
+    def one(self, release_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = httpx.get(f"{self.url}/releases/{release_id}").json()
+        return found
+
+    def newest(self) -> dict[str, Any]:
+        """The release that was accepted last."""
+        [found] = httpx.get(f"{self.url}/releases?limit=1").json()
+        return dict(found)
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 40

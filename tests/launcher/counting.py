@@ -11,7 +11,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from coalmine._base.errors import CoalmineError
@@ -33,7 +33,10 @@ PARAMETERS = ("release_id", "service", "name", "version", "percent")
 
 
 class CountingEngine:
-    """Runs that take a time and end in a promotion, in a database that several launchers share."""
+    """Runs that take a time and end in a promotion, in a database that several launchers share.
+
+    Its clock is the machine's monotonic one, which no test makes jump.
+    """
 
     name = "local"
     portable = True
@@ -52,7 +55,7 @@ class CountingEngine:
 
     def submit(self, request: RunRequest) -> None:
         """Begin a run, whether there is one of this id or not."""
-        row = (request.run_id, request.parameters["service"], time.time())
+        row = (request.run_id, request.parameters["service"], time.monotonic())
         with self._lock:
             self._connection.execute("INSERT INTO run VALUES (?, ?, ?, NULL)", row)
 
@@ -63,10 +66,10 @@ class CountingEngine:
             found = self._connection.execute(query, (run_id,)).fetchone()
             if found is None:
                 return None
-            if found[1] is None and time.time() - found[0] >= self._seconds:
+            if found[1] is None and time.monotonic() - found[0] >= self._seconds:
                 change = "UPDATE run SET ended = ? WHERE id = ?"
-                self._connection.execute(change, (time.time(), run_id))
-        if time.time() - found[0] < self._seconds:
+                self._connection.execute(change, (time.monotonic(), run_id))
+        if time.monotonic() - found[0] < self._seconds:
             return RunStatus(run_id, RunState.RUNNING)
         task = TaskStatus("promote", TaskState.SUCCEEDED, 1, outputs={"outcome": "promoted"})
         return RunStatus(run_id, RunState.SUCCEEDED, (task,))
@@ -83,8 +86,8 @@ def read_graph(_: Path) -> Graph:
     return Graph("release", tuple(Parameter(name) for name in PARAMETERS), ())
 
 
-if __name__ == "__main__":
-    state, pipelines, database, engine, seconds = sys.argv[1:]
+def main(words: Sequence[str]) -> None:
+    state, pipelines, database, engine, seconds = words
     counting = CountingEngine(Path(engine), float(seconds))
 
     @contextlib.contextmanager
@@ -105,3 +108,7 @@ if __name__ == "__main__":
         )
     except CoalmineError as error:
         sys.exit(json.dumps(str(error)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -54,8 +54,8 @@ def host(_: str, argv: Sequence[str]) -> list[str]:
     return list(argv)
 
 
-if __name__ == "__main__":
-    state, pipelines, port, *bindings = sys.argv[1:]
+def main(words: Sequence[str]) -> None:
+    state, pipelines, port, *bindings = words
     log_json_lines()
     try:
         serve(
@@ -71,3 +71,7 @@ if __name__ == "__main__":
         )
     except CoalmineError as error:
         sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

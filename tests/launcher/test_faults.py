@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,69 +15,12 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.launcher.load import Load, check_runs, wait_drained
 from tests.launcher.postgres import Postgres
 
 pytestmark = pytest.mark.integration
 
-SERVICES = 40
-KILLS = 2
-
-
-class Load:
-    """Senders that go on until they are told to stop, and note what they were promised."""
-
-    def __init__(self, *launchers: Any, senders: int = 2) -> None:
-        self.launchers = launchers
-        self.promised: dict[str, str] = {}
-        self.unknown = 0
-        self._stop = threading.Event()
-        self._pool = ThreadPoolExecutor(senders)
-        self._work = [self._pool.submit(self._send, number) for number in range(senders)]
-
-    def _send(self, sender: int) -> None:
-        number = 0
-        while not self._stop.is_set():
-            number += 1
-            launcher = self.launchers[number % len(self.launchers)]
-            try:
-                service = f"s{number % SERVICES}"
-                answer = launcher.post(id=f"{sender}-{number}", name="iris", service=service)
-            except (httpx.HTTPError, httpx.UnsupportedProtocol):
-                self.unknown += 1
-                self._stop.wait(0.05)
-                continue
-            assert answer.status_code in {202, 503}, answer.text
-            if answer.status_code == 202:
-                self.promised[answer.json()["id"]] = service
-            time.sleep(0.02)
-
-    def stop(self) -> None:
-        self._stop.set()
-        for one in self._work:
-            one.result()
-        self._pool.shutdown()
-
-
-def check_runs(launcher: Any, promised: dict[str, str]) -> None:
-    """Every promise is one run, none is another's, and no service ran two at a time."""
-    runs = launcher.runs()
-    counts = Counter(run[0] for run in runs)
-    assert set(promised) <= set(counts)
-    assert set(counts.values()) == {1}
-    ends: dict[str, float] = {}
-    for _, service, begun, ended in runs:
-        assert begun >= ends.get(service, 0.0)
-        assert ended is not None
-        ends[service] = ended
-
-
-def wait_drained(launcher: Any) -> None:
-    def drained() -> bool:
-        text = httpx.get(f"{launcher.url}/metrics").text
-        states = ("accepted", "running")
-        return all(f'coalmine_releases{{state="{one}"}} 0.0' in text for one in states)
-
-    launcher.wait_for(drained)
+KILLS = 5
 
 
 def kill_and_count(launcher: Any, kills: int) -> None:
@@ -87,9 +29,11 @@ def kill_and_count(launcher: Any, kills: int) -> None:
     for _ in range(kills):
         time.sleep(chance.uniform(0.05, 0.6))
         launcher.end(signal.SIGKILL)
-        launcher.start()
+        launcher.start(ready=chance.random() < 0.7)  # some are hit while they begin
+    launcher.wait_for(launcher.answers)
+    answered = len(load.promised)
+    launcher.wait_for(lambda: len(load.promised) > answered)
     load.stop()
-    assert load.promised
     wait_drained(launcher)
     check_runs(launcher, load.promised)
 
@@ -102,6 +46,27 @@ def test_kill_9_under_load(counted: Callable[..., Any]) -> None:
 @pytest.mark.timeout(1800)
 def test_kill_9_a_hundred_times(counted: Callable[..., Any]) -> None:
     kill_and_count(counted(), 100)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+def test_the_database_is_away_for_thirty_seconds(
+    counted: Callable[..., Any], postgres: Postgres
+) -> None:
+    launcher = counted(database=postgres.url, seconds=0.05)
+    load = Load(launcher)
+    launcher.wait_for(lambda: len(load.promised) > 10)
+    postgres.stop()
+    launcher.wait_for(lambda: launcher.post(id="away", name="iris").status_code == 503)
+    time.sleep(30.0)
+    answered = len(load.promised)
+    assert launcher.post(id="away", name="iris").headers["retry-after"]
+    postgres.start()
+    launcher.wait_for(lambda: len(load.promised) > answered + 10)
+    load.stop()
+    wait_drained(launcher)
+    check_runs(launcher, load.promised)
+    assert launcher.end(signal.SIGTERM) == 0
 
 
 def test_two_launchers_on_one_postgresql(counted: Callable[..., Any], postgres: Postgres) -> None:
