@@ -23,7 +23,7 @@ from coalmine.engines.local.command import OWN_IMAGE, Places, command_line, own_
 from coalmine.engines.local.ended import Ended, run_state
 from coalmine.engines.local.parameters import parameters_of
 from coalmine.engines.local.plan import next_move
-from coalmine.engines.local.runner import backoff
+from coalmine.engines.local.trying import backoff
 from coalmine.engines.protocol import RunState, TaskState
 
 SUCCEEDED, FAILED, CANCELLED = TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from coalmine.engines.local.lastwords import last_words
 from coalmine.engines.local.process import (
     Exit,
     Interrupted,
@@ -18,7 +19,6 @@ from coalmine.engines.local.process import (
     hold_lock,
     run_process,
 )
-from coalmine.engines.local.runner import last_words
 
 ENVIRON = {"PATH": "/usr/bin:/bin"}
 

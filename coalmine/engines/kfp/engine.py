@@ -6,7 +6,6 @@ back from it, so that any launcher can follow it.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,12 +15,12 @@ from typing import Any
 
 from coalmine._base.errors import InputError
 from coalmine.compiler.graph import Graph
-from coalmine.compiler.parameter import ParameterType
 from coalmine.engines.callback import Callback
 from coalmine.engines.ending import exit_run_of, unclean, with_exit
 from coalmine.engines.kfp.api import KfpApi, KfpError
 from coalmine.engines.kfp.package import exit_only, graph_of, uncached, version_name, with_token
 from coalmine.engines.kfp.status import read_run
+from coalmine.engines.kfp.typed import typed
 from coalmine.engines.protocol import RunRequest, RunState, RunStatus, TaskState
 from coalmine.engines.values import check_for, check_known
 
@@ -32,13 +31,6 @@ POLL_SECONDS = 3.0
 """The API has no watch; a run is asked for at most so often."""
 REFUSED = {400, 413, 422}
 ENDED = {"SUCCEEDED", "SKIPPED", "FAILED", "CANCELED"}
-READ: Mapping[ParameterType, Callable[[str], object]] = {
-    ParameterType.INTEGER: int,
-    ParameterType.DOUBLE: float,
-    ParameterType.BOOLEAN: lambda text: text.lower() == "true",
-    ParameterType.LIST: json.loads,
-    ParameterType.STRUCT: json.loads,
-}
 
 
 def name_of(run_id: str) -> str:
@@ -121,7 +113,7 @@ class KfpEngine:
         told = self._callback.told(graph, request.parameters)
         check_for(self.name, told)
         check_known(graph, told)
-        values = _typed(graph, told)
+        values = typed(graph, told)
         try:
             version = self._uploaded(graph, text)
             if self._find(name_of(request.run_id)) is None:
@@ -242,14 +234,3 @@ class KfpEngine:
             self._create(name, self._uploaded(version.graph, text, "-exit"), values)
             return with_exit(found, None)
         return with_exit(found, read_run(found.run_id, after, version.graph))
-
-
-def _typed(graph: Graph, values: Mapping[str, str]) -> dict[str, object]:
-    types = {one.name: one.type for one in graph.parameters}
-    found: dict[str, object] = {}
-    for name, text in values.items():
-        try:
-            found[name] = READ.get(types[name], str)(text)
-        except ValueError:
-            raise InputError(f"{text!r} is no {types[name].value}", field=name) from None
-    return found

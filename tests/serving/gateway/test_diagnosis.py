@@ -14,7 +14,7 @@ import pytest
 
 from coalmine._base.errors import CoalmineError
 from coalmine._base.log import log_json_lines
-from coalmine.engines.local.runner import last_words
+from coalmine.engines.local.lastwords import last_words
 from coalmine.gate.report.metrics import ReportMetrics
 from coalmine.gate.report.render import render_report
 from coalmine.serving.gateway.decide import Way
