@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kubeflow import Kubeflow, Trouble, serve_kubeflow
+from kubeflow import Kubeflow, serve_kubeflow
 
-from coalmine._base.errors import CoalmineError, InputError
+from coalmine._base.errors import InputError
 from coalmine.engines.kfp.api import KfpApi
 from coalmine.engines.kfp.engine import KfpEngine, name_of
 from coalmine.engines.kfp.package import exit_only, uncached
-from coalmine.engines.protocol import BusyError, RunState, TaskState
+from coalmine.engines.protocol import RunState, TaskState
 from coalmine.launcher.facts import final_state, read_facts
 from coalmine.launcher.release import ReleaseState
 from tests.engines.kubefix import RELEASE_IR, read_once, request
@@ -72,47 +72,6 @@ def test_a_pipeline_is_uploaded_once_for_each_digest(
     assert len(kubeflow.versions) == 2
 
 
-@pytest.mark.parametrize("after", [False, True])
-def test_an_answer_that_is_lost_makes_no_second_run(
-    kubeflow: Kubeflow, engine: KfpEngine, *, after: bool
-) -> None:
-    kubeflow.troubles.append(Trouble("POST", "/runs$", after=after))
-    with pytest.raises(CoalmineError, match="does not answer"):
-        engine.submit(request())
-    assert bool(engine.status("r1")) is after
-    engine.submit(request())
-    assert len(kubeflow.named(NAME)) == 1
-
-
-@pytest.mark.parametrize("path", ["/experiments$", "/pipelines$", "upload_version"])
-def test_what_was_made_although_the_answer_was_lost_is_taken(
-    kubeflow: Kubeflow, engine: KfpEngine, path: str
-) -> None:
-    kubeflow.troubles.append(Trouble("POST", path.replace("upload_version", "upload_"), after=True))
-    with pytest.raises(CoalmineError, match="does not answer"):
-        engine.submit(request())
-    engine.submit(request())
-    counts = [len(kept) for kept in (kubeflow.experiments, kubeflow.pipelines, kubeflow.versions)]
-    assert (counts, len(kubeflow.runs)) == ([1, 1, 1], 1)
-
-
-def test_a_second_run_of_a_name_is_ended_and_the_oldest_counts(
-    kubeflow: Kubeflow, engine: KfpEngine
-) -> None:
-    engine.submit(request())
-    (first,) = kubeflow.named(NAME)
-    copied = {key: first[key] for key in first if key not in {"run_id", "created_at", "state"}}
-    late = kubeflow.answer("POST", "/apis/v2beta1/runs", {}, copied)
-    kubeflow.say(NAME, "RUNNING")
-    other = _engine(kubeflow)
-    status = other.status("r1")
-    other.close()
-    assert status is not None
-    assert status.state is RunState.RUNNING
-    assert kubeflow.runs[late["run_id"]]["state"] == "CANCELING"
-    assert kubeflow.runs[first["run_id"]]["state"] == "RUNNING"
-
-
 @pytest.mark.parametrize(
     "value", ["{{workflow.name}}", "$(params.x)", "a$$", "{{$.inputs}}", "[[RunUUID]]"]
 )
@@ -122,25 +81,6 @@ def test_values_that_would_be_replaced_reach_nothing(
     with pytest.raises(InputError, match="would replace"):
         engine.submit(request(policy=value))
     assert kubeflow.asked == []
-
-
-def test_an_installation_with_too_much_to_do_says_when_to_come_again(
-    kubeflow: Kubeflow, engine: KfpEngine
-) -> None:
-    kubeflow.troubles.append(Trouble("POST", "/runs$", 429, headers={"retry-after": "9"}))
-    with pytest.raises(BusyError) as busy:
-        engine.submit(request())
-    assert busy.value.retry_after == 9
-
-
-@pytest.mark.parametrize(("code", "wrong"), [(400, True), (403, False), (500, False)])
-def test_what_is_refused_for_good_is_wrong_input(
-    kubeflow: Kubeflow, engine: KfpEngine, code: int, *, wrong: bool
-) -> None:
-    kubeflow.troubles.append(Trouble("POST", "/runs$", code))
-    with pytest.raises(CoalmineError, match="on purpose") as found:
-        engine.submit(request())
-    assert isinstance(found.value, InputError) is wrong
 
 
 @pytest.mark.parametrize(
@@ -212,22 +152,6 @@ def test_what_was_told_is_told_again_for_a_while(kubeflow: Kubeflow) -> None:
     now[0] = 4.0
     engine.status("r1")
     assert len(kubeflow.asked) == asked + 1
-    engine.close()
-
-
-def test_a_token_is_shown_and_read_again_when_it_was_renewed(
-    kubeflow: Kubeflow, tmp_path: Path
-) -> None:
-    token = tmp_path / "token"
-    token.write_text("one\n")
-    kubeflow.token = "one"
-    engine = _engine(kubeflow, token)
-    engine.submit(request())
-    kubeflow.token = "two"
-    with pytest.raises(CoalmineError, match="401"):
-        engine.status("r1")
-    token.write_text("two\n")
-    assert engine.status("r1")
     engine.close()
 
 

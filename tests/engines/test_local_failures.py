@@ -17,7 +17,6 @@ from coalmine.engines.local.ended import Ended
 from coalmine.engines.protocol import RunState, RunStatus, TaskState
 
 MakeTask = Callable[..., Task]
-WRITE = "pathlib.Path(sys.argv[-1]).write_text({!r})"
 
 
 def states(status: RunStatus) -> dict[str, str]:

@@ -11,8 +11,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from tests.kubeapi.discovery import discovery
 from tests.kubeapi.faults import Fault, Faults, Reset
-from tests.kubeapi.kinds import KINDS, Kind, kind_at
+from tests.kubeapi.kinds import Kind, kind_at
 from tests.kubeapi.patches import json_patch, merge_patch
 from tests.kubeapi.selectors import selector
 from tests.kubeapi.status import (
@@ -318,37 +319,3 @@ async def _before(fault: Fault | None) -> None:
         raise ConnectionAbortedError
     if fault.refusal:
         raise fault.refusal if isinstance(fault.refusal, ApiError) else fault.refusal()
-
-
-def discovery(path: str) -> Response | None:
-    """Answer what clients ask to learn which kinds there are."""
-    if path == "/version":
-        return JSONResponse({"major": "1", "minor": "36", "gitVersion": "v1.36.2"})
-    if path == "/api":
-        return JSONResponse({"kind": "APIVersions", "versions": ["v1"]})
-    if path == "/apis":
-        return JSONResponse(
-            {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(g) for g in _groups()]}
-        )
-    wanted = path.removeprefix("/apis/").removeprefix("/api/")
-    found = [_resource(kind) for kind in KINDS if kind.api_version == wanted]
-    if not found:
-        return None
-    head = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": wanted}
-    return JSONResponse({**head, "resources": found})
-
-
-def _groups() -> list[str]:
-    return sorted({kind.group for kind in KINDS if kind.group})
-
-
-def _group(name: str) -> Object:
-    versions = sorted({kind.version for kind in KINDS if kind.group == name}, reverse=True)
-    listed = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
-    return {"name": name, "versions": listed, "preferredVersion": listed[0]}
-
-
-def _resource(kind: Kind) -> Object:
-    verbs = ["create", "delete", "get", "list", "patch", "update", "watch"]
-    named = {"name": kind.plural, "singularName": kind.kind.lower(), "kind": kind.kind}
-    return {**named, "namespaced": kind.namespaced, "verbs": verbs}
