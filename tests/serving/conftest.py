@@ -37,8 +37,9 @@ class Echo:
 """
 BUILD = """
 import sys, bentoml
-bento = bentoml.build("service:Echo", build_ctx=".", include=["service.py"], version=sys.argv[1])
-bentoml.export_bento(bento.tag, sys.argv[2], output_format="folder")
+python = {"lock_packages": False}
+bento = bentoml.build("service:Echo", build_ctx=".", include=["service.py"], python=python)
+bentoml.export_bento(bento.tag, sys.argv[1], output_format="folder")
 """
 
 
@@ -95,16 +96,8 @@ def _fake_backend(stack: Stack, **faulty: object) -> LocalServing:
     return LocalServing(**{**parts, **faulty})  # type: ignore[arg-type]
 
 
-def _build_bento(folder: Path, version: str, *, broken: bool = False) -> Path:
-    folder.mkdir()
-    (folder / "service.py").write_text(SERVICE.format(broken=broken, version=version))
-    home = {"BENTOML_HOME": str(folder / "home"), "BENTOML_DO_NOT_TRACK": "true"}
-    # `uv`, which BentoML calls, is installed beside the interpreter.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    command = [sys.executable, "-c", BUILD, version, str(folder / "out")]
-    env = {**os.environ, **home, "PATH": path}
-    subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True)
-    return folder / "out"
+def _service(version: str, *, broken: bool) -> str:
+    return SERVICE.format(broken=broken, version=version)
 
 
 @pytest.fixture(scope="session")
@@ -123,6 +116,34 @@ def stack(tmp_path: Path, prometheus_bin: Path) -> Iterator[Stack]:
         yield stack
     finally:
         stack.stop()
+
+
+@pytest.fixture(scope="module")
+def running_stack(
+    tmp_path_factory: pytest.TempPathFactory, prometheus_bin: Path
+) -> Iterator[Stack]:
+    """One stack for a module's tests."""
+    stack = Stack(tmp_path_factory.mktemp("stack") / "state")
+    try:
+        stack.start(prometheus=prometheus_bin)
+        yield stack
+    finally:
+        stack.stop()
+
+
+@pytest.fixture
+def shared_stack(running_stack: Stack) -> Iterator[Stack]:
+    """The module's stack; what a test leaves in it is cleared away."""
+    yield running_stack
+    proxy, servers = Proxy(running_stack.layout), Servers(running_stack.layout)
+    for service in Records(running_stack.layout.services).services():
+        proxy.route(service, {}, {})
+    for cluster in proxy.admin.hosts():
+        proxy.remove_cluster(cluster)
+    for program in running_stack.supervisor.declared():
+        if program.startswith("server-"):
+            servers.remove(program.removeprefix("server-"))
+    shutil.rmtree(running_stack.layout.services, ignore_errors=True)
 
 
 @pytest.fixture
@@ -155,7 +176,27 @@ def load() -> Iterator[Callable[[str], Load]]:
                 each.ended.set()
 
 
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real bento, as BentoML builds it; only once, for that takes seconds."""
+    folder = tmp_path_factory.mktemp("bento")
+    (folder / "service.py").write_text(_service("v0", broken=False))
+    home = {"BENTOML_HOME": str(folder / "home"), "BENTOML_DO_NOT_TRACK": "true"}
+    # `uv`, which BentoML calls, is installed beside the interpreter.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    command = [sys.executable, "-c", BUILD, str(folder / "out")]
+    env = {**os.environ, **home, "PATH": path}
+    subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True)
+    return folder / "out"
+
+
 @pytest.fixture
-def build_bento(tmp_path: Path) -> Callable[..., Path]:
-    """Build a real bento, of a version that its answers name; gives its folder."""
-    return lambda version, **how: _build_bento(tmp_path / version, version, **how)
+def build_bento(tmp_path: Path, built: Path) -> Callable[..., Path]:
+    """Make a bento of a version that its answers name; gives its folder."""
+
+    def make(version: str, *, broken: bool = False) -> Path:
+        folder = shutil.copytree(built, tmp_path / version)
+        (folder / "src" / "service.py").write_text(_service(version, broken=broken))
+        return folder
+
+    return make

@@ -29,7 +29,7 @@ class Handler(BaseHTTPRequestHandler):
         elif self.path == "/seen":
             self._answer(200)
         elif self.path.startswith("/slow"):
-            time.sleep(1.0)
+            time.sleep(0.5)
             self._answer(200)
         else:
             self._answer(500 if MODEL["kind"] == "bad" else 200)

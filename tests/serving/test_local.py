@@ -16,6 +16,11 @@ from coalmine.stack.stack import Stack
 pytestmark = pytest.mark.integration
 
 
+@pytest.fixture
+def stack(shared_stack: Stack) -> Stack:
+    return shared_stack
+
+
 def canary(backend: LocalServing, release: str, image: str, **more: Any) -> ReleaseRecord:
     values = {"service": "iris", "percent": 10, "version": image.partition(":")[0], **more}
     return backend.apply_canary(image=image, release_id=release, **values)

@@ -23,6 +23,11 @@ from coalmine.stack.waiting import wait_for
 MIRROR = mirror_of("iris-r2")
 
 
+@pytest.fixture
+def stack(shared_stack: Stack) -> Stack:
+    return shared_stack
+
+
 @pytest.mark.parametrize(
     ("text", "means"),
     [

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 import os
 import signal
 from collections.abc import Callable
@@ -28,28 +27,6 @@ def canary(backend: LocalServing, release: str, image: str, percent: int = 10) -
     backend.apply_canary(
         service="iris", image=image, version=version, percent=percent, release_id=release
     )
-
-
-def test_no_request_is_lost_and_the_share_is_right(
-    stack: Stack, backend: LocalServing, load: Callable[[str], Any]
-) -> None:
-    canary(backend, "r0", "v0:ok")
-    backend.promote(service="iris", release_id="r0")
-    running = load(stack.endpoints().proxy + "/iris/predict")
-    for number in range(1, 5):
-        canary(backend, f"r{number}", f"v{number}:ok", percent=20)
-        before, all_before = running.total(f"iris-r{number}"), running.total()
-        answered(running, ENOUGH)
-        share = running.total(f"iris-r{number}") - before
-        requests = running.total() - all_before
-        deviation = math.sqrt(requests * 0.2 * 0.8)
-        assert abs(share - 0.2 * requests) < 5 * deviation + 16
-        if number % 2:
-            backend.promote(service="iris", release_id=f"r{number}")
-        else:
-            backend.rollback(service="iris", release_id=f"r{number}")
-    assert running.errors == []
-    assert running.failed() == {}
 
 
 def test_slow_requests_are_answered_by_the_version_that_took_them(
