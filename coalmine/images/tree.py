@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from coalmine._base.errors import InputError
+from coalmine._base.headers import HeaderError, strict_header
 from coalmine.images.compression import unpacked
 from coalmine.images.plan import stays_inside
 
@@ -40,14 +41,17 @@ class Tree:
             InputError: It is no tar, or something in it would leave the folder or is not taken.
             OSError: The folder cannot be written.
         """
+        header = strict_header()
         try:
             with tarfile.open(
-                fileobj=unpacked(file, compression), mode="r|", bufsize=_PIECE
+                fileobj=unpacked(file, compression), mode="r|", bufsize=_PIECE, tarinfo=header
             ) as archive:
                 for member in archive:
                     self._place(archive, member)
-        except (tarfile.TarError, EOFError) as error:
+        except (tarfile.TarError, HeaderError, EOFError) as error:
             raise InputError(f"a layer is no {compression} tar: {error}") from None
+        if not header.ended:
+            raise InputError(f"a layer is no {compression} tar: it is cut off")
 
     def make_links(self) -> None:
         """Make the links of all layers, once every file is in its place."""
@@ -68,7 +72,7 @@ class Tree:
         elif member.isdir():
             self._links.pop(path, None)
             place.mkdir(parents=True, exist_ok=True)
-        elif member.isreg():
+        elif member.isreg() and not member.issparse():
             self._links.pop(path, None)
             _write_file(archive, member, place)
         else:

@@ -19,6 +19,7 @@ from coalmine.registry.early import EarlyUpload
 from coalmine.registry.faults import unreachable
 from coalmine.registry.options import RegistryOptions
 from coalmine.registry.pacing import wait_before_retry
+from coalmine.registry.pages import list_pages
 from coalmine.registry.session import Ask, Session
 from coalmine.registry.source import BlobSource
 from coalmine.registry.upload import upload
@@ -203,6 +204,21 @@ class RemoteRepository:
         """
         url = f"/v2/{self._path}/{path}"
         return self._session.send(Ask(method, url, ok, self._pull, {"Accept": accept}))
+
+    def list_all(self, what: str, key: str) -> list[str] | None:
+        """List what the registry gives page by page; None if it does not tell.
+
+        Args:
+            what: ``tags/list`` of this repository, or ``_catalog`` of the whole registry.
+            key: Where the names are in an answer.
+
+        Raises:
+            CoalmineError: The registry cannot be asked, or its answer cannot be read.
+        """
+        whole = what.startswith("_")
+        scopes = ("registry:catalog:*",) if whole else self._pull
+        first = f"/v2/{what}" if whole else f"/v2/{self._path}/{what}"
+        return list_pages(self._session, first, key, scopes)
 
     def _rest_of(self, digest: str, begin: int) -> Iterator[bytes]:
         """Give a blob's bytes from one on, from a server that may not know of ranges."""

@@ -10,27 +10,18 @@ import stat
 import tarfile
 import zipfile
 from pathlib import Path
-from typing import IO, Self
+from typing import IO
 
 from coalmine._base.errors import InputError
+from coalmine._base.headers import HeaderError, strict_header
 from coalmine.stores.limits import Limits
 from coalmine.stores.tree import Tree, refused
 from coalmine.stores.unpacked import DAMAGED, open_unpacked
 
 __all__ = ["extract", "extract_tar"]
 
-_BLOCK = 512
 _CHUNK = 1 << 20
-_LONGEST_HEADER = 1 << 20
-_HEADERS = frozenset(
-    {
-        tarfile.XHDTYPE,
-        tarfile.XGLTYPE,
-        tarfile.SOLARIS_XHDTYPE,
-        tarfile.GNUTYPE_LONGNAME,
-        tarfile.GNUTYPE_LONGLINK,
-    }
-)
+_LONGEST_LINK = 1 << 20
 
 
 def extract(archive: Path, into: Path, limits: Limits) -> None:
@@ -59,7 +50,7 @@ def extract(archive: Path, into: Path, limits: Limits) -> None:
 
 def extract_tar(file: IO[bytes], tree: Tree, limits: Limits) -> None:
     """Unpack a tar, packed or not, into a tree that is still to be finished; see ``extract``."""
-    header = _strict_header()
+    header = strict_header()
     try:
         stream = open_unpacked(file, limits)
         with tarfile.open(fileobj=stream, mode="r|", tarinfo=header) as archive:
@@ -69,37 +60,10 @@ def extract_tar(file: IO[bytes], tree: Tree, limits: Limits) -> None:
             raise refused("it is cut off")
         while stream.read(_CHUNK):
             """To its end, where the checksum is."""
+    except HeaderError as error:
+        raise refused(str(error)) from None
     except (tarfile.TarError, *DAMAGED) as error:
         raise refused(f"it is damaged or no archive ({error})") from None
-
-
-class _Header(tarfile.TarInfo):
-    """A header that says when it is the last.
-
-    tarfile takes a damaged header for the end, and a name of any length into memory.
-    """
-
-    ended = False
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        cls.ended = len(buf) == _BLOCK and not any(buf)
-        try:
-            header = super().frombuf(buf, encoding, errors)
-        except tarfile.HeaderError as error:
-            if cls.ended:
-                raise
-            raise refused(f"it is damaged, cut off or no archive ({error})") from None
-        if header.type in _HEADERS and header.size > _LONGEST_HEADER:
-            raise refused("a name in it is of absurd length")
-        return header
-
-
-def _strict_header() -> type[_Header]:
-    class Header(_Header):
-        """One an archive, since ``ended`` is kept in the class."""
-
-    return Header
 
 
 def _place(tree: Tree, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
@@ -149,7 +113,7 @@ def _place_zipped(tree: Tree, archive: zipfile.ZipFile, member: zipfile.ZipInfo)
 
 
 def _target(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
-    if member.file_size > _LONGEST_HEADER:
+    if member.file_size > _LONGEST_LINK:
         raise refused(f"the link {member.filename!r} is of absurd length")
     try:
         return archive.read(member).decode()

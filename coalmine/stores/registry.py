@@ -5,7 +5,6 @@ The tag ``latest`` is the version that was pushed last.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from coalmine.stores.protocol import Found, Pushed
 __all__ = ["RegistryStore"]
 
 _LATEST = "latest"
+_NO_VERSION = ("context-", "sha256-")
 
 
 class RegistryStore:
@@ -76,12 +76,24 @@ class RegistryStore:
         )
 
     def names(self) -> dict[str, list[str]]:
-        """Refuse: there is no way to ask every registry what is below a path."""
-        raise InputError(
-            f"a registry does not tell what bentos are in {self.url}",
-            field="store",
-            fix="ask the registry itself; the versions of one bento are its tags",
-        )
+        """List every bento's versions by name, but for the last pushed, which comes last.
+
+        Raises:
+            InputError: The registry does not tell what it holds.
+            CoalmineError: It does not answer.
+        """
+        with open_repository(self._place, self._options) as remote:
+            paths = remote.list_all("_catalog", "repositories")
+        if paths is None:
+            raise InputError(
+                f"the registry does not tell what bentos are in {self.url}",
+                field="store",
+                fix="ask the registry itself; the versions of one bento are its tags",
+            )
+        prefix = f"{self._place.path}/"
+        names = sorted(path.removeprefix(prefix) for path in paths if path.startswith(prefix))
+        found = {name: self._versions(name) for name in names if "/" not in name}
+        return {name: versions for name, versions in found.items() if versions}
 
     def push(
         self,
@@ -120,6 +132,16 @@ class RegistryStore:
             artifact.pull(remote, manifest, into, self._limits)
         check_bento(into, tag, models=into / "models")
 
+    def _versions(self, name: str) -> list[str]:
+        with self._open(name) as remote:
+            tags = _tags(remote)
+            manifest = remote.pull_manifest(_LATEST) if tags else None
+        try:
+            newest = artifact.annotations_of(manifest)[artifact.VERSION] if manifest else ""
+        except (InputError, KeyError):
+            return []  # an image lies there, and no bento
+        return [tag for tag in tags if tag != newest] + [tag for tag in tags if tag == newest]
+
     @contextmanager
     def _open(self, name: str) -> Iterator[RemoteRepository]:
         check_name(name)
@@ -141,10 +163,6 @@ class RegistryStore:
 
 
 def _tags(remote: RemoteRepository) -> list[str]:
-    """List a bento's versions, or the first of them if the registry gives them in parts."""
-    answer = remote.ask("GET", "tags/list", frozenset({200, 404}), "application/json")
-    try:
-        tags = json.loads(answer.content).get("tags") or []
-    except (ValueError, AttributeError):
-        return []
-    return sorted(str(tag) for tag in tags if tag != _LATEST)
+    """List a bento's versions; a build context among them is none."""
+    tags = remote.list_all("tags/list", "tags") or []
+    return sorted(tag for tag in tags if tag != _LATEST and not tag.startswith(_NO_VERSION))

@@ -187,7 +187,7 @@ print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 
 def test_memory_does_not_grow_with_the_model(context: Path, tmp_path: Path) -> None:
     used = []
-    for number, size in enumerate((1, 100)):
+    for number, size in enumerate((1, 40)):
         with (context / "models/iris_model/v1/model.bin").open("wb") as model:
             for block in range(size):
                 model.write(WEIGHTS[block : block + 1_000_000])

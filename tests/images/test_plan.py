@@ -4,7 +4,7 @@ import random
 from pathlib import PurePosixPath
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coalmine.images.plan import Entry, Kind, plan_layers, stays_inside
@@ -15,6 +15,7 @@ entries = st.builds(Entry, path=paths, executable=st.booleans())
 bentos = st.lists(entries, max_size=12, unique_by=lambda entry: entry.path)
 
 
+@settings(max_examples=40)
 @given(bentos, st.integers())
 def test_the_order_of_files_does_not_count(bento: list[Entry], seed: int) -> None:
     shuffled = list(bento)
@@ -22,12 +23,14 @@ def test_the_order_of_files_does_not_count(bento: list[Entry], seed: int) -> Non
     assert plan_layers(shuffled) == plan_layers(bento)
 
 
+@settings(max_examples=40)
 @given(bentos)
 def test_every_file_is_in_exactly_one_layer(bento: list[Entry]) -> None:
     planned = [e for layer in plan_layers(bento) for e in layer.entries if e.kind is Kind.FILE]
     assert sorted(planned) == sorted(bento)
 
 
+@settings(max_examples=40)
 @given(bentos)
 def test_folders_come_before_what_is_in_them(bento: list[Entry]) -> None:
     for layer in plan_layers(bento):

@@ -15,6 +15,7 @@ import pytest
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.images.layered import LayeredBuilder
+from coalmine.images.tree import Tree
 from coalmine.images.unpack import unpack
 
 Member = tuple[tarfile.TarInfo, bytes]
@@ -240,3 +241,30 @@ def test_a_place_that_cannot_be_written_is_a_failure_that_may_pass(
     with pytest.raises(CoalmineError, match="could not be unpacked") as caught:
         unpack(built.reference, tmp_path / "file" / "out")
     assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda tar: tar[:512] + b"x" * 512 + tar[1024:], "damaged"),
+        (lambda tar: tar[:1024], "cut off"),
+        (lambda tar: _long_name() + tar, "absurd length"),
+    ],
+)
+def test_a_layer_with_a_damaged_header_is_refused(
+    tmp_path: Path, harm: Callable[[bytes], bytes], said: str
+) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name in ("home", "home/a", "home/b"):
+            member = tarfile.TarInfo(name)
+            member.type = tarfile.DIRTYPE
+            archive.addfile(member)
+    with pytest.raises(InputError, match=said):
+        Tree(tmp_path).add_layer(io.BytesIO(harm(out.getvalue())), "none")
+
+
+def _long_name() -> bytes:
+    member = tarfile.TarInfo("././@LongLink")
+    member.type, member.size = tarfile.GNUTYPE_LONGNAME, 1 << 40
+    return member.tobuf(tarfile.GNU_FORMAT)

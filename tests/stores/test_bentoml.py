@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -32,14 +33,14 @@ bentoml.bentos.export_bento(sys.argv[1], sys.argv[2], output_format="folder")
 _ANSWERS = """
 import sys, joblib, json
 sys.path.insert(0, sys.argv[1] + "/src")
-model = joblib.load(sys.argv[2])
-answers = []
-for _ in range(1000):
-    try:
-        answers.append(model.predict([[5.1, 3.5, 1.4, 0.2]])[0])
-    except ArithmeticError:
-        answers.append("failed")
-print(json.dumps(answers))
+def answers():
+    model = joblib.load(sys.argv[2])
+    for _ in range(400):
+        try:
+            yield model.predict([[5.1, 3.5, 1.4, 0.2]])[0]
+        except ArithmeticError:
+            yield "failed"
+print(json.dumps([list(answers()), list(answers())]))
 """
 
 
@@ -142,7 +143,7 @@ def test_the_second_model_is_better_than_the_first(demo_home: Path) -> None:
 def test_the_third_model_fails_on_about_30_percent_and_always_the_same(demo_home: Path) -> None:
     bento = demo_home / "bentos" / DEMO_NAME / "v3"
     model = demo_home / "models/iris_model/v3/model.joblib"
-    first, second = (_python(_ANSWERS, str(bento), str(model), home=demo_home) for _ in range(2))
+    first, second = json.loads(_python(_ANSWERS, str(bento), str(model), home=demo_home))
     assert first == second
-    assert 250 < first.count("failed") < 350
-    assert first.count("setosa") == 1000 - first.count("failed")
+    assert 90 < first.count("failed") < 150
+    assert first.count("setosa") == 400 - first.count("failed")

@@ -62,7 +62,7 @@ def test_what_is_pushed_comes_back(store: BucketStore, context: Path, tmp_path: 
 def test_a_bento_of_many_parts_comes_back(
     store: BucketStore, tmp_path: Path, bento_writer: Callable[..., Path]
 ) -> None:
-    bento_writer(tmp_path / "home", weights=os.urandom(40_000_000))
+    bento_writer(tmp_path / "home", weights=os.urandom(18_000_000))
     LocalStore(tmp_path / "home").find("iris", "v1").fetch(tmp_path / "context")
     store.push(tmp_path / "context", ("iris", "v1"))
     store.find("iris", "v1").fetch(tmp_path / "back")

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coalmine._base.errors import CoalmineError
@@ -38,6 +38,7 @@ def _write(root: Path, tree: Tree, *, order: int, umask: int, mtime: int) -> Non
         os.umask(before)
 
 
+@settings(max_examples=25)
 @given(trees)
 def test_digest_does_not_depend_on_place_order_umask_or_time(tree: Tree) -> None:
     with TemporaryDirectory() as one, TemporaryDirectory() as two:
@@ -46,6 +47,7 @@ def test_digest_does_not_depend_on_place_order_umask_or_time(tree: Tree) -> None
         assert digest_of_folder(Path(one)) == digest_of_folder(Path(two))
 
 
+@settings(max_examples=30)
 @given(trees.filter(bool), st.data())
 def test_digest_depends_on_every_file(tree: Tree, data: st.DataObject) -> None:
     changed = dict(tree)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from bad_registry import Exchange, bad_registry
+from click.testing import CliRunner
 from real_registry import RealRegistry, find_registry, running_registry
 
 from coalmine._base.errors import CoalmineError, InputError
+from coalmine.cli import cli
 from coalmine.registry.address import parse_remote
 from coalmine.registry.client import Manifest, open_repository
 from coalmine.registry.options import RegistryOptions
@@ -27,6 +33,7 @@ pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(find_registry() is None, reason="docker-registry cannot be had here"),
 ]
+HTPASSWD = "me:$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n"  # of "secret"
 IMAGE_TYPE = "application/vnd.oci.image.manifest.v1+json"
 Opener = Callable[[Limits], RegistryStore]
 Change = Callable[[dict[str, Any]], object]
@@ -112,9 +119,72 @@ def test_what_is_not_there_is_told(store: RegistryStore, context: Path) -> None:
     assert caught.value.fix == "release one of: v10"
 
 
-def test_names_are_not_told_by_a_registry(store: RegistryStore) -> None:
-    with pytest.raises(InputError, match="does not tell"):
-        store.names()
+def test_bentos_are_listed_the_newest_last(store: RegistryStore, context: Path) -> None:
+    assert store.names() == {}
+    for version in ("v3", "v10", "v2"):
+        bento = context / "bento.yaml"
+        bento.write_text(re.sub("version: v[0-9]+", f"version: {version}", bento.read_text()))
+        store.push(context, ("iris", version))
+    with open_repository(parse_remote(f"{store.url}/image").repository, RegistryOptions()) as other:
+        blob = bytes_source(b"{}")
+        other.push_blobs([blob])
+        item = {"mediaType": "application/x", "digest": blob.digest, "size": 2}
+        content = {"schemaVersion": 2, "mediaType": IMAGE_TYPE, "config": item, "layers": []}
+        other.push_manifest(Manifest(json.dumps(content).encode(), IMAGE_TYPE), "v1")
+    found = store.names()
+    assert found["iris"] == ["v10", "v3", "v2"]
+    said = CliRunner().invoke(cli, ["bentos", store.url]).stdout
+    assert "iris  v10 v3 v2\n" in said
+
+
+def test_a_registry_that_tells_nothing_is_told_of() -> None:
+    with bad_registry() as registry:
+        store = RegistryStore(f"oci://{registry.host}/me", RegistryOptions(), Limits())
+        with pytest.raises(InputError, match="does not tell"):
+            store.names()
+
+
+def test_pages_are_followed_to_the_last() -> None:
+    pages = {"": (["me/a", "me/b"], "b"), "b": (["me/c/d", "other/x"], "")}
+
+    def misbehave(exchange: Exchange) -> bool:
+        place = urlsplit(exchange.path)
+        if not place.path.endswith("_catalog"):
+            return exchange.answer(200, b'{"tags": null}')
+        names, after = pages[parse_qs(place.query).get("last", [""])[0]]
+        link = {"Link": f'</v2/_catalog?n=2&last={after}>; rel="next"'} if after else {}
+        return exchange.answer(200, json.dumps({"repositories": names}).encode(), **link)
+
+    with bad_registry() as registry:
+        registry.misbehave = misbehave
+        store = RegistryStore(f"oci://{registry.host}/me", RegistryOptions(), Limits())
+        assert store.names() == {}
+        asked = [path for path in registry.requests("GET") if "_catalog" in path]
+        assert asked == ["/v2/_catalog", "/v2/_catalog?n=2&last=b"]
+        assert {path for path in registry.requests("GET") if "tags" in path} == {
+            "/v2/me/a/tags/list",
+            "/v2/me/b/tags/list",
+        }
+        registry.misbehave = lambda exchange: exchange.answer(200, b"<html>")
+        with pytest.raises(CoalmineError, match="cannot be read"):
+            store.names()
+
+
+def test_a_store_that_wants_credentials_gets_them(context: Path, tmp_path: Path) -> None:
+    (tmp_path / "htpasswd").write_text(HTPASSWD)
+    auth: dict[str, object] = {"htpasswd": {"realm": "here", "path": str(tmp_path / "htpasswd")}}
+    with running_registry(tmp_path / "registry", auth=auth) as registry:
+        place = f"oci://{registry.host}/me"
+        login = base64.b64encode(b"me:secret").decode()
+        config = tmp_path / "config.json"
+        config.write_text(json.dumps({"auths": {registry.host: {"auth": login}}}))
+        store = RegistryStore(place, RegistryOptions(credential_files=(config,)), Limits())
+        store.push(context, ("iris", "v10"))
+        store.find("iris", store.resolve("iris", "latest")).fetch(tmp_path / "back")
+        assert store.names() == {"iris": ["v10"]}
+        with pytest.raises(InputError, match="answered 401"):
+            RegistryStore(place, RegistryOptions(), Limits()).find("iris", "v10")
+    assert digest_of_folder(tmp_path / "back") == digest_of_folder(context)
 
 
 def test_a_store_is_named_by_url(store: RegistryStore, context: Path, tmp_path: Path) -> None:
