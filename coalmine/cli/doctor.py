@@ -202,8 +202,9 @@ def _sinks(state: Path) -> Iterator[Check]:
         return
     for one in waiting:
         age = one.age(datetime.now(UTC))
-        found = f"{one.count} to be told" if age < _SINK_SECONDS else ""
-        purpose = f"has not taken {one.count} events for {age:.0f} s"
+        well = age < _SINK_SECONDS and not one.dead
+        found = f"{one.count} to be told" if well else ""
+        purpose = f"has not taken {one.count} events for {age:.0f} s, and {one.dead} for days"
         yield Check(f"sink {one.sink}", found, False, purpose, "see that it answers")
 
 

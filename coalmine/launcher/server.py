@@ -6,14 +6,12 @@ import contextlib
 import functools
 import gc
 import logging
-import os
 import secrets
 import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,11 +20,9 @@ import uvicorn
 
 from coalmine._base.errors import InputError
 from coalmine.engines.local import LocalEngine
-from coalmine.engines.local.command import HostCommand, own_command
 from coalmine.engines.local.engine import GraphReader
 from coalmine.engines.open import open_engines
 from coalmine.engines.protocol import Engine
-from coalmine.engines.settings import EngineSettings
 from coalmine.launcher.access import Access, OpenAccess
 from coalmine.launcher.announce import announced
 from coalmine.launcher.answers import Answers
@@ -38,10 +34,9 @@ from coalmine.launcher.dispatcher import Dispatcher
 from coalmine.launcher.folder import identity, own
 from coalmine.launcher.http import make_app
 from coalmine.launcher.intake import Intake
-from coalmine.launcher.ledger import LEASE_SECONDS, Ledger, ledger_url
+from coalmine.launcher.ledger import Ledger, ledger_url
 from coalmine.launcher.listen import is_loopback, listen, url_of
 from coalmine.launcher.notes import Notes
-from coalmine.launcher.patience import SUBMIT_SECONDS
 from coalmine.launcher.pipelines import (
     find_pipeline,
     judges_of,
@@ -52,7 +47,7 @@ from coalmine.launcher.pipelines import (
 from coalmine.launcher.reloaded import Reloaded
 from coalmine.launcher.reloaded_access import ReloadedAccess
 from coalmine.launcher.retry import Retrier
-from coalmine.launcher.sender import TELL_SECONDS
+from coalmine.launcher.settings import Settings
 from coalmine.launcher.sinks import Sink, read_sinks
 from coalmine.launcher.stream import Logs
 from coalmine.launcher.telemetry import Telemetry
@@ -71,58 +66,6 @@ LAUNCHER_URL = "COALMINE_LAUNCHER_URL"
 SWITCH_SECONDS = 0.0005
 """How long one thread may keep Python to itself; at the default of 5 ms each commit's thread would
 wait that long for a busy event loop, several times a commit."""
-
-
-OpenEngines = Callable[[str, str], AbstractContextManager[Mapping[str, Engine]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How a launcher runs.
-
-    Attributes:
-        state: The state folder, absolute.
-        read_graph: Reads a pipeline file.
-        host: An address of this machine; beyond loopback only with ``access``.
-        port: 0 for any free one.
-        bindings: The bindings file; None for the default.
-        pipelines: The folder of compiled pipelines; None for the package's.
-        database: URL of the ledger; empty for a file in the state folder.
-        access: The access file; None lets everybody in who reaches it.
-        host_command: How a container's command runs here.
-        environ: The environment of the tasks; this process's unless told.
-        engine_names: The engines there are; the local one and those that the bindings name, unless
-            given.
-        engines: Where they are.
-        open_engines: Makes them ready, given the launcher's own URL and token; None for those of
-            the package.
-        submit_for: Seconds for which a run is submitted again and again before it is given up.
-        lease: Seconds after which the runs of another launcher, not seen since, are taken over.
-        sinks: URLs that are told what becomes of releases; that of ``K_SINK`` comes to them.
-        sinks_file: Names sinks that need more than a URL; None for no such.
-        tell_for: Seconds after which what a sink does not take is put aside.
-        public_url: Under which others read releases; the launcher's own unless given.
-    """
-
-    state: Path
-    read_graph: GraphReader
-    host: str = "127.0.0.1"
-    port: int = 0
-    bindings: Path | None = None
-    pipelines: Path | None = None
-    database: str = ""
-    access: Path | None = None
-    host_command: HostCommand = own_command
-    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
-    engine_names: tuple[str, ...] = ()
-    engines: EngineSettings = field(default_factory=EngineSettings)
-    open_engines: OpenEngines | None = None
-    submit_for: float = SUBMIT_SECONDS
-    lease: float = LEASE_SECONDS
-    sinks: tuple[str, ...] = ()
-    sinks_file: Path | None = None
-    tell_for: float = TELL_SECONDS
-    public_url: str = ""
 
 
 def serve(settings: Settings) -> None:
