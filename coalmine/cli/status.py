@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from coalmine._base.errors import CoalmineError
 from coalmine.cli.options import database_option, launcher_option, output_option, state_option
 
 __all__ = ["command"]
@@ -35,12 +36,23 @@ def command(url: str, database: str, state: Path, output: str) -> None:
         status = of_ledger(state, database)
     else:
         ledger = of_ledger(state, "") if (state / "ledger.db").is_file() else {}
-        status = _status(state) | ledger
+        status = _machine_of(state, ledger) | ledger
     if output == "json":
         click.echo(json.dumps(status, indent=2, default=str))
         return
     for line in _lines(status):
         click.echo(line)
+
+
+def _machine_of(state: Path, ledger: dict[str, Any]) -> dict[str, Any]:
+    """Read what runs here; of a launcher without a stack there is its ledger to tell of."""
+    try:
+        return _status(state)
+    except CoalmineError as error:
+        if not ledger:
+            raise
+        click.echo(error.message, err=True)
+        return {}
 
 
 def _status(state: Path) -> dict[str, Any]:

@@ -33,10 +33,10 @@ def opened(state: Path, database: str = "") -> Iterator[Connection]:
         InputError: There is none.
         CoalmineError: It cannot be read.
     """
-    engine, what = _database(database) if database else _file(state)
+    engine, what = _database(database) if database else _file(state / "ledger.db", str(state))
     try:
         with engine.connect() as connection:
-            if database:
+            if connection.dialect.name == "postgresql":
                 connection.execution_options(postgresql_readonly=True)
             yield connection
     except SQLAlchemyError as error:
@@ -73,16 +73,17 @@ def living_launcher(state: Path, database: str) -> str:
 
 def _database(database: str) -> tuple[Engine, str]:
     url = known_url(database)
+    if url.get_backend_name() == "sqlite":
+        return _file(Path(str(url.database)), url.render_as_string())
     return open_engine(url), url.render_as_string()
 
 
-def _file(state: Path) -> tuple[Engine, str]:
-    path = state / "ledger.db"
+def _file(path: Path, what: str) -> tuple[Engine, str]:
     if not path.is_file():
         raise InputError(
-            f"there are no releases in {state}", fix="name the state folder with --state"
+            f"there are no releases in {what}", fix="name the state folder with --state"
         )
-    return create_engine(_read_only_url(path)), str(state)
+    return create_engine(_read_only_url(path)), what
 
 
 def _read_only_url(path: Path) -> URL:

@@ -313,6 +313,16 @@ def test_a_ledger_that_is_being_made_has_no_releases_yet(tmp_path: Path) -> None
     assert "ask again" in shown.stderr
 
 
+def test_status_of_a_launcher_without_a_stack(state: Path, tmp_path: Path) -> None:
+    shown = call("status", "--state", state)
+    assert "1 accepted, 1 promoted, 1 rolled_back" in shown.output
+    nothing = tmp_path / "nothing.db"
+    assert "there are no releases" in str(
+        call("status", "--database", f"sqlite:///{nothing}").exception
+    )
+    assert not nothing.exists()
+
+
 def test_gc_removes_old_releases_and_what_their_runs_wrote(state: Path) -> None:
     for release_id in ("raaa", "rabb"):
         (state / "runs" / release_id).mkdir(parents=True)
