@@ -111,6 +111,28 @@ def test_a_webhooks_refusal_ends_the_release_and_is_told(world: World) -> None:
     assert world.flagger.image("iris") == V1
 
 
+def test_a_run_of_another_change_is_not_this_releases(world: World) -> None:
+    """What Flagger had seen last was noted, the image never set; then somebody changed the rest."""
+    world.driven()
+    refusal = denied("policy.example.com", "not today")
+    world.api.faults.add(Fault("PATCH", "deployments", refusal))
+    with pytest.raises(CoalmineError, match="not today"):
+        release(world.backend())
+    world.edit(
+        DEPLOYMENT, lambda now: now["spec"]["template"]["spec"]["containers"][0].update(env=[])
+    )
+    for looks in range(12):
+        world.step()
+        if looks == 2:
+            assert world.flagger.phase == "Progressing"
+            world.backend().rollback(service="iris", release_id="r1")
+            assert STOP not in str(world.canary()["spec"]), "it is not ours to end"
+    assert world.flagger.phase == "Succeeded"
+    ended = world.backend().rollback(service="iris", release_id="r1")
+    assert ended is not None
+    assert ended.phase is Phase.REMOVED
+
+
 def test_a_promotion_that_begins_while_the_release_is_ended_is_taken_back(world: World) -> None:
     """It began to promote between our last look and the record: the former image is tried anew."""
     world.driven()
