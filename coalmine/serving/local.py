@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from coalmine._base.errors import CoalmineError, InputError
+from coalmine._base.errors import CoalmineError
 from coalmine.serving.protocol import Observation, Phase, ReleaseRecord, Share
 from coalmine.serving.record import (
     UNFINISHED,
@@ -28,6 +28,7 @@ from coalmine.serving.record import (
     withdrawn,
 )
 from coalmine.serving.records import Records
+from coalmine.serving.taken_back import TakenBackError
 from coalmine.serving.trial import Trial, Unpack, Ways
 from coalmine.stack.layout import Layout
 from coalmine.stack.proxy import Proxy
@@ -109,7 +110,12 @@ class LocalServing:
             previous, record = begin()
             self._proxy.shares(service)  # Where the stack is down, nothing shall be begun.
             if record is not previous:
-                self._take_over(previous, record)
+                if previous:
+                    with contextlib.suppress(TakenBackError):
+                        self._settle(previous)
+                # What was stable before is another version if a promotion was just taken back.
+                _, record = begin()
+                self._write(record)
             return self._tried(record)
 
     def set_traffic(self, *, service: str, percent: int, release_id: str) -> ReleaseRecord:
@@ -142,7 +148,10 @@ class LocalServing:
             record = withdrawn(before)
             if record != before:
                 self._write(record)
-            self._settle(record)
+            try:
+                self._settle(record)
+            except TakenBackError as taken:
+                return taken.record
             return record
 
     def observe(self, service: str) -> Observation:
@@ -182,11 +191,6 @@ class LocalServing:
         if failed:
             raise failed[0]
 
-    def _take_over(self, previous: ReleaseRecord | None, record: ReleaseRecord) -> None:
-        if previous:
-            self._settle(previous)
-        self._write(record)
-
     def _tried(self, record: ReleaseRecord) -> ReleaseRecord:
         if record.canary_since is None:
             self._trial.prepare(record)
@@ -219,11 +223,9 @@ class LocalServing:
             self._servers.wait_serving(record.canary)
         except NotServingError as error:
             # The stable version still has its route and its server; else the split would stay.
-            self._settle(self._write(undone(record)))
-            raise InputError(
-                f"the promotion of {record.release_id} was taken back: {error.message}",
-                fix="mend what the log names, and ask for a new release",
-            ) from None
+            back = self._write(undone(record))
+            self._settle(back)
+            raise TakenBackError(back, error.message) from None
 
     def _is_routed(self, record: ReleaseRecord) -> bool:
         # Envoy may be on its way back after a crash.

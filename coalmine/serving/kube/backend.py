@@ -17,13 +17,14 @@ from typing import Generic, TypeVar
 from coalmine._base.errors import InputError
 from coalmine.serving.kube.client import Kube
 from coalmine.serving.kube.drive import Driver, Timing
-from coalmine.serving.kube.ending import Ending, TakenBackError, patiently
+from coalmine.serving.kube.ending import Ending, patiently
 from coalmine.serving.kube.example import Prediction
 from coalmine.serving.kube.kept import Kept
 from coalmine.serving.kube.moves import Drifted, Moves
 from coalmine.serving.kube.ownership import NotOwnerError, Ownership
 from coalmine.serving.protocol import Observation, Phase, ReleaseRecord
 from coalmine.serving.record import UNFINISHED, begun, promoted, routed, shifted, withdrawn
+from coalmine.serving.taken_back import TakenBackError
 
 __all__ = ["KubeServing"]
 

@@ -11,37 +11,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from coalmine._base.errors import CoalmineError, InputError
+from coalmine._base.errors import CoalmineError
 from coalmine.serving.kube.client import StaleError
 from coalmine.serving.kube.drive import Driver, Timing
 from coalmine.serving.kube.kept import Kept
 from coalmine.serving.kube.moves import Drifted, Wait
 from coalmine.serving.kube.ownership import NotOwnerError
-from coalmine.serving.protocol import Phase, ReleaseRecord
+from coalmine.serving.protocol import Phase
 from coalmine.serving.record import undone
+from coalmine.serving.taken_back import TakenBackError
 
-__all__ = ["Ending", "TakenBackError", "patiently"]
+__all__ = ["Ending", "patiently"]
 
 logger = logging.getLogger(__name__)
 TRIES = 20
 R = TypeVar("R")
 S = TypeVar("S")
-
-
-class TakenBackError(InputError):
-    """A promotion was decided, could not be carried out, and was taken back.
-
-    Args:
-        record: The release's record, in phase ``ROLLED_BACK``.
-        why: What kept the traffic from moving.
-    """
-
-    def __init__(self, record: ReleaseRecord, why: str) -> None:
-        super().__init__(
-            f"the promotion of {record.release_id} was taken back: {why}",
-            fix="mend what the reason names, and ask for a new release",
-        )
-        self.record = record
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from coalmine.serving.kserve.pair_seen import Pair
 from coalmine.serving.kube.backend import KubeServing
 from coalmine.serving.kube.client import Change, Kube
 from coalmine.serving.kube.drive import Timing
-from coalmine.serving.kube.ending import TakenBackError
 from coalmine.serving.kube.ownership import Ownership
 from coalmine.serving.protocol import Phase, ReleaseRecord
+from coalmine.serving.taken_back import TakenBackError
 from tests.kubeapi.direct import direct_api, direct_client
 from tests.kubeapi.kinds import kind_of
 from tests.kubeapi.server import KubeApi
