@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from uuid import uuid4
 
 from coalmine._base.errors import CoalmineError
 from coalmine._base.files import write_atomic
@@ -101,19 +102,22 @@ def installed(layout: OciLayout, wanted: Wanted) -> Iterator[Installed | None]:
     locked = _locked(layout, wanted)
     key = _key(wanted, locked)
     at = Installed(
-        wanted, layout.notes / f"packages-{key}.json", layout.installs / key / "packages"
+        wanted,
+        layout.notes / f"packages-{key}.json",
+        layout.installs / key / uuid4().hex / "packages",
     )
     if _known(layout, at.note):
         yield at
         return
     with _alone(layout.installs / f"{key}.lock"):
-        shutil.rmtree(at.folder.parent, ignore_errors=True)  # what a killed one left
+        # What a killed one left; its uv may still write there, and nobody else does.
+        shutil.rmtree(layout.installs / key, ignore_errors=True)
         try:
             if not _known(layout, at.note):
                 _install(at, locked)
             yield at
         finally:
-            shutil.rmtree(at.folder.parent, ignore_errors=True)
+            shutil.rmtree(layout.installs / key, ignore_errors=True)
 
 
 def packages_layer(layout: OciLayout, at: Installed) -> Dependencies:
@@ -156,7 +160,7 @@ def _locked(layout: OciLayout, wanted: Wanted) -> str:
 
 
 def _install(at: Installed, locked: str) -> None:
-    at.folder.parent.mkdir()
+    at.folder.parent.mkdir(parents=True)
     constraints = at.folder.with_name("constraints.txt")
     constraints.write_text(locked)
     wanted = at.wanted

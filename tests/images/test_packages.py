@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -135,3 +139,41 @@ def test_a_list_is_locked_that_says_more_than_was_asked_for(
     if asked is not None:
         (tmp_path / "requirements.in").write_text(asked)
     assert is_locked(tmp_path / "requirements.txt") is locked
+
+
+_BUILD = """
+import sys
+from pathlib import Path
+from coalmine.images.layered import LayeredBuilder
+from coalmine.images.platforms import Platform
+LayeredBuilder(
+    platforms=(Platform("amd64"),), cache=Path(sys.argv[2]), base=sys.argv[4]
+).build(Path(sys.argv[1]), sys.argv[3])
+"""
+
+
+def test_killed_while_it_installs_it_leaves_no_lock_and_no_half_layer(
+    builder: LayeredBuilder,
+    context: Path,
+    tmp_path: Path,
+    registry: BadRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _require(context, f"{LOCKED}tool==1.0\n")
+    children: list[subprocess.Popen[bytes]] = []
+    known = threading.Event()
+
+    def kill() -> None:
+        if known.wait(60):
+            children[0].send_signal(signal.SIGKILL)
+            children[0].wait()
+
+    arguments = [str(context), str(builder.cache), f"{registry.host}/me/iris", builder.base]
+    with package_index(tmp_path / "wheels", before_wheel=kill) as url:
+        monkeypatch.setenv("UV_DEFAULT_INDEX", url)
+        children.append(subprocess.Popen([sys.executable, "-c", _BUILD, *arguments]))
+        known.set()
+        assert children[0].wait(60) == -signal.SIGKILL
+        assert "v1" not in registry.manifests
+        builder.build(context, f"{registry.host}/me/iris")
+    assert b"pkg:pypi/tool@1.0" in _bills(registry)

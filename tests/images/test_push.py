@@ -296,3 +296,33 @@ def test_what_was_begun_is_given_up_where_the_build_fails(
             based.build(second, f"{registry.host}/early/iris")
         assert set(registry.blobs) == before
         assert not any(registry.uploads.values())
+
+
+def test_killed_while_a_model_is_sent_and_hashed_it_leaves_no_half_image(
+    builder: LayeredBuilder, tmp_path: Path, context_writer: Callable[..., Path]
+) -> None:
+    large = random.Random(2).randbytes(5_000_000)
+    first = context_writer(tmp_path / "one", weights=large)
+    second = context_writer(tmp_path / "two", version="v2", weights=large[1:])
+    with bad_registry() as registry:
+        builder.build(first, f"{registry.host}/me/iris")
+        children: list[subprocess.Popen[bytes]] = []
+
+        def kill(exchange: Exchange) -> bool:
+            if exchange.command != "PATCH":
+                return False
+            exchange.body(1000)
+            children[0].send_signal(signal.SIGKILL)
+            children[0].wait()
+            return exchange.drop()
+
+        registry.misbehave = kill
+        arguments = [str(second), str(builder.cache), f"{registry.host}/me/iris"]
+        with registry.lock:
+            children.append(subprocess.Popen([sys.executable, "-c", _BUILD, *arguments]))
+        assert children[0].wait(60) == -signal.SIGKILL
+        registry.misbehave = lambda _: False
+        assert "v2" not in registry.manifests
+        builder.build(second, f"{registry.host}/me/iris")
+        parts = json.loads(registry.manifests["v2"][0])
+        assert {item["digest"] for item in parts["layers"]} <= set(registry.blobs)

@@ -8,7 +8,7 @@ import json
 import threading
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -36,12 +36,18 @@ def write_wheel(
 
 
 @contextmanager
-def package_index(folder: Path, uploaded: dict[str, str] | None = None) -> Iterator[str]:
+def package_index(
+    folder: Path,
+    uploaded: dict[str, str] | None = None,
+    *,
+    before_wheel: Callable[[], object] = lambda: None,
+) -> Iterator[str]:
     """Serve a folder's wheels as an index (PEP 691, PEP 700) until the end of the block; its URL.
 
     Args:
         folder: The wheels.
         uploaded: When the index got each of them, by its version; early in 2025 unless given.
+        before_wheel: Called before a wheel is given out.
     """
     moments = defaultdict(lambda: "2025-01-01T00:00:00Z") if uploaded is None else uploaded
 
@@ -54,6 +60,7 @@ def package_index(folder: Path, uploaded: dict[str, str] | None = None) -> Itera
                 kind = "application/vnd.pypi.simple.v1+json"
                 self._answer(json.dumps(content | {"versions": []}).encode(), kind)
             else:
+                before_wheel()
                 self._answer((folder / name).read_bytes(), "application/octet-stream")
 
         def _answer(self, content: bytes, kind: str) -> None:
