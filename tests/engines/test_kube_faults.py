@@ -135,9 +135,9 @@ def test_a_server_that_is_away_is_told_of_and_may_come_back(
     faults = [
         api.faults.add(Fault(verb, "", reset=Reset.BEFORE, times=None)) for verb in ("GET", "POST")
     ]
-    api.app.epoch += 1
 
     def away() -> bool:
+        api.app.epoch += 1  # ends the watch, unless it only begins
         with pytest.raises(CoalmineError, match="does not answer"):
             engine.submit(request("r2"))
         try:

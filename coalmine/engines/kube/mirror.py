@@ -114,11 +114,17 @@ class Mirror:
     def _follow(self) -> None:
         if not self._version:
             self._list()
+        told = False
         for event in self._client.watch(self._resource, RELEASE, self._version):
+            told = True
             self._failures = 0
             self._take(event)
             if self._stop.is_set():
                 return
+        if not told:
+            # Not even a bookmark: a server that was restored from a copy waits in silence for a
+            # version that it is yet to come to (recorded on Kubernetes 1.36).
+            self._version = ""
 
     def _list(self) -> None:
         items, version = self._client.list(self._resource, RELEASE)
