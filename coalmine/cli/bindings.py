@@ -41,7 +41,8 @@ def check(file: Path | None, pipelines: Path | None, output: str) -> None:
         return
     for one in bindings:
         taken = " ".join(one.types)
-        click.echo(f"{one.name}: {taken} starts {one.pipeline} on {one.engine}")
+        others = f", or if asked {' '.join(one.pipelines)}," if one.pipelines else ""
+        click.echo(f"{one.name}: {taken} starts {one.pipeline}{others} on {one.engine}")
 
 
 @command.command()
@@ -85,7 +86,8 @@ def _load(file: Path | None, pipelines: Path | None) -> tuple[Binding, ...]:
 
 
 def _told(binding: Binding) -> dict[str, Any]:
-    names = ("name", "types", "sources", "subjects", "pipeline", "engine", "on_conflict")
+    asked = ("name", "types", "sources", "subjects")
+    names = (*asked, "pipeline", "pipelines", "engine", "on_conflict")
     return {name: getattr(binding, name) for name in names}
 
 

@@ -62,6 +62,8 @@ def test_what_is_not_taken(file: Path) -> None:
 
 
 def test_check(file: Path) -> None:
+    default = call("bindings", "check").output
+    assert "starts release, or if asked progressive, on local" in default
     assert "mine: dev.coalmine.* starts release on local" in call("bindings", "check", file).output
     assert call("bindings", "check", "-o", "json").exit_code == 0
     file.write_text(BINDINGS.replace("pipeline: release", "pipeline: none"))
