@@ -85,9 +85,9 @@ class BaselineTally:
     def passes(self, point: int, coverage: float) -> bool:
         """Tell whether a canary could be promoted at a point once the window is over."""
         found = self.found_by(point)
-        several = any(at <= point for at in self.several_at.values())
-        covered = self.coverage_at(point) >= coverage - EPSILON
-        return found is not None and covered and not found.bad and not several
+        if found is None or found.bad or any(at <= point for at in self.several_at.values()):
+            return False
+        return self.coverage_at(point) >= coverage - EPSILON
 
     def found(self) -> Ranked | None:
         """Give what the last comparison came to."""

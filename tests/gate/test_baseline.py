@@ -143,6 +143,14 @@ def test_a_second_series_undoes_no_verdict_from_before_it(make: Any) -> None:
         assert judge(policy, evidence, make.since + 30).verdict == verdict
 
 
+def test_a_baseline_waits_for_the_delay(make: Any) -> None:
+    policy = make.policy(make.check(baseline=Baseline(Direction.INCREASE)), delay=5.0)
+    sides = (make.series(RAISED, **{PART: "canary"}), make.series(LONG, **{PART: "stable"}))
+    evidence = Evidence(make.since, (make.series([5.0 * i for i in range(40)]),), {"errors": sides})
+    found = [judge(policy, evidence, make.since + age).verdict for age in range(16)]
+    assert found == ["continue"] * 15 + ["rollback"]
+
+
 def test_windows_are_compared_once_each(make: Any, judged: Any) -> None:
     late = [*LONG[:11], *RAISED[11:]]
     policy: Policy = make.policy(
