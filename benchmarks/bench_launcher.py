@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -25,10 +26,14 @@ from coalmine.launcher.release import NewRelease
 from tests.launcher.postgres import find_postgres, running_postgres
 
 CONNECTIONS = (1, 10, 100)
-SECONDS = 3.0
+SECONDS = 2.0
+ROUNDS = 3
 PAST = (100, 10_000, 1_000_000)
 QUEUED, SERVICES = 10_000, 1_000
 HERE = Path(__file__).parent
+Launched = tuple[str, psutil.Process]
+Round = dict[tuple[str, int], dict[str, float]]
+"""What was measured, by the database and the number of connections."""
 
 
 def main() -> None:
@@ -39,16 +44,56 @@ def main() -> None:
 
 
 def _bench_accepts(folder: Path) -> None:
-    print_head("Durable accepts over HTTP, beside a bare loop of committed SQLite inserts")
-    floor = _bare_inserts(folder / "bare.db")
-    print(f"  bare loop of committed inserts {floor:22,.0f} /s")
-    _bench_database(folder / "sqlite", "", floor)
+    print_head("Durable accepts over HTTP, in turn with a bare loop of committed SQLite inserts")
     found = find_postgres()
-    if found is None:
-        print("  PostgreSQL is not here")
-        return
-    with running_postgres(found) as postgres:
-        _bench_database(folder / "postgresql", postgres.url, floor)
+    with contextlib.ExitStack() as stack:
+        launchers = {"sqlite": stack.enter_context(_launcher(folder / "sqlite", ""))}
+        if found is None:
+            print("  PostgreSQL is not here")
+        else:
+            url = stack.enter_context(running_postgres(found)).url
+            launchers["postgresql"] = stack.enter_context(_launcher(folder / "postgresql", url))
+        rounds = [_round(folder, launchers, number) for number in range(ROUNDS + 1)]
+    _print_accepts(rounds[1:])  # the first is for warming up
+
+
+def _round(folder: Path, launchers: Mapping[str, Launched], number: int) -> Round:
+    """Measure everything once: the bare loop, and right after it each launcher."""
+    found: Round = {}
+    for connections in CONNECTIONS:
+        floor = _bare_inserts(folder / f"bare-{number}-{connections}.db")
+        for name, (base, process) in launchers.items():
+            client = [sys.executable, str(HERE / "launcher_client.py"), base]
+            words = [*client, str(connections), str(SECONDS), f"{number}-{connections}"]
+            before = sum(process.cpu_times()[:2])
+            done = subprocess.run(words, check=True, capture_output=True)
+            measured = json.loads(done.stdout)
+            accepted = measured["per_second"] * SECONDS
+            measured["cpu"] = (sum(process.cpu_times()[:2]) - before) / accepted
+            measured["memory"] = process.memory_info().rss
+            measured["floor"], measured["ratio"] = floor, measured["per_second"] / floor
+            found[name, connections] = measured
+    return found
+
+
+def _print_accepts(rounds: Sequence[Round]) -> None:
+    floors = sorted(one["floor"] for each in rounds for one in each.values())
+    print(
+        f"  bare loop of committed inserts {statistics.median(floors):22,.0f} /s"
+        f"  ({floors[0]:,.0f} to {floors[-1]:,.0f})"
+    )
+    for name, connections in rounds[0]:
+        measured = [each[name, connections] for each in rounds]
+        middle = {key: statistics.median(one[key] for one in measured) for key in measured[0]}
+        worst = max(one["p99"] for one in measured)
+        low, high = (pick(one["ratio"] for one in measured) for pick in (min, max))
+        print(
+            f"  {name:10} {connections:4} connections {middle['per_second']:8,.0f} /s"
+            f"  p50 {1000 * middle['p50']:6.1f} ms  p99 {1000 * middle['p99']:6.1f} ms"
+            f" (worst {1000 * worst:.0f})  {1e-6 * middle['memory']:4.0f} MB"
+            f"  {middle['ratio']:5.2f} of the bare loop ({low:.2f} to {high:.2f})"
+            f"  {1e6 * middle['cpu']:5.0f} us of processor each, client busy {middle['client']:.0%}"
+        )
 
 
 def _bare_inserts(path: Path) -> float:
@@ -65,23 +110,8 @@ def _bare_inserts(path: Path) -> float:
     return number / SECONDS
 
 
-def _bench_database(folder: Path, url: str, floor: float) -> None:
-    with _launcher(folder, url) as (base, process):
-        for connections in CONNECTIONS:
-            prefix = f"{folder.name}-{connections}"
-            client = [sys.executable, str(HERE / "launcher_client.py"), base]
-            words = [*client, str(connections), str(SECONDS), prefix]
-            found = json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
-            memory = process.memory_info().rss / 1e6
-            print(
-                f"  {folder.name:10} {connections:4} connections {found['per_second']:12,.0f} /s"
-                f"  p50 {1000 * found['p50']:6.1f} ms  p99 {1000 * found['p99']:6.1f} ms"
-                f"  {memory:4.0f} MB  {found['per_second'] / floor:5.2f} of the bare loop"
-            )
-
-
 @contextlib.contextmanager
-def _launcher(folder: Path, url: str) -> Iterator[tuple[str, psutil.Process]]:
+def _launcher(folder: Path, url: str) -> Iterator[Launched]:
     pipelines = folder / "pipelines"
     pipelines.mkdir(parents=True)
     (pipelines / "release.yaml").write_text("{}")

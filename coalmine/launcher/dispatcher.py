@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 ACTIVE_SECONDS = 0.2
 IDLE_SECONDS = 2.0
-REST_SECONDS = 0.02
+REST_SECONDS = 0.05
 """At least, and as long as the round took of the processor."""
 CHECK_IN_SECONDS = 3.0
 SUBMITTERS = 8

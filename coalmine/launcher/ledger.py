@@ -135,7 +135,7 @@ class Ledger:
         """
         # Most often there is none, and to find that out nobody needs to wait.
         with self._database.reading() as connection:
-            if connection.execute(self._say.startable, {"limit": 1}).first() is None:
+            if connection.execute(self._say.any_startable).first() is None:
                 return ()
         with self.writing(in_order=True) as connection:
             found = connection.execute(self._say.startable, {"limit": limit}).scalars().all()

@@ -33,6 +33,7 @@ class Statements:
             "AND NOT EXISTS (SELECT 1 FROM launcher WHERE launcher.id = release.owner "
             f"AND launcher.seen_at > {now} - :lease)"
         )
+        self.any_startable = text(_any_startable(sqlite=sqlite))
         self.startable = text(
             "SELECT id FROM release WHERE state = 'accepted' AND NOT EXISTS ("
             "SELECT 1 FROM release other WHERE other.service = release.service "
@@ -40,3 +41,22 @@ class Statements:
             "AND (other.seq < release.seq OR other.state = 'running')) "
             "ORDER BY seq LIMIT :limit"
         )
+
+
+def _any_startable(*, sqlite: bool) -> str:
+    """Ask whether a service has a release that waits and none that runs.
+
+    It goes from service to service through the index, past all the others that wait there: where
+    thousands wait for a few services, it takes a thousandth of the time of a look at each.
+    """
+    # Left alone, SQLite takes the index of the states, and looks at each.
+    by = "INDEXED BY open_releases_of_a_service " if sqlite else ""
+    least = f"SELECT min(service) FROM release {by}WHERE state IN ('accepted', 'running')"  # noqa: S608 - constants
+    return (
+        f"WITH RECURSIVE line(service) AS ({least} UNION ALL "  # noqa: S608 - constants
+        f"SELECT ({least} AND release.service > line.service) FROM line "
+        "WHERE line.service IS NOT NULL) "
+        "SELECT 1 FROM line WHERE EXISTS (SELECT 1 FROM release WHERE state = 'accepted') "
+        "AND service IS NOT NULL AND NOT EXISTS (SELECT 1 FROM release "
+        "WHERE state = 'running' AND release.service = line.service) LIMIT 1"
+    )
