@@ -99,7 +99,7 @@ class Releases(RuleBasedStateMachine):
         self.world.kube.close()
 
 
-Releases.TestCase.settings = settings(max_examples=10, stateful_step_count=8, deadline=None)
+Releases.TestCase.settings = settings(max_examples=7, stateful_step_count=8, deadline=None)
 TestReleases = Releases.TestCase
 
 
