@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,10 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coalmine._base.errors import CoalmineError, InputError
 from coalmine.launcher.bindings import RefusedError
 from coalmine.launcher.checks import check_values
+from coalmine.launcher.server import Settings, serve
 from coalmine.launcher.webhook import handshake
 from coalmine.serving.record import begun
+from tests.launcher.harness import read_graph
 
 CE = {"content-type": "application/cloudevents+json"}
 BATCH = {"content-type": "application/cloudevents-batch+json"}
@@ -195,23 +195,11 @@ def test_metrics(quiet: Any) -> None:
 
 
 def test_a_second_launcher_with_the_same_state(quiet: Any) -> None:
-    harness = [sys.executable, str(Path(__file__).with_name("harness.py"))]
-    second = subprocess.run(
-        [*harness, str(quiet.state), str(quiet.pipelines), "0"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert second.returncode == 1
-    assert "another launcher runs" in second.stderr
-    port = quiet.url.rpartition(":")[2]
-    third = subprocess.run(
-        [*harness, str(quiet.folder / "other"), str(quiet.pipelines), port],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert third.returncode == 1
-    assert port in third.stderr
-    assert "fix: give a free port" in third.stderr
+    with pytest.raises(CoalmineError, match="another launcher runs"):
+        serve(Settings(quiet.state, read_graph, pipelines=quiet.pipelines))
+    port = int(quiet.url.rpartition(":")[2])
+    with pytest.raises(InputError) as caught:
+        serve(Settings(quiet.folder / "other", read_graph, port=port, pipelines=quiet.pipelines))
+    assert str(port) in caught.value.message
+    assert "give a free port" in caught.value.fix
     assert quiet.answers()
