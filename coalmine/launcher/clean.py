@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, delete, func, select
+from sqlalchemy import Connection, Exists, delete, select
 
 from coalmine.launcher.database import Database
 from coalmine.launcher.release import ReleaseState
@@ -23,7 +23,8 @@ __all__ = ["clean_history", "old_releases"]
 
 AT_ONCE = 200
 """In one commit, so that none who writes waits long."""
-OF_A_RELEASE = (TASKS, ANSWERS, HOLDS, DEAD_LETTERS, CLAIMS)
+PROMOTED = ReleaseState.PROMOTED.value
+OF_A_RELEASE = (TASKS, ANSWERS, HOLDS, DEAD_LETTERS)
 
 
 def clean_history(database: Database, before: datetime) -> list[str]:
@@ -47,12 +48,16 @@ def clean_history(database: Database, before: datetime) -> list[str]:
         with database.writing(in_order=True) as connection:
             found = old_releases(connection, before, limit=AT_ONCE)
             if not found:
-                _remove_claims(connection, before)
-                return gone
+                break
             for table in OF_A_RELEASE:
                 connection.execute(delete(table).where(table.c.release_id.in_(found)))
             connection.execute(delete(RELEASES).where(RELEASES.c.id.in_(found)))
         gone += found
+    if gone:
+        with database.writing() as connection:
+            there = select(RELEASES.c.id).where(RELEASES.c.id == CLAIMS.c.release_id).exists()
+            connection.execute(delete(CLAIMS).where(~there))
+    return gone
 
 
 def old_releases(
@@ -68,19 +73,17 @@ def old_releases(
     query = select(RELEASES.c.id).where(
         RELEASES.c.ended_at < moment_text(before),
         RELEASES.c.id.not_in(select(OUTBOX.c.release_id)),
-        RELEASES.c.seq.not_in(_serving()),
+        (RELEASES.c.state != PROMOTED) | _promoted_since(),
     )
     return list(connection.execute(query.order_by(RELEASES.c.seq).limit(limit)).scalars())
 
 
-def _serving() -> ColumnElement[int]:
-    """The newest promotion of each service."""
-    promoted = RELEASES.c.state == ReleaseState.PROMOTED.value
-    newest = select(func.max(RELEASES.c.seq)).where(promoted).group_by(RELEASES.c.service)
-    return newest.scalar_subquery()
-
-
-def _remove_claims(connection: Connection, before: datetime) -> None:
-    """Remove names for releases that are no more."""
-    there = select(RELEASES.c.id).where(RELEASES.c.id == CLAIMS.c.release_id).exists()
-    connection.execute(delete(CLAIMS).where(CLAIMS.c.at < before.timestamp(), ~there))
+def _promoted_since() -> Exists:
+    """Whether the service has a newer promotion; asked of each release by itself, by an index."""
+    newer = RELEASES.alias("newer")
+    query = select(newer.c.seq).where(
+        newer.c.service == RELEASES.c.service,
+        newer.c.seq > RELEASES.c.seq,
+        newer.c.state == PROMOTED,
+    )
+    return query.exists()
