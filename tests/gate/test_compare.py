@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -208,6 +209,18 @@ def test_a_side_may_be_silent_for_a_tenth_of_the_window(
     rare[f"{side}_total"] = [total[age - age % every] for age in range(len(total))]
     decision = at(make, world(rare, replace(COMPARISON, early_pass=False)), 30)
     assert decision.verdict is verdict, decision.reason
+
+
+@pytest.mark.parametrize("undecided", Undecided)
+def test_all_looks_together_have_the_false_roll_backs_that_are_allowed(
+    make: Any, world: Any, undecided: Undecided
+) -> None:
+    """The test at the window's end takes its half from what the looks before it may use."""
+    comparison = replace(COMPARISON, undecided=undecided)
+    compared = at(make, world(counters(0.0, 0.0), comparison), 1).checks[0].compared
+    part = 0.5 if undecided is Undecided.TEST else 1.0
+    assert math.exp(-compared.worse_needed) == pytest.approx(0.05 * part)
+    assert math.exp(-compared.not_worse_needed) == pytest.approx(0.05)
 
 
 def test_an_early_pass_takes_answers_in_the_newest_step(make: Any, world: Any) -> None:

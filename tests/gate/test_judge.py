@@ -53,6 +53,18 @@ def test_a_canary_that_is_bad_at_the_windows_end_is_not_promoted(make: Any) -> N
     assert decision.checks[0].state is CheckState.FAILING
 
 
+@pytest.mark.parametrize(("newest", "state"), [(0.0, "passing"), (1.0, "failing")])
+def test_where_the_last_sample_is_missing_the_newest_one_counts(
+    make: Any, newest: float, state: str
+) -> None:
+    requests = [5.0 * age for age in range(11)]
+    evidence = make.evidence([*GOOD[:9], newest, None], requests=requests)
+    decision = judge(make.policy(), evidence, make.since + 10)
+    assert decision.checks[0].state == state
+    assert decision.verdict is (Verdict.CONTINUE if newest else Verdict.PROMOTE)
+    assert ("errors is 100 %" in decision.reason) == bool(newest)
+
+
 def test_too_few_requests_are_waited_for(make: Any) -> None:
     few = make.evidence([0.0] * 31, rate=0.5)
     assert judge(make.policy(), few, make.since + 19).verdict is Verdict.CONTINUE

@@ -184,3 +184,31 @@ def test_what_comes_later_changes_no_evidence_from_before(
     ]
     for weigh in (log_evidence_worse, log_evidence_not_worse):
         assert weigh(steps[:cut]) == weigh(steps)[:cut]
+
+
+MEASURED = {
+    0.0: (
+        (
+            -0.11197336829828113,
+            2.581274258651051,
+            2.581274258651051,
+            3.2382387200043423,
+            2.68864715,
+        ),
+        (0.0, 0.0, 0.0, 0.0, 0.0),
+    ),
+    0.01: (
+        (-0.24939975340762122, 0.22722651638, 0.22722651638, 0.65157018256, -0.00093498273),
+        (0.1944806391247439, -0.859570306385, -0.859570306385, -1.363945813976, -1.267065175924),
+    ),
+}
+"""The evidence by the rule of which docs/gate-quality.md tells how right it is."""
+
+
+@pytest.mark.parametrize("margin", MEASURED)
+def test_the_rule_is_the_one_whose_quality_was_measured(margin: float) -> None:
+    seen = [(0, 50, 1, 450), (2, 40, 0, 460), (0, 0, 0, 0), (3, 55, 4, 440), (0, 60, 2, 430)]
+    steps = [Counts(*step, allowed=margin * step[1]) for step in seen]
+    worse, not_worse = MEASURED[margin]
+    assert log_evidence_worse(steps) == pytest.approx(worse, abs=1e-7)
+    assert log_evidence_not_worse(steps) == pytest.approx(not_worse, abs=1e-7)
