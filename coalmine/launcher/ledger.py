@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import URL, Connection, Row, delete, func, insert, select, update
+from sqlalchemy import URL, Connection, select, update
 
-from coalmine.engines.protocol import TaskState, TaskStatus
+from coalmine.engines.protocol import TaskStatus
 from coalmine.events.happening import What
 from coalmine.launcher.accept import Accepting, PostgresAccepting, SqliteAccepting
 from coalmine.launcher.admission import (
@@ -23,25 +22,20 @@ from coalmine.launcher.admission import (
 )
 from coalmine.launcher.database import Database, ledger_url
 from coalmine.launcher.facts import Facts
+from coalmine.launcher.line import RUNS, WAITS, end_or_ask, put_back
 from coalmine.launcher.notes import Note, Notes
 from coalmine.launcher.outbox import select_waiting
 from coalmine.launcher.read import count_by_state
+from coalmine.launcher.recording import Told, record_run
 from coalmine.launcher.release import OpenRelease, ReleaseState
+from coalmine.launcher.running import Running
 from coalmine.launcher.statements import Statements
-from coalmine.launcher.tables import RELEASES, TASKS, moment_text
+from coalmine.launcher.tables import RELEASES, moment_text
 
-__all__ = ["LEASE_SECONDS", "Ledger", "ledger_url", "newer_promotion"]
+__all__ = ["LEASE_SECONDS", "Ledger", "ledger_url"]
 
 LEASE_SECONDS = 15.0
 """A launcher that has not been seen for so long is taken for dead."""
-WAITS = RELEASES.c.state == ReleaseState.ACCEPTED.value
-RUNS = RELEASES.c.state == ReleaseState.RUNNING.value
-MOST_NAMED = 500
-"""Releases in one statement; a database has a limit."""
-OPEN_COLUMNS = [
-    RELEASES.c[name]
-    for name in ("id", "service", "pipeline", "engine", "cancel_reason", "submitted_at")
-]
 
 
 def _now() -> datetime:
@@ -81,8 +75,7 @@ class Ledger:
         self._owner = owner
         self._lease = lease
         self._reached_at = reached_at
-        # Of the releases that ran at the last look: they never change, and parsing takes long.
-        self._parameters: dict[str, Mapping[str, str]] = {}
+        self._running = Running(owner)
         self.notes = notes or Notes()
         """What others are told of."""
 
@@ -112,17 +105,8 @@ class Ledger:
         if admission.claims:
             self._accepting.claim(driver, admission.claims)
         for release_id, newer in admission.superseded.items():
-            self._end_or_ask(connection, release_id, f"superseded by {newer}")
-
-    def _end_or_ask(self, connection: Connection, release_id: str, reason: str) -> None:
-        one, moment = RELEASES.c.id == release_id, self.moment()
-        ended = {"state": ReleaseState.CANCELLED.value, "reason": reason, "ended_at": moment}
-        if connection.execute(update(RELEASES).where(one, WAITS).values(**ended)).rowcount:
-            note = Note(What.CANCELLED, moment, {"reason": reason})
-            self.notes.put(connection, moment, [(release_id, note)])
-            return
-        asked = update(RELEASES).where(one, RUNS, RELEASES.c.cancel_reason == "")
-        connection.execute(asked.values(cancel_reason=reason))
+            reason = f"superseded by {newer}"
+            end_or_ask(connection, self.notes, release_id, reason, self.moment())
 
     def begin(self, limit: int = 1) -> tuple[str, ...]:
         """Move releases from accepted to running: the oldest of each service that has none running.
@@ -154,7 +138,7 @@ class Ledger:
             Where the release is now; None if there is none of this id.
         """
         with self.writing() as connection:
-            self._end_or_ask(connection, release_id, reason)
+            end_or_ask(connection, self.notes, release_id, reason, self.moment())
             query = select(RELEASES.c.state).where(RELEASES.c.id == release_id)
             state = connection.execute(query).scalar()
         return ReleaseState(state) if state else None
@@ -167,21 +151,8 @@ class Ledger:
         Returns:
             Where the release is now; None if there is none of this id.
         """
-        one = RELEASES.c.id == release_id
         with self.writing(in_order=True) as connection:
-            found = connection.execute(select(RELEASES).where(one)).mappings().first()
-            if found is None or found["state"] != ReleaseState.DEAD.value:
-                return ReleaseState(found["state"]) if found else None
-            if newer_promotion(connection, found):
-                return ReleaseState.DEAD
-            change = update(RELEASES).where(one)
-            values = {"state": ReleaseState.ACCEPTED.value, "reason": "", "cancel_reason": ""}
-            again = RELEASES.c.attempt + 1
-            connection.execute(
-                change.values(**values, ended_at=None, started_at=None, attempt=again)
-            )
-            self.notes.put(connection, self.moment(), [(release_id, Note(What.ACCEPTED))])
-        return ReleaseState.ACCEPTED
+            return put_back(connection, self.notes, release_id, self.moment())
 
     def record(
         self,
@@ -204,25 +175,10 @@ class Ledger:
         Returns:
             The names of the tasks whose end was not noted before, by whatever launcher.
         """
-        known = {name: value for name, value in asdict(facts).items() if value or name == "reason"}
-        moment = self.moment()
-        ended_at = {"ended_at": moment} if state.ended else {}
-        mine = (RELEASES.c.id == release_id, RUNS, RELEASES.c.owner == self._owner)
-        if submitted:
-            known["submitted_at"] = func.coalesce(RELEASES.c.submitted_at, moment)
-        change = update(RELEASES).where(*mine).values(state=state.value, **known, **ended_at)
-        rows = [_task_row(release_id, position, task) for position, task in enumerate(tasks)]
+        told = Told(tasks, facts, state, submitted)
         with self.writing() as connection:
-            before = self.notes.before(connection, release_id)
-            noted = _ended_tasks(connection, release_id) if rows else frozenset()
-            if not connection.execute(change).rowcount:
-                return frozenset()
-            if rows:
-                connection.execute(delete(TASKS).where(TASKS.c.release_id == release_id))
-                connection.execute(insert(TASKS), rows)
-            told = (tasks, facts, state)
-            self.notes.recorded(connection, release_id, before, told, moment)
-        return frozenset(task.name for task in tasks if task.state.ended) - noted
+            release = (release_id, self._owner)
+            return record_run(connection, self.notes, release, told, self.moment())
 
     def submitted(self, releases: Iterable[str]) -> None:
         """Note that engines were seen to have the runs of releases of this launcher."""
@@ -233,17 +189,8 @@ class Ledger:
 
     def running(self) -> tuple[OpenRelease, ...]:
         """List this launcher's releases that run, the oldest first."""
-        mine = (RUNS, RELEASES.c.owner == self._owner)
-        query = select(*OPEN_COLUMNS).where(*mine).order_by(RELEASES.c.seq)
         with self._database.reading() as connection:
-            rows = connection.execute(query).all()
-            known = self._parameters
-            if fresh := [row.id for row in rows if row.id not in known]:
-                among = (RELEASES.c.id.in_(fresh),) if len(fresh) <= MOST_NAMED else mine
-                parameters = select(RELEASES.c.id, RELEASES.c.parameters).where(*among)
-                known = known | {one.id: one.parameters for one in connection.execute(parameters)}
-        self._parameters = {row.id: known[row.id] for row in rows}
-        return tuple(_open(row, known[row.id]) for row in rows)
+            return self._running.read(connection)
 
     def any_open(self) -> bool:
         """Tell whether any release has not ended, on whatever launcher."""
@@ -311,45 +258,3 @@ class Ledger:
     def moment(self) -> str:
         """Give the present moment as the tables have it."""
         return str(moment_text(self._clock()))
-
-
-def newer_promotion(connection: Connection, release: Mapping[Any, Any]) -> str:
-    """Find a newer release of the same service that was promoted; empty if there is none."""
-    newer = select(RELEASES.c.id).where(
-        RELEASES.c.service == release["service"],
-        RELEASES.c.seq > release["seq"],
-        RELEASES.c.state == ReleaseState.PROMOTED.value,
-    )
-    return connection.execute(newer.limit(1)).scalar() or ""
-
-
-def _ended_tasks(connection: Connection, release_id: str) -> frozenset[str]:
-    query = select(TASKS.c.name, TASKS.c.state).where(TASKS.c.release_id == release_id)
-    found = connection.execute(query)
-    return frozenset(task.name for task in found if TaskState(task.state).ended)
-
-
-def _open(row: Row[Any], parameters: Mapping[str, str]) -> OpenRelease:
-    return OpenRelease(
-        id=row.id,
-        service=row.service,
-        pipeline=row.pipeline,
-        engine=row.engine,
-        parameters=parameters,
-        cancel_reason=row.cancel_reason,
-        submitted=row.submitted_at is not None,
-    )
-
-
-def _task_row(release_id: str, position: int, task: TaskStatus) -> dict[str, object]:
-    return {
-        "release_id": release_id,
-        "position": position,
-        "name": task.name,
-        "state": task.state.value,
-        "attempts": task.attempts,
-        "started_at": moment_text(task.started),
-        "ended_at": moment_text(task.ended),
-        "outputs": dict(task.outputs),
-        "message": task.message,
-    }

@@ -20,6 +20,7 @@ __all__ = [
     "Entry",
     "Page",
     "count_by_state",
+    "newer_promotion",
     "read_release",
     "read_releases",
     "read_waiting",
@@ -90,6 +91,16 @@ def count_by_state(connection: Connection) -> dict[str, int]:
     query = select(RELEASES.c.state, func.count()).group_by(RELEASES.c.state)
     found = {state: count for state, count in connection.execute(query)}  # noqa: C416 - rows
     return {state.value: found.get(state.value, 0) for state in ReleaseState}
+
+
+def newer_promotion(connection: Connection, release: Mapping[Any, Any]) -> str:
+    """Find a newer release of the same service that was promoted; empty if there is none."""
+    newer = select(RELEASES.c.id).where(
+        RELEASES.c.service == release["service"],
+        RELEASES.c.seq > release["seq"],
+        RELEASES.c.state == ReleaseState.PROMOTED.value,
+    )
+    return connection.execute(newer.limit(1)).scalar() or ""
 
 
 def select_releases(connection: Connection) -> list[Entry]:

@@ -10,7 +10,8 @@ from sqlalchemy import select
 
 from coalmine._base.errors import InputError
 from coalmine.launcher.admission import Admitted, ConflictError
-from coalmine.launcher.ledger import Ledger, newer_promotion
+from coalmine.launcher.ledger import Ledger
+from coalmine.launcher.read import newer_promotion
 from coalmine.launcher.release import NewRelease, ReleaseState, release_id_of
 from coalmine.launcher.tables import RELEASES
 
