@@ -11,7 +11,8 @@ from pydantic import Field, StringConstraints, field_validator
 
 from coalmine._base.errors import InputError
 from coalmine._base.yamlfile import LocatedYaml
-from coalmine.launcher.bindings import REFERENCE, Binding, BoundParameter
+from coalmine.launcher.bindings import Binding, BoundParameter
+from coalmine.launcher.bound import REFERENCE
 from coalmine.launcher.filter import compile_filter
 from coalmine.launcher.release import Conflict
 from coalmine.launcher.strictfile import Part, parse_strict, read_text

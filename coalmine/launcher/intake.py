@@ -9,7 +9,8 @@ from coalmine._base.errors import InputError
 from coalmine.engines.values import check_for
 from coalmine.events import BatchError, Event
 from coalmine.launcher.admission import Admitted, Group
-from coalmine.launcher.bindings import PIPELINE, Binding, bind, find_binding, pipeline_of
+from coalmine.launcher.bindings import PIPELINE, Binding, find_binding
+from coalmine.launcher.bound import bind, pipeline_of
 from coalmine.launcher.checks import check_values
 from coalmine.launcher.release import NewRelease, digest_of, release_id_of
 

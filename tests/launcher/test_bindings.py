@@ -16,11 +16,11 @@ from coalmine.launcher.bindings import (
     BoundParameter,
     NotTakenError,
     RefusedError,
-    bind,
     find_binding,
     why_not,
 )
 from coalmine.launcher.bindings_file import load_bindings
+from coalmine.launcher.bound import bind
 from coalmine.launcher.filter import compile_filter
 from coalmine.launcher.intake import release_of
 from coalmine.launcher.release import release_id_of
