@@ -239,12 +239,16 @@ def test_a_restarted_pod_is_counted_on(make: Any, world: Any) -> None:
     assert compared.canary == 300 + 100 + 5 + 100
 
 
-def test_counters_that_do_not_belong_together_count_for_nothing(make: Any, world: Any) -> None:
+@pytest.mark.parametrize(("side", "left"), [("canary", 200), ("stable", 1800)])
+def test_counters_that_do_not_belong_together_count_for_nothing(
+    make: Any, world: Any, side: str, left: float
+) -> None:
     strange = counters(0.0, 0.0)
-    strange["canary_bad"] = [0.0, *[1000.0] * 30]
+    strange[f"{side}_bad"] = [0.0, *[1000.0] * 30]
     decision = at(make, world(strange), 3)
     assert decision.verdict is not Verdict.ROLLBACK
-    assert decision.checks[0].compared.canary == 200
+    assert getattr(decision.checks[0].compared, side) == left
+    assert getattr(decision.checks[0].compared, f"{side}_bad") == 0
 
 
 def test_without_a_stable_version_the_check_is_left_out(make: Any, world: Any) -> None:
