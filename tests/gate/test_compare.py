@@ -223,6 +223,24 @@ def test_all_looks_together_have_the_false_roll_backs_that_are_allowed(
     assert math.exp(-compared.not_worse_needed) == pytest.approx(0.05)
 
 
+def test_a_failure_stands_where_it_was_established_first(make: Any, world: Any) -> None:
+    """The test at the window's end, which would find it too, comes too late to be the reason."""
+    worse = world(counters(0.2, 0.01), replace(COMPARISON, undecided=Undecided.TEST))
+    found = at(make, worse, 20).checks[0]
+    assert found.failed_at == make.since + 1
+    assert found.compared.chance is None
+
+
+def test_a_comparison_that_may_pass_early_waits_for_no_threshold_out_of_reach(
+    make: Any, world: Any
+) -> None:
+    policy, evidence = world(counters(0.0, 0.0))
+    both = replace(policy, checks=(*policy.checks, make.check(name="score")), min_requests=10**6)
+    decision = at(make, (both, replace(evidence, checks={**evidence.checks, "score": ()})), 25)
+    assert decision.verdict is Verdict.INCONCLUSIVE
+    assert "score at most" in decision.reason
+
+
 def test_an_early_pass_takes_answers_in_the_newest_step(make: Any, world: Any) -> None:
     steady = counters(0.01, 0.01, rate=1000)
     assert at(make, world(steady), 3).verdict is Verdict.PROMOTE
