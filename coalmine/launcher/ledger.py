@@ -178,7 +178,17 @@ class Ledger:
         told = Told(tasks, facts, state, submitted)
         with self.writing() as connection:
             release = (release_id, self._owner)
-            return record_run(connection, self.notes, release, told, self.moment())
+            new = record_run(connection, self.notes, release, told, self.moment())
+            if state is ReleaseState.PROMOTED:
+                self._leave_behind(connection, release_id)
+        return new
+
+    def _leave_behind(self, connection: Connection, promoted: str) -> None:
+        """End what waits and is older than a promotion: a dead release that was put back."""
+        older = connection.execute(self._say.older_that_wait, {"id": promoted}).scalars().all()
+        for release_id in older:
+            reason = f"the newer release {promoted} was promoted"
+            end_or_ask(connection, self.notes, release_id, reason, self.moment())
 
     def submitted(self, releases: Iterable[str]) -> None:
         """Note that engines were seen to have the runs of releases of this launcher."""

@@ -14,12 +14,14 @@ from coalmine.launcher.outbox import Waiting, select_waiting
 from coalmine.launcher.place import opened
 from coalmine.launcher.query import EVERYTHING, Query, releases_of
 from coalmine.launcher.release import ReleaseState
+from coalmine.launcher.statements import NEWER_OPEN
 from coalmine.launcher.tables import RELEASES, TASKS
 
 __all__ = [
     "Entry",
     "Page",
     "count_by_state",
+    "newer_open",
     "newer_promotion",
     "read_release",
     "read_releases",
@@ -101,6 +103,12 @@ def newer_promotion(connection: Connection, release: Mapping[Any, Any]) -> str:
         RELEASES.c.state == ReleaseState.PROMOTED.value,
     )
     return connection.execute(newer.limit(1)).scalar() or ""
+
+
+def newer_open(connection: Connection, release: Mapping[Any, Any]) -> str:
+    """Find a newer release of the same service that has not ended; empty if there is none."""
+    found = connection.execute(NEWER_OPEN, {"service": release["service"], "seq": release["seq"]})
+    return found.scalar() or ""
 
 
 def select_releases(connection: Connection) -> list[Entry]:

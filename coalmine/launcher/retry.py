@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from coalmine._base.errors import InputError
 from coalmine.launcher.admission import Admitted, ConflictError
 from coalmine.launcher.ledger import Ledger
-from coalmine.launcher.read import newer_promotion
-from coalmine.launcher.release import NewRelease, ReleaseState, release_id_of
+from coalmine.launcher.read import newer_open, newer_promotion
+from coalmine.launcher.release import Conflict, NewRelease, ReleaseState, release_id_of
 from coalmine.launcher.tables import RELEASES
 
 __all__ = ["NoRetryError", "Retrier"]
@@ -50,32 +50,56 @@ class Retrier:
             The release that waits now; None if there is none of this id.
 
         Raises:
-            NoRetryError: The release has not ended, or was promoted, or a newer one was.
+            NoRetryError: The release has not ended, or was promoted, or its service has a newer
+                one that was or may yet be.
             CoalmineError: The ledger cannot be used; ask again.
         """
         with self.ledger.connect() as connection:
-            query = select(RELEASES).where(RELEASES.c.id == release_id)
-            row = connection.execute(query).mappings().first()
-            newer = row and newer_promotion(connection, row)
-        if row is None:
-            return None
-        if row["state"] not in AGAIN:
-            raise NoRetryError(
-                f"the release {release_id} is {row['state']}",
-                fix=f"retry one that is {', '.join(sorted(AGAIN))}; or ask for a new release",
-            )
-        if newer:
-            raise NoRetryError(
-                f"the newer release {newer} of {row['service']} was promoted meanwhile, and an "
-                "older one never takes its place",
-                fix="ask for the version again by a new event",
-            )
+            row = _row(connection, release_id)
+            if row is None:
+                return None
+            again = release_id_of(SOURCE, release_id)
+            if made := _row(connection, again):
+                return Admitted(again, made["state"], new=False)
+            _check(connection, row)
         if row["state"] == ReleaseState.DEAD:
             state = self.ledger.retry(release_id)
             return Admitted(release_id, str(state), new=True)
         [answer] = self.ledger.accept([[_again(row)]])
-        assert not isinstance(answer, ConflictError)
+        if isinstance(answer, ConflictError):  # accepted since it was looked for
+            raise _overtaken(row, "one that was accepted just now")
         return answer[0]
+
+
+def _row(connection: Connection, release_id: str) -> Mapping[Any, Any] | None:
+    return (
+        connection.execute(select(RELEASES).where(RELEASES.c.id == release_id)).mappings().first()
+    )
+
+
+def _check(connection: Connection, row: Mapping[Any, Any]) -> None:
+    if row["state"] not in AGAIN:
+        raise NoRetryError(
+            f"the release {row['id']} is {row['state']}",
+            fix=f"retry one that is {', '.join(sorted(AGAIN))}; or ask for a new release",
+        )
+    if newer := newer_promotion(connection, row):
+        raise NoRetryError(
+            f"the newer release {newer} of {row['service']} was promoted meanwhile, and an "
+            "older one never takes its place",
+            fix="ask for the version again by a new event",
+        )
+    # One that is dead goes back to its old place, where what is newer waits for it.
+    if row["state"] != ReleaseState.DEAD and (newer := newer_open(connection, row)):
+        raise _overtaken(row, newer)
+
+
+def _overtaken(row: Mapping[Any, Any], newer: str) -> NoRetryError:
+    return NoRetryError(
+        f"{row['service']} has a newer release that has not ended, {newer}: behind it, this older "
+        "one would take its place",
+        fix="retry when that has ended without a promotion; or ask for the version by a new event",
+    )
 
 
 def _again(row: Mapping[Any, Any]) -> NewRelease:
@@ -86,6 +110,7 @@ def _again(row: Mapping[Any, Any]) -> NewRelease:
         id=release_id,
         version=parameters.get("version", ""),
         engine=row["engine"],
+        on_conflict=Conflict.REJECT,
         parameters=parameters,
         event_attributes=row["event_attributes"],
         **{name: row[name] for name in same},

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-__all__ = ["Statements"]
+__all__ = ["NEWER_OPEN", "Statements"]
+
+# The states stand in them as in the index, which SQLite would not take otherwise.
+NEWER_OPEN = text(
+    "SELECT id FROM release WHERE state IN ('accepted', 'running') "
+    "AND service = :service AND seq > :seq ORDER BY seq LIMIT 1"
+)
 
 DATABASE_NOW = {
     True: "(julianday('now') - 2440587.5) * 86400.0",
     False: "extract(epoch FROM clock_timestamp())",
 }
+
+
+BY = "INDEXED BY open_releases_of_a_service "
 
 
 class Statements:
@@ -33,6 +42,7 @@ class Statements:
             "AND NOT EXISTS (SELECT 1 FROM launcher WHERE launcher.id = release.owner "
             f"AND launcher.seen_at > {now} - :lease)"
         )
+        self.older_that_wait = text(_older_that_wait(sqlite=sqlite))
         self.any_startable = text(_any_startable(sqlite=sqlite))
         self.startable = text(
             "SELECT id FROM release WHERE state = 'accepted' AND NOT EXISTS ("
@@ -50,7 +60,7 @@ def _any_startable(*, sqlite: bool) -> str:
     thousands wait for a few services, it takes a thousandth of the time of a look at each.
     """
     # Left alone, SQLite takes the index of the states, and looks at each.
-    by = "INDEXED BY open_releases_of_a_service " if sqlite else ""
+    by = BY if sqlite else ""
     least = f"SELECT min(service) FROM release {by}WHERE state IN ('accepted', 'running')"  # noqa: S608 - constants
     return (
         f"WITH RECURSIVE line(service) AS ({least} UNION ALL "  # noqa: S608 - constants
@@ -59,4 +69,13 @@ def _any_startable(*, sqlite: bool) -> str:
         "SELECT 1 FROM line WHERE EXISTS (SELECT 1 FROM release WHERE state = 'accepted') "
         "AND service IS NOT NULL AND NOT EXISTS (SELECT 1 FROM release "
         "WHERE state = 'running' AND release.service = line.service) LIMIT 1"
+    )
+
+
+def _older_that_wait(*, sqlite: bool) -> str:
+    """Ask for what has not ended and is older than a promotion, past all that has ended."""
+    promoted = "FROM release WHERE id = :id AND state = 'promoted'"
+    return (
+        f"SELECT id FROM release {BY if sqlite else ''}WHERE state IN ('accepted', 'running') "  # noqa: S608 - constants
+        f"AND service = (SELECT service {promoted}) AND seq < (SELECT seq {promoted}) ORDER BY seq"
     )

@@ -233,18 +233,27 @@ def test_what_cannot_be_held(client: Any, path: str, content: bytes, status: int
 
 
 def test_retry_is_one_new_release_that_waits_its_turn(client: Any, ledger: Ledger) -> None:
-    first = client.post("/releases/r3/retry")
+    first = client.post("/releases/r4/retry")
     assert first.status_code == 202
-    again = client.post("/releases/r3/retry")
+    again = client.post("/releases/r4/retry")
     assert (again.status_code, again.json()) == (200, first.json())
     with ledger.connect() as connection:
         made = select_release(connection, first.json()["id"])
     assert made is not None
-    assert (made["service"], made["version"], made["state"]) == ("s0", "v1", "accepted")
-    assert made["event"] == {"source": "/ci", "id": "r3", "type": "t"}
+    assert (made["service"], made["version"], made["state"]) == ("s1", "v1", "accepted")
+    assert made["event"] == {"source": "/ci", "id": "r4", "type": "t"}
     for release_id, status in (("r1", 409), ("r5", 409), ("r6", 409), ("r9", 404), ("R", 404)):
         assert client.post(f"/releases/{release_id}/retry").status_code == status, release_id
-    assert {client.post(f"/releases/{one}/retry").status_code for one in ("r2", "r4")} == {202}
+
+
+def test_no_retry_behind_a_newer_release_that_may_be_promoted(client: Any, ledger: Ledger) -> None:
+    refused = client.post("/releases/r3/retry")
+    assert refused.status_code == 409
+    assert "s0 has a newer release that has not ended, r5" in refused.json()["detail"]
+    for release_id in ("r5", "r6"):
+        ledger.begin()
+        ledger.record(release_id, (), Facts(), ReleaseState.FAILED)
+    assert client.post("/releases/r3/retry").status_code == 202
 
 
 def call(*words: object) -> Result:

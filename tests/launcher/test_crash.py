@@ -28,11 +28,12 @@ if {output!r}:
     pathlib.Path(sys.argv[-1]).write_text({output!r})
 """
 SLOW = 1.5
+FOREVER = 600
 
 
-def pipeline(folder: Path, slow: str = "") -> dict[str, Any]:
+def pipeline(folder: Path, slow: str = "", slowness: float = SLOW) -> dict[str, Any]:
     def code(name: str, output: str = "") -> str:
-        seconds = SLOW if name == slow else 0
+        seconds = slowness if name == slow else 0
         return WORK.format(folder=str(folder), name=name, output=output, seconds=seconds)
 
     return {
@@ -135,7 +136,7 @@ def test_one_event_sent_by_many_at_once(
 def test_cancel_a_running_release_and_one_that_waits(
     launched: Callable[[dict[str, Any]], Any], tmp_path: Path
 ) -> None:
-    graph = pipeline(tmp_path, "gate")
+    graph = pipeline(tmp_path, "gate", FOREVER)
     graph["exit"]["code"] = graph["exit"]["code"].replace("promoted", "rolled_back")
     launcher = launched(graph)
     first = launcher.post(name="iris").json()

@@ -285,6 +285,19 @@ def test_a_dead_release_never_takes_the_place_of_a_newer_one(bench: Bench) -> No
     assert bench.states() == {"r1": "dead", "r2": "promoted"}
 
 
+def test_a_dead_release_put_back_ends_when_a_newer_one_is_promoted_first(bench: Bench) -> None:
+    _die(bench)
+    bench.engine.error = None
+    for release_id in ("r2", "r3"):
+        bench.accept(release_id)
+    bench.tick_at(200)
+    assert Retrier(bench.ledger).retry("r1") is not None
+    bench.engine.say("r2", RunState.SUCCEEDED, outcome="promoted")
+    bench.tick_at(201)
+    assert bench.states() == {"r1": "cancelled", "r2": "promoted", "r3": "running"}
+    assert read_release(bench.state, "r1")["reason"] == "the newer release r2 was promoted"
+
+
 def test_a_busy_engine_is_asked_again_when_it_says_and_is_never_given_up(bench: Bench) -> None:
     bench.accept("r1")
     bench.engine.error = BusyError("too many requests", 7)
