@@ -297,3 +297,16 @@ def test_order_is_kept_and_no_service_runs_two(tmp_path_factory: Any, steps: Any
         elif service in running:
             end(ledger, running.pop(service))
     ledger.close()
+
+
+def test_a_promotion_ends_what_is_older_and_waits(make: Made) -> None:
+    ledger = make()
+    ledger.accept([[new("r1")], [new("r2")], [new("r3")], [new("other", "other")]])
+    assert ledger.begin() == ("r1",)
+    ledger.record("r1", (), Facts(), ReleaseState.DEAD)
+    assert ledger.begin() == ("r2",)
+    assert ledger.retry("r1") is ReleaseState.ACCEPTED
+    ledger.record("r2", (), Facts(), ReleaseState.PROMOTED)
+    with ledger.connect() as connection:
+        states = {one["id"]: one["state"] for one in select_releases(connection)}
+    assert states == {"r1": "cancelled", "r2": "promoted", "r3": "accepted", "other": "accepted"}
