@@ -26,6 +26,7 @@ MANAGER = "coalmine"
 """The field manager's name in ``metadata.managedFields`` of what was written here."""
 READ_PAUSES = (0.2, 0.5, 1.0)
 """Seconds between tries of a read."""
+DENIED = frozenset({401, 403})
 BUSY = frozenset({408, 409, 410, 429, 500, 502, 503, 504})
 REFUSED_TEST = "the server rejected our request due to an error in our request"
 """All that the API server says of a JSON Patch whose test failed."""
@@ -157,11 +158,17 @@ class Kube:
 
         Returns:
             The status code and the body; 503 where the pod does not answer.
+
+        Raises:
+            CoalmineError: The API server does not let us ask.
         """
         base = Resource("v1", "pods", "Pod").path(self.namespace, f"{pod}:{port}")
         answer = self._exchange(
             method, f"{base}/proxy/{path.lstrip('/')}", {}, body, "application/json"
         )
+        # What the pod itself refuses is an answer; what the API server refuses names the right.
+        if answer.status_code in DENIED and "pods/proxy" in (said := _message(answer)):
+            raise _fault(answer.status_code, said, f"{method} {path} of the pod {pod}")
         return answer.status_code, answer.text
 
     def _read(self, path: str, query: Mapping[str, str]) -> httpx2.Response | None:
@@ -261,7 +268,7 @@ def _message(answer: httpx2.Response) -> str:
 def _fault(code: int, message: str, what: str) -> CoalmineError:
     if code in BUSY or (code == 422 and message == REFUSED_TEST):  # noqa: PLR2004
         return StaleError(f"{what}: {code} {message}")
-    if code in {401, 403} and "webhook" not in message:
+    if code in DENIED and "webhook" not in message and "exceeded quota" not in message:
         return CoalmineError(
             f"{what}: {message}", fix="give the service account the rights in deploy/serving"
         )

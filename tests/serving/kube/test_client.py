@@ -81,6 +81,15 @@ def test_a_missing_right_names_where_the_rights_are(kube: Kube, api: KubeApi) ->
     assert "deploy/serving" in caught.value.fix
 
 
+def test_a_quota_is_not_taken_for_a_missing_right(kube: Kube, api: KubeApi) -> None:
+    over = forbidden(kind_of("v1", "ConfigMap"), "create", "ml", "runner")
+    over.body["message"] = 'configmaps "a" is forbidden: exceeded quota: q, requested: 1, used: 9'
+    api.faults.add(Fault("POST", "configmaps", over))
+    with pytest.raises(InputError, match="exceeded quota") as caught:
+        _make(kube)
+    assert "rights" not in caught.value.fix
+
+
 def test_no_cluster_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     monkeypatch.setenv("HOME", str(tmp_path))
