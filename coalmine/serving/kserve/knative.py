@@ -105,6 +105,14 @@ class KnativeMoves:
                 field="serving",
                 fix=GATEWAY,
             )
+        if seen.is_ready and not (seen.rolled_out or seen.created):
+            # Before KServe 0.16 the status tells no mode, which may be the cluster's default.
+            raise InputError(
+                f"{record.service} is ready without a Knative revision, so it does not run in "
+                "Knative mode: there all its users would be given the new image at once",
+                field="serving",
+                fix=GATEWAY,
+            )
         if seen.index < 0:
             raise InputError(
                 f"the predictor of {record.service} has no container, so it takes no image",

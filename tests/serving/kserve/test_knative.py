@@ -234,6 +234,19 @@ def test_standard_mode_is_refused_with_the_way_out(world: World) -> None:
     assert "gateway" in caught.value.fix
 
 
+def test_standard_mode_by_a_clusters_default_is_refused_too(world: World) -> None:
+    """As KServe before 0.16 tells it: no annotation, no mode in the status, and no revisions."""
+    service = service_of(V1)
+    service["metadata"].pop("annotations")
+    made = world.api.store.create(service, NAMESPACE, manager="kubectl")
+    ready = {"conditions": [{"type": "Ready", "status": "True"}], "url": "http://iris"}
+    world.api.store.set_status(made, ready)
+    with pytest.raises(InputError, match="without a Knative revision") as refused:
+        canary(world.backend())
+    assert "gateway" in refused.value.fix
+    assert world.asked() == (V1, None)
+
+
 def test_the_image_that_serves_is_not_released(world: World) -> None:
     world.serving()
     with pytest.raises(InputError, match="nothing to try"):
