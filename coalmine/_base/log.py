@@ -8,6 +8,10 @@ from typing import TextIO
 
 __all__ = ["log_json_lines"]
 
+HTTP_CLIENTS = ("httpx", "httpx2")
+"""Loggers that tell every request: five a second while a step waits for a cluster, which would bury
+what the step itself says."""
+
 
 def log_json_lines(
     *, level: int = logging.INFO, stream: TextIO | None = None, **constant: str
@@ -32,3 +36,5 @@ def log_json_lines(
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    for client in HTTP_CLIENTS:
+        logging.getLogger(client).setLevel(max(level, logging.WARNING))
