@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from coalmine._base.errors import InputError
 from coalmine.serving.protocol import ServingBackend
-from coalmine.stack.layout import Layout
 from coalmine.steps.contract import Step, Surroundings, given, optional
-from coalmine.steps.wiring import log_routed, rfc3339, serving_backend
+from coalmine.steps.wiring import log_routed, prometheus_of, rfc3339, serving_backend
 
 if TYPE_CHECKING:
     from coalmine.serving.flagger.analysis import Analysis
@@ -142,13 +141,19 @@ def _see_that_it_can_be_judged(
     from coalmine.gate.preflight import preflight  # noqa: PLC0415
     from coalmine.metrics.prometheus import PrometheusSource  # noqa: PLC0415
 
+    if not inputs.policy and inputs.serving not in ("", "local"):
+        raise InputError(
+            "is not given, and the default one reads the series of the Envoy on this machine",
+            field="policy",
+            fix="give one that reads your cluster's, such as deploy/kserve/policy.yaml",
+        )
     policy = load_policy(inputs.policy)
     canary = f"{inputs.service}-{inputs.release_id}"
     revisions = [share.revision for share in backend.observe(inputs.service).shares]
     stable = next((revision for revision in revisions if revision != canary), "")
     names = {"service": inputs.service, "canary": canary, "stable": stable}
     names["namespace"] = inputs.namespace
-    url = inputs.prometheus_url or Layout(surroundings.state).read_endpoints().prometheus
+    url = prometheus_of(inputs.prometheus_url, inputs.serving, surroundings)
     with PrometheusSource(url) as source:
         preflight(policy, source, names)
 

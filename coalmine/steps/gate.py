@@ -124,6 +124,7 @@ def run(inputs: GateInputs, surroundings: Surroundings) -> GateOutputs:
         return _outputs(known)
     from coalmine.gate.policy import THRESHOLDS, load_policy  # noqa: PLC0415 - quick `step --help`
     from coalmine.steps.person import person_behind  # noqa: PLC0415
+    from coalmine.steps.wiring import prometheus_of  # noqa: PLC0415
 
     unnamed = THRESHOLDS if inputs.serving == "flagger" else ""
     plan = make_plan(
@@ -131,7 +132,7 @@ def run(inputs: GateInputs, surroundings: Surroundings) -> GateOutputs:
     )
     if inputs.serving == "flagger" and inputs.stable:
         return _ruled(plan, inputs, surroundings, since, (facts, path))
-    url = inputs.prometheus_url or layout.read_endpoints().prometheus
+    url = prometheus_of(inputs.prometheus_url, inputs.serving, surroundings)
     person = person_behind(inputs.launcher_url, inputs.release_id)
     return _judge(plan, url, since, (facts, path), person=person)
 

@@ -8,13 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coalmine._base.errors import InputError
 from coalmine.serving.protocol import Outcome, ReleaseRecord, ServingBackend
+from coalmine.stack.layout import Layout
 from coalmine.steps.contract import Surroundings
 
 if TYPE_CHECKING:
     from coalmine.serving.flagger.analysis import Analysis
 
-__all__ = ["log_routed", "outcome_of", "rfc3339", "serving_backend"]
+__all__ = ["log_routed", "outcome_of", "prometheus_of", "rfc3339", "serving_backend"]
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +67,22 @@ def serving_backend(
         analysis=analysis,
     )
     return open_backend(name, state=surroundings.state, unpack=_unpack, settings=settings)
+
+
+def prometheus_of(url: str, serving: str, surroundings: Surroundings) -> str:
+    """Tell where Prometheus answers: as it was given, or that of the stack on this machine.
+
+    Raises:
+        InputError: None is given, and what serves is not on this machine.
+        CoalmineError: None is given, and no stack runs here.
+    """
+    if not url and serving not in ("", "local"):
+        raise InputError(
+            "is not given",
+            field="prometheus_url",
+            fix="give the Prometheus of the cluster, COALMINE_PROMETHEUS_URL=http://...",
+        )
+    return url or Layout(surroundings.state).read_endpoints().prometheus
 
 
 def log_routed(backend: ServingBackend, service: str) -> None:
