@@ -148,7 +148,7 @@ class Guarded:
             if remembered := self._oidc.remembered(token):
                 return remembered
             return await asyncio.to_thread(self._oidc.check, token)
-        raise AccessError("the token is not known", status=401, fix=UNKNOWN)
+        raise AccessError("the token is not known", status=401, fix=UNKNOWN, code="invalid_token")
 
     def admit_signed(self, headers: Mapping[str, str], body: bytes) -> Caller:
         """See `Access`."""

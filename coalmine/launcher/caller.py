@@ -45,12 +45,17 @@ class AccessError(InputError):
         status: 401 if it is not known who asks, 403 if they may not, 429 if they ask too often.
         fix: What to do.
         retry_after: Seconds to wait; 0 if waiting does not help.
+        code: What RFC 6750 calls what is wrong with a token; empty where none was shown, or it is
+            not the token that is wrong.
     """
 
-    def __init__(self, message: str, *, status: int, fix: str, retry_after: int = 0) -> None:
+    def __init__(
+        self, message: str, *, status: int, fix: str, retry_after: int = 0, code: str = ""
+    ) -> None:
         super().__init__(message, fix=fix)
         self.status = status
         self.retry_after = retry_after
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,7 @@ def check_right(caller: Caller, right: Right) -> None:
             f"{caller.name} may not {right} here",
             status=403,
             fix=f"use a credential with the right {right!r}, or add it in the access file",
+            code="insufficient_scope",
         )
 
 

@@ -193,4 +193,5 @@ def _caller(issuer: Issuer, subject: str) -> Caller:
 
 
 def _not_good(why: str) -> AccessError:
-    return AccessError(f"the token is not good: {why}", status=401, fix=OTHER)
+    message = f"the token is not good: {why}"
+    return AccessError(message, status=401, fix=OTHER, code="invalid_token")

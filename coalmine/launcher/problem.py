@@ -78,8 +78,9 @@ def refusal(error: CoalmineError) -> Response:
 def _headers(error: CoalmineError) -> dict[str, str]:
     if not isinstance(error, AccessError):
         return {}
-    if error.status == HTTPStatus.UNAUTHORIZED:
-        return {"WWW-Authenticate": 'Bearer realm="coalmine"'}
+    if error.status == HTTPStatus.UNAUTHORIZED or error.code:
+        said = f', error="{error.code}"' if error.code else ""
+        return {"WWW-Authenticate": f'Bearer realm="coalmine"{said}'}
     return {"Retry-After": str(error.retry_after)} if error.retry_after else {}
 
 

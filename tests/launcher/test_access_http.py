@@ -84,7 +84,13 @@ def test_a_launcher_that_asks_who_it_is(closed: Any, tmp_path: Path) -> None:
     }
     assert open_paths == {"/healthz": 200, "/metrics": 200}
     assert httpx.get(f"{closed.url}/releases").status_code == 401
-    assert httpx.get(f"{closed.url}/releases", headers=bearer()).status_code == 403
+    for shown, status, code in (
+        (bearer(), 403, "insufficient_scope"),
+        (bearer("x" * 20), 401, "invalid_token"),
+    ):
+        refused = httpx.get(f"{closed.url}/releases", headers=shown)
+        assert refused.status_code == status
+        assert refused.headers["www-authenticate"].endswith(f'error="{code}"')
     asked = {"webhook-request-origin": "a.example.com", "webhook-request-rate": "100"}
     granted = httpx.options(closed.url, headers=asked).headers
     assert granted["webhook-allowed-rate"] == "4"
