@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 import resource
 import signal
+import socket
 import sqlite3
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -98,29 +98,34 @@ def two_had_none(one: Any) -> bool:
 
 def test_sigterm_in_the_middle_of_a_request(counted: Callable[..., Any]) -> None:
     launcher = counted()
-    sent = threading.Event()
-
-    def slow_body() -> Any:
-        body = launcher.event(name="iris")
-        yield body[:10]
-        sent.set()
-        time.sleep(0.5)
-        yield body[10:]
-
-    def post() -> httpx.Response:
-        headers = {"content-type": "application/cloudevents+json"}
-        return httpx.post(launcher.url, content=slow_body(), headers=headers, timeout=20)
-
-    with ThreadPoolExecutor() as pool:
-        answer = pool.submit(post)
-        sent.wait(10)
+    port = int(launcher.url.rpartition(":")[2])
+    body = launcher.event(name="iris")
+    head = (
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Type: application/cloudevents+json\r\n"
+        f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(4096).startswith(b"HTTP/1.1 100 "), "it is being read"
         begun = time.monotonic()
-        assert launcher.end(signal.SIGTERM) == 0
-        assert time.monotonic() - begun < 10
-        assert answer.result().status_code == 202
+        launcher.process.send_signal(signal.SIGTERM)
+        launcher.wait_for(lambda: not listens(port))
+        connection.sendall(body)
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert launcher.process.wait(20) == 0
+    assert time.monotonic() - begun < 10
+    assert answer.startswith(b"HTTP/1.1 202 ")
     launcher.start()
     wait_drained(launcher)
-    check_runs(launcher, {answer.result().json()["id"]: "iris"})
+    check_runs(launcher, {json.loads(answer.partition(b"\r\n\r\n")[2])["id"]: "iris"})
+
+
+def listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=20).close()
+    except OSError:
+        return False
+    return True
 
 
 def test_a_full_disk(counted: Callable[..., Any]) -> None:
