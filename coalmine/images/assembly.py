@@ -6,17 +6,16 @@ the base's layers, and those that do not shrink, are not copied to it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from coalmine._base.errors import CoalmineError
 from coalmine.images.attest import Statement, bill_of_materials, provenance
-from coalmine.images.base import BaseImage, check_python, find_python
-from coalmine.images.bases import Bases
+from coalmine.images.base import BaseImage
+from coalmine.images.beneath import Beneath
 from coalmine.images.bento import BentoFacts
 from coalmine.images.config import (
     INDEX_TYPE,
@@ -28,53 +27,23 @@ from coalmine.images.config import (
     manifest_bytes,
     oci_annotations,
 )
-from coalmine.images.dependencies import Installed, Wanted, installed, packages_layer
-from coalmine.images.importing import check_import
+from coalmine.images.dependencies import Installed, packages_layer
 from coalmine.images.install import Package
-from coalmine.images.kinds import ImageKind
 from coalmine.images.layout import OciLayout
-from coalmine.images.models import EMBEDDED, embedded_base
 from coalmine.images.own_layers import OwnLayers
-from coalmine.images.own_tree import own_tree, unpacked_packages
 from coalmine.images.plan import Layer
 from coalmine.images.platforms import Platform
 from coalmine.images.protocol import BuiltImage
 from coalmine.images.push import push_image
 from coalmine.images.reference import ImageReference
 from coalmine.images.tally import Tally
+from coalmine.images.wishes import Wishes
 from coalmine.registry.address import RemoteReference
 from coalmine.registry.client import RemoteRepository
-from coalmine.registry.options import RegistryOptions
 
-__all__ = ["Assembly", "Wishes"]
+__all__ = ["Assembly"]
 
 _MODEL = "model "
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """How an image is to be made.
-
-    Attributes:
-        epoch: The time that files and image get, in seconds since 1970.
-        platforms: What it is for.
-        compression: Of layers that shrink.
-        registry: How registries are reached.
-        base: The base image; empty means none.
-        base_python: Path of the base's Python; empty means that the base says which it has.
-        kind: What it is of.
-        import_seconds: How long importing the bento's service may take; 0 means that it is not
-            imported.
-    """
-
-    epoch: int | None
-    platforms: tuple[Platform, ...]
-    compression: str
-    registry: RegistryOptions
-    base: str
-    base_python: str
-    kind: ImageKind
-    import_seconds: float = 0.0
 
 
 class Assembly:
@@ -101,7 +70,7 @@ class Assembly:
     ) -> None:
         self._wishes, self._facts, self._context = wishes, facts, context
         self._layout, self._remote, self._tally = layout, remote, Tally()
-        self._bases = Bases(wishes.registry, layout.blobs)
+        self._under = Beneath(wishes, facts, context, layout)
         epoch = wishes.epoch
         self._created = facts.created if epoch is None else datetime.fromtimestamp(epoch, UTC)
         self._own = OwnLayers(
@@ -141,9 +110,9 @@ class Assembly:
             OSError: It cannot be written.
         """
         self._own.begin(plan)
-        bases = self._find_bases()
-        with self._installed(bases) as installed:
-            self._check_import(installed)
+        bases = self._under.find_bases()
+        with self._under.installed(bases) as installed:
+            self._under.check_import(installed)
             return self._write(plan, bases, installed)
 
     def _write(
@@ -176,17 +145,21 @@ class Assembly:
             CoalmineError: It could not be sent.
         """
         elsewhere = self._own.sources | {
-            digest: self._bases.source(base, layer, target.repository)
+            digest: self._under.bases.source(base, layer, target.repository)
             for digest, (base, layer) in self._beneath.items()
         }
-        pushed = push_image(
-            self._layout.blobs,
-            built.digest,
-            remote,
-            tag=target.tag or self._tag,
-            elsewhere=elsewhere,
-            statements=self._statements(str(target.repository), built.digest),
-        )
+        try:
+            pushed = push_image(
+                self._layout.blobs,
+                built.digest,
+                remote,
+                tag=target.tag or self._tag,
+                elsewhere=elsewhere,
+                statements=self._statements(str(target.repository), built.digest),
+            )
+        except CoalmineError:
+            self._own.doubt()  # the registry may have got other bytes than were noted
+            raise
         return BuiltImage(
             str(target.repository),
             built.digest,
@@ -194,54 +167,6 @@ class Assembly:
             built.reused_bytes,
             pushed.sent_bytes,
         )
-
-    def _find_bases(self) -> tuple[BaseImage | None, ...]:
-        name, platforms = self._wishes.base, self._wishes.platforms
-        if not name:
-            return (None,) * len(platforms)
-        with self._layout.writing():
-            found = embedded_base(self._layout.blobs) if name == EMBEDDED else name
-            return self._bases.find(found, platforms)
-
-    @contextmanager
-    def _installed(self, bases: tuple[BaseImage | None, ...]) -> Iterator[list[Installed | None]]:
-        """Have each platform's packages at hand; others may build meanwhile."""
-        with ExitStack() as folders:
-            yield [
-                self._packages_for(platform, base, folders) if base else None
-                for platform, base in zip(self._wishes.platforms, bases, strict=True)
-            ]
-
-    def _packages_for(
-        self, platform: Platform, base: BaseImage, folders: ExitStack
-    ) -> Installed | None:
-        if not self._wishes.kind.runs:
-            return None
-        python = find_python(base, self._wishes.base_python)
-        check_python(python, self._facts.python, base.name)
-        wanted = Wanted(
-            self._context,
-            python,
-            platform,
-            self._wishes.compression,
-            self._wishes.epoch or 0,
-            self._facts.created,
-        )
-        return folders.enter_context(installed(self._layout, wanted))
-
-    def _check_import(self, installed: list[Installed | None]) -> None:
-        """Import the service, if that is asked for, with the packages that it will have."""
-        seconds = self._wishes.import_seconds
-        if not seconds:
-            return
-        if not self._wishes.base:
-            check_import(self._context, seconds=seconds)
-            return
-        own = own_tree(installed)
-        with self._layout.writing():
-            layer = packages_layer(self._layout, own).layer
-        with unpacked_packages(self._layout, own, layer) as packages:
-            check_import(self._context, seconds=seconds, packages=packages)
 
     def _one(
         self,
@@ -285,7 +210,7 @@ class Assembly:
             top, media_type = self._add(index_bytes(images, annotated)), INDEX_TYPE
         if self._remote is None:
             for one, layer in self._beneath.values():
-                self._bases.fetch(one, layer)
+                self._under.bases.fetch(one, layer)
             self._layout.publish(top, tag=self._tag, media_type=media_type)
         return top
 

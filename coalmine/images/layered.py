@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from coalmine._base.errors import CoalmineError, InputError
-from coalmine.images.assembly import Assembly, Wishes
+from coalmine.images.assembly import Assembly
 from coalmine.images.bases import full_name
 from coalmine.images.bento import BentoFacts, read_facts, scan
 from coalmine.images.kinds import BENTO, ImageKind
@@ -20,6 +20,7 @@ from coalmine.images.platforms import Platform, own_platform
 from coalmine.images.protocol import BuiltImage
 from coalmine.images.reference import parse_target
 from coalmine.images.secrets import refuse_secrets
+from coalmine.images.wishes import Wishes
 from coalmine.registry.address import RemoteReference
 from coalmine.registry.client import open_repository
 from coalmine.registry.options import RegistryOptions

@@ -60,6 +60,7 @@ class OwnLayers:
         self._seen = Seen(layout.notes / "seen", time.time)
         self._begun: dict[str, EarlyUpload] = {}
         self._kinds: dict[str, str] = {}
+        self._made: list[Layer] = []
 
     def begin(self, plan: tuple[Layer, ...]) -> None:
         """Begin to send what nobody is likely to have.
@@ -81,6 +82,11 @@ class OwnLayers:
         for begun in self._begun.values():
             begun.abandon()
 
+    def doubt(self) -> None:
+        """Have the layers read anew by the next build, whatever is noted of them."""
+        for layer in self._made:
+            self._seen.forget(layer)
+
     def make(self, layer: Layer) -> LayerBlob:
         """Make a layer; the layout is held for writing.
 
@@ -88,6 +94,7 @@ class OwnLayers:
             CoalmineError: A file changed while it was read.
             OSError: A file cannot be read, or the layer not be written.
         """
+        self._made.append(layer)
         write = partial(write_tar, layer, self._context, mtime=self._mtime)
         plain = self._seen.find(layer, self._context, self._mtime)
         if plain is None:

@@ -69,6 +69,11 @@ class Seen:
         write_atomic(note, canonical({"digest": blob.digest, "size": blob.size, "files": files}))
         return blob
 
+    def forget(self, layer: Layer) -> None:
+        """Drop what is noted of a layer, so that it is read anew."""
+        if note := self._note(layer):
+            note.unlink(missing_ok=True)
+
     def _note(self, layer: Layer) -> Path | None:
         name, _, version = layer.title.removeprefix(_MODEL).partition(":")
         if not layer.title.startswith(_MODEL):

@@ -82,14 +82,21 @@ def _at_hand(
 
 
 def _holds(into: Path, digest: str) -> bool:
-    marker = into / _MARKER
-    if marker.is_file() and marker.read_text() == digest:
+    if _marked(into, digest):
         return True
-    if into.exists() and (not into.is_dir() or any(into.iterdir())):
+    taken = into.exists() and (not into.is_dir() or any(into.iterdir()))
+    if taken and _marked(into, digest):  # another one was quicker, between the two looks
+        return True
+    if taken:
         raise InputError(
             f"{into} holds something else than {digest}", fix="remove it or name another"
         )
     return False
+
+
+def _marked(into: Path, digest: str) -> bool:
+    marker = into / _MARKER
+    return marker.is_file() and marker.read_text() == digest
 
 
 def _replace(image: ImageReference, into: Path) -> None:

@@ -326,3 +326,21 @@ def test_killed_while_a_model_is_sent_and_hashed_it_leaves_no_half_image(
         builder.build(second, f"{registry.host}/me/iris")
         parts = json.loads(registry.manifests["v2"][0])
         assert {item["digest"] for item in parts["layers"]} <= set(registry.blobs)
+
+
+def test_a_note_that_is_wrong_fails_one_push_and_no_more(
+    builder: LayeredBuilder, context: Path
+) -> None:
+    (context / "models/iris_model/v1/model.bin").write_bytes(WEIGHTS)
+    with bad_registry() as registry, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("coalmine.images.seen._SETTLED_SECONDS", -1000.0)
+        sound = builder.build(context, f"{registry.host}/me/iris")
+        (note,) = (builder.cache / ".coalmine/layers/seen").glob("*/*.json")
+        said = json.loads(note.read_text())
+        assert said["files"]
+        note.write_text(json.dumps({**said, "digest": f"sha256:{'0' * 64}"}))
+        registry.manifests.clear()
+        with pytest.raises(CoalmineError, match="400"):
+            builder.build(context, f"{registry.host}/me/iris")
+        assert "v1" not in registry.manifests
+        assert builder.build(context, f"{registry.host}/me/iris").digest == sound.digest

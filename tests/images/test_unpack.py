@@ -268,3 +268,21 @@ def _long_name() -> bytes:
     member = tarfile.TarInfo("././@LongLink")
     member.type, member.size = tarfile.GNUTYPE_LONGNAME, 1 << 40
     return member.tobuf(tarfile.GNU_FORMAT)
+
+
+def test_one_that_ends_between_two_looks_is_no_stranger(
+    context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = LayeredBuilder().build(context, str(tmp_path / "images"))
+    unpack(built.reference, tmp_path / "ready")
+    looked, exists = [], Path.exists
+
+    def look(path: Path) -> bool:
+        if path == tmp_path / "out" and not looked:
+            looked.append(path)
+            (tmp_path / "ready").rename(path)
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", look)
+    assert (unpack(built.reference, tmp_path / "out") / "bento.yaml").is_file()
+    assert looked
