@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coalmine._base.errors import InputError
+
 if TYPE_CHECKING:
     from coalmine.launcher.query import Query
 
@@ -35,6 +37,7 @@ class Reading:
             InputError: There is no such release.
             CoalmineError: It cannot be read.
         """
+        _check_given(release_id)
         if self.url:
             from coalmine.client.launcher import get_release  # noqa: PLC0415 - `--help` is quick
 
@@ -64,6 +67,7 @@ class Reading:
         Raises:
             InputError: There is no such release in the ledger.
         """
+        _check_given(release_id)
         return release_id if self.url else str(self.one(release_id)["id"])
 
     def launcher(self) -> str:
@@ -81,3 +85,9 @@ class Reading:
         from coalmine.cli.send import find_launcher  # noqa: PLC0415 - as above
 
         return find_launcher(self.state)
+
+
+def _check_given(release_id: str) -> None:
+    # Every id begins with nothing: where there is one release, an unset variable would name it.
+    if not release_id:
+        raise InputError("the release's id is empty", field="ID", fix="see: coalmine runs")

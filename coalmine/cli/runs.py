@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from coalmine._base.errors import InputError
 from coalmine.cli.options import (
     database_option,
     launcher_option,
@@ -84,6 +85,12 @@ def command(
     """
     from coalmine.cli.reading import Reading  # noqa: PLC0415 - `--help` stays quick
 
+    if state.name in STATES and not state.exists():
+        raise InputError(
+            "names the folder with the releases, not their state",
+            field="--state",
+            fix=f"list by state with: coalmine runs --release-state {state.name}",
+        )
     reading = Reading(state, url, token, database)
     if release_id:
         _print_one(reading.one(release_id), output)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from coalmine._base.errors import InputError
 from coalmine.events import Event
+from coalmine.launcher.pattern import matches
 from coalmine.launcher.release import Conflict
 
 __all__ = [
@@ -101,7 +100,7 @@ def find_binding(bindings: Sequence[Binding], event: Event) -> Binding:
         reason = why_not(binding, event)
         if not reason:
             return binding
-        if not any(_matches(event.type, [one]) for one in binding.types):
+        if not any(matches(event.type, [one]) for one in binding.types):
             continue
         reasons.append(f"{binding.name}: {reason}")
     if reasons:
@@ -117,20 +116,10 @@ def find_binding(bindings: Sequence[Binding], event: Event) -> Binding:
 
 def why_not(binding: Binding, event: Event) -> str:
     """Say why a binding does not take an event; empty if it does."""
-    if not _matches(event.type, binding.types):
+    if not matches(event.type, binding.types):
         return f"its types are {', '.join(binding.types)}"
-    if binding.sources and not _matches(event.source, binding.sources):
+    if binding.sources and not matches(event.source, binding.sources):
         return f"its sources are {', '.join(binding.sources)}, not {event.source}"
-    if binding.subjects and not _matches(event.subject, binding.subjects):
+    if binding.subjects and not matches(event.subject, binding.subjects):
         return f"its subjects are {', '.join(binding.subjects)}, not {event.subject!r}"
     return binding.filter.refuses(event) if binding.filter else ""
-
-
-def _matches(text: str, patterns: Collection[str]) -> bool:
-    return text in patterns or any(_pattern(one).fullmatch(text) for one in patterns)
-
-
-@functools.cache
-def _pattern(text: str) -> re.Pattern[str]:
-    # Only '*' is special: the brackets and question marks of URIs stand for themselves.
-    return re.compile(".*".join(map(re.escape, text.split("*"))), re.DOTALL)

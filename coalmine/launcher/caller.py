@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from fnmatch import fnmatchcase
 
 from coalmine._base.errors import InputError
 from coalmine.events import Event
+from coalmine.launcher.pattern import matches
 
 __all__ = [
     "ALL_RIGHTS",
@@ -104,7 +104,7 @@ def check_events(caller: Caller, events: Iterable[Event]) -> None:
 
 
 def _check(caller: Caller, how: str, text: str, patterns: Sequence[str]) -> None:
-    if patterns and not any(fnmatchcase(text, pattern) for pattern in patterns):
+    if patterns and not matches(text, patterns):
         raise AccessError(
             f"{caller.name} may not send events {how} {text}",
             status=403,

@@ -26,7 +26,7 @@ from coalmine.launcher.problem import problem, refusal
 from coalmine.launcher.receive import Receiver
 from coalmine.launcher.reloaded import Reloaded
 from coalmine.launcher.telemetry import CONTENT_TYPE_LATEST, Telemetry
-from coalmine.launcher.webhook import handshake
+from coalmine.launcher.webhook import ALLOW, handshake
 
 __all__ = ["make_app"]
 
@@ -176,7 +176,10 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail = f"{request.method} {request.url.path}: {error.detail}"
     fix = "send events with POST / or /events; the rest is in GET /openapi.json"
-    return problem(error.status_code, detail, fix, headers=dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if "Allow" in headers and request.url.path in EVENT_PATHS:
+        headers |= ALLOW  # the framework does not know of POST there
+    return problem(error.status_code, detail, fix, headers=headers)
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:

@@ -10,7 +10,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import jwt
 
 from coalmine._base.errors import CoalmineError
 from coalmine.launcher.caller import AccessError, Caller
+from coalmine.launcher.pattern import matches
 
 __all__ = ["Issuer", "OidcTokens"]
 
@@ -30,7 +30,7 @@ LEEWAY_SECONDS = 30
 KEYS_SECONDS = 600.0
 """Keys are fetched anew after this time, as those that an issuer withdrew must go."""
 AGAIN_SECONDS = 10.0
-"""The shortest time between two fetches: tokens with made-up keys must not cause more."""
+"""The shortest time between two tries: tokens with made-up keys must not cause more."""
 FETCH_SECONDS = 5.0
 MOST_REMEMBERED = 1000
 OTHER = "use a token of an issuer in the access file"
@@ -66,27 +66,36 @@ class _Keys:
         self._lock = threading.Lock()
         self._keys: dict[str | None, Any] = {}
         self._fetched = -KEYS_SECONDS
+        self._tried = -KEYS_SECONDS
+        self._problem = ""
 
     def find(self, key_id: str | None) -> object | None:
-        with self._lock:
-            age = self._monotonic() - self._fetched
-            if age >= KEYS_SECONDS or (key_id not in self._keys and age >= AGAIN_SECONDS):
-                self._fetched = self._monotonic()
-                self._fetch(needed=key_id not in self._keys)
-            return self._keys.get(key_id)
+        known = key_id in self._keys
+        # Only who cannot do without waits for an issuer that is slow.
+        if self._lock.acquire(blocking=not known):
+            try:
+                self._refresh(needed=key_id not in self._keys)
+            finally:
+                self._lock.release()
+        key: object | None = self._keys.get(key_id)
+        if key is None and self._problem:
+            raise CoalmineError(self._problem, fix="see jwks, ca and token_file in the access file")
+        return key
 
-    def _fetch(self, *, needed: bool) -> None:
+    def _refresh(self, *, needed: bool) -> None:
+        now = self._monotonic()
+        stale = now - self._fetched >= KEYS_SECONDS
+        if now - self._tried < AGAIN_SECONDS or not (stale or needed):
+            return
+        self._tried = now
         try:
             listed = jwt.PyJWKSet.from_dict(self._listed())
         except (OSError, ValueError, KeyError, TypeError, httpx.HTTPError, jwt.PyJWTError) as error:
-            message = f"the keys of {self._issuer.url} cannot be read: {error}"
-            if needed:
-                self._fetched = -KEYS_SECONDS
-                fix = "see jwks, ca and token_file in the access file"
-                raise CoalmineError(message, fix=fix) from None
-            logger.warning("%s; those that were read before still hold", message)
+            self._problem = f"the keys of {self._issuer.url} cannot be read: {error}"
+            logger.warning("%s; those that were read before still hold", self._problem)
             return
         self._keys = {key.key_id: key.key for key in listed.keys}
+        self._fetched, self._problem = now, ""
 
     def _listed(self) -> dict[str, Any]:
         where = self._issuer.jwks
@@ -182,7 +191,7 @@ def _claimed_issuer(token: str) -> str:
 
 
 def _caller(issuer: Issuer, subject: str) -> Caller:
-    if issuer.subjects and not any(fnmatchcase(subject, one) for one in issuer.subjects):
+    if issuer.subjects and not matches(subject, issuer.subjects):
         raise AccessError(
             f"{subject} of {issuer.url} has no access here",
             status=403,

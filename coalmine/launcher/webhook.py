@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 
-__all__ = ["handshake"]
+from coalmine.launcher.pattern import matches
+
+__all__ = ["ALLOW", "handshake"]
+
+ALLOW = {"Allow": "POST, OPTIONS"}
+"""What may be done where events are sent."""
 
 
 def handshake(
@@ -24,11 +28,10 @@ def handshake(
     Returns:
         The headers of the answer. Without those named ``WebHook-`` it is no consent.
     """
-    allow = {"Allow": "POST, OPTIONS"}
     origin = headers.get("webhook-request-origin", "")
-    if not origin or not any(fnmatchcase(origin.lower(), one.lower()) for one in origins):
-        return allow
-    return allow | {
+    if not origin or not matches(origin.lower(), [one.lower() for one in origins]):
+        return ALLOW
+    return ALLOW | {
         "WebHook-Allowed-Origin": origin,
         "WebHook-Allowed-Rate": _rate(headers.get("webhook-request-rate", ""), rate),
     }

@@ -169,6 +169,23 @@ def test_runs_that_are_not_there(state: Path, tmp_path: Path) -> None:
     assert "--state" in error.fix
 
 
+@pytest.mark.parametrize("verb", ["cancel", "approve", "reject", "logs", "watch"])
+def test_no_id_is_not_the_beginning_of_any(tmp_path: Path, verb: str) -> None:
+    with closing(Ledger(ledger_url(tmp_path))) as ledger:
+        one = NewRelease("r1", "s", "n", "", "/ci", "1", "t", "b", "p", "local", {})
+        ledger.accept([[one]])
+    error = call(verb, "", "--state", tmp_path).exception
+    assert isinstance(error, InputError)
+    assert "the release's id is empty" in str(error)
+
+
+def test_a_state_of_releases_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    error = call("runs", "--state", "dead").exception
+    assert isinstance(error, InputError)
+    assert "coalmine runs --release-state dead" in error.fix
+
+
 def test_watch_tells_the_end_by_its_exit_code(state: Path) -> None:
     good = call("watch", "raaa", "--state", state)
     assert good.exit_code == 0

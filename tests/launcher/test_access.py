@@ -24,6 +24,8 @@ from coalmine.events import Event
 from coalmine.launcher.access import Guarded, OpenAccess
 from coalmine.launcher.access_file import load_access
 from coalmine.launcher.caller import AccessError, Caller, Right, check_events
+from coalmine.launcher.oidc import Issuer as AnIssuer
+from coalmine.launcher.oidc import OidcTokens
 from coalmine.launcher.rate import RateLimit
 from coalmine.launcher.reloaded import LOOK_SECONDS, Reloaded
 
@@ -53,6 +55,16 @@ def refused(access: Guarded | OpenAccess, right: Right = Right.READ, **headers: 
 
 def event(source: str = "/ci/a", kind: str = "t.a.v1") -> Event:
     return Event(id="1", source=source, type=kind)
+
+
+def test_in_patterns_only_the_star_is_special(tmp_path: Path) -> None:
+    access = loaded(tmp_path, "tokens: [{name: ci, env: CI, sources: ['/ci?job=[ab]*']}]", CI=TOKEN)
+    caller = admit(access, Right.SEND, authorization=f"Bearer {TOKEN}")
+    assert caller is not None
+    check_events(caller, [event("/ci?job=[ab]"), event("/ci?job=[ab]/7")])
+    for source in ("/ci/job=a", "/ci?job=a"):
+        with pytest.raises(AccessError, match="may not send events from"):
+            check_events(caller, [event(source)])
 
 
 def test_types_and_verbs_one_by_one(tmp_path: Path) -> None:
@@ -242,6 +254,7 @@ class Issuer:
         self.rsa = rsa.generate_private_key(65537, 2048)
         self.ec = ec.generate_private_key(ec.SECP256R1())
         self.fetched: list[str] = []
+        self.away = False
         self.keys = {
             "keys": [
                 {**json.loads(RSAAlgorithm.to_jwk(self.rsa.public_key())), "kid": "rsa"},
@@ -255,7 +268,7 @@ class Issuer:
                 issuer.fetched.append(self.path)
                 discovery = {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/keys"}
                 content = issuer.keys if self.path == "/keys" else discovery
-                self.send_response(200)
+                self.send_response(503 if issuer.away else 200)
                 self.end_headers()
                 self.wfile.write(json.dumps(content).encode())
 
@@ -320,6 +333,28 @@ def test_keys_from_a_file(tmp_path: Path, issuer: Issuer) -> None:
     issuer.fetched.clear()
     assert admit(access, authorization=f"Bearer {issuer.token()}")
     assert issuer.fetched == []
+
+
+def test_made_up_keys_do_not_ask_an_issuer_that_is_away_again_and_again(issuer: Issuer) -> None:
+    now = 0.0
+    trusted = AnIssuer(Caller("k"), issuer.url, "coalmine")
+    tokens = OidcTokens((trusted,), monotonic=lambda: now)
+    assert tokens.check(issuer.token()).name == "k:sa:ci"
+    now = 20.0
+    issuer.fetched.clear()
+    issuer.away = True
+    try:
+        for number in range(5):
+            with pytest.raises(CoalmineError, match=r"keys of .* cannot be read"):
+                tokens.check(issuer.token(f"made-up-{number}"))
+            assert tokens.check(issuer.token(n=number)).name == "k:sa:ci"
+        assert len(issuer.fetched) == 1
+    finally:
+        issuer.away = False
+    now = 31.0
+    with pytest.raises(AccessError, match="no such key"):
+        tokens.check(issuer.token("made-up"))
+    assert tokens.check(issuer.token(n=9)).name == "k:sa:ci"
 
 
 def test_an_issuer_that_is_away(tmp_path: Path, issuer: Issuer) -> None:

@@ -177,6 +177,10 @@ def test_paths_and_methods(quiet: Any, method: str, path: str, status: int) -> N
     assert answer.status_code == status
     if status >= 400:
         assert answer.headers["content-type"] == "application/problem+json"
+    if status == 405:
+        allowed = "POST, OPTIONS" if path in {"/", "/events"} else answer.headers["allow"]
+        assert answer.headers["allow"] == allowed
+        assert method not in allowed.split(", ")
 
 
 @pytest.mark.parametrize("verb", ["cancel", "approve", "reject"])
