@@ -108,3 +108,25 @@ def test_a_token_is_shown_and_read_again_when_it_was_renewed(
     token.write_text("two\n")
     assert engine.status("r1")
     engine.close()
+
+
+@pytest.mark.parametrize("kept", [["experiments"], ["versions"], ["pipelines", "versions"]])
+def test_what_somebody_deleted_is_made_anew(
+    kubeflow: Kubeflow, engine: KfpEngine, kept: list[str]
+) -> None:
+    engine.submit(request())
+    for name in kept:
+        getattr(kubeflow, name).clear()
+    with pytest.raises(CoalmineError, match="404"):
+        engine.submit(request("r2"))
+    engine.submit(request("r2"))
+    assert len(kubeflow.named(name_of("r2"))) == 1
+
+
+@pytest.mark.parametrize("path", ["/experiments$", "/pipelines$", "/pipelines/upload_version"])
+def test_what_exists_and_is_not_found_is_told(
+    kubeflow: Kubeflow, engine: KfpEngine, path: str
+) -> None:
+    kubeflow.troubles.append(Trouble("POST", path, code=409))
+    with pytest.raises(CoalmineError, match="exists, and does not find it"):
+        engine.submit(request())

@@ -17,7 +17,7 @@ import httpx
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.engines.protocol import BusyError
 
-__all__ = ["KfpApi", "KfpError", "TokenFile", "pod_token"]
+__all__ = ["NOT_FOUND", "KfpApi", "KfpError", "TokenFile", "pod_token"]
 
 Object = dict[str, Any]
 ROOT = "/apis/v2beta1"
@@ -116,7 +116,7 @@ class KfpApi:
             return known
         body = {"display_name": name, **self._of_namespace()}
         made = self._send("POST", "/experiments", json=body, absent={CONFLICT})
-        return str(made["experiment_id"]) if made else self.experiment(name)
+        return str(made["experiment_id"]) if made else self._made(self.find_experiment(name), name)
 
     def find_experiment(self, name: str) -> str:
         """Give the id of an experiment; empty if there is none."""
@@ -126,12 +126,17 @@ class KfpApi:
 
     def pipeline(self, name: str) -> str:
         """Give the id of a pipeline, which is made without a version if there is none."""
-        path = f"/pipelines/names/{name}"
-        found = self._send("GET", path, params=self._of_namespace(), absent={NOT_FOUND})
-        if found is None:
-            body = {"name": name, "display_name": name, **self._of_namespace()}
-            found = self._send("POST", "/pipelines", json=body, absent={CONFLICT})
-        return str(found["pipeline_id"]) if found else self.pipeline(name)
+        known = self._pipeline_named(name)
+        if known:
+            return known
+        body = {"name": name, "display_name": name, **self._of_namespace()}
+        made = self._send("POST", "/pipelines", json=body, absent={CONFLICT})
+        return str(made["pipeline_id"]) if made else self._made(self._pipeline_named(name), name)
+
+    def _pipeline_named(self, name: str) -> str:
+        query = self._of_namespace()
+        found = self._send("GET", f"/pipelines/names/{name}", params=query, absent={NOT_FOUND})
+        return str(found["pipeline_id"]) if found else ""
 
     def version(self, pipeline: str, name: str) -> str | None:
         """Give the id of a pipeline's version; None if there is none of this name."""
@@ -157,7 +162,9 @@ class KfpApi:
             files={"uploadfile": (f"{name}.yaml", text.encode(), "application/yaml")},
             absent={CONFLICT},
         )
-        return str(made["pipeline_version_id"]) if made else self.upload(pipeline, name, text)
+        if made:
+            return str(made["pipeline_version_id"])
+        return self._made(self.version(pipeline, name), name)
 
     def create_run(self, body: Mapping[str, Any]) -> Object:
         """Make a run; the same body again is a second one."""
@@ -176,6 +183,15 @@ class KfpApi:
     def terminate(self, run_id: str) -> None:
         """End a run."""
         self._send("POST", f"/runs/{run_id}:terminate", absent={NOT_FOUND})
+
+    def _made(self, found: str | None, name: str) -> str:
+        """Take what another made a moment ago."""
+        if not found:
+            raise CoalmineError(
+                f"Kubeflow Pipelines at {self.host} says that {name} exists, and does not find it",
+                fix="see in its UI whether it is archived, or another user's",
+            )
+        return found
 
     def _of_namespace(self) -> dict[str, str]:
         return {"namespace": self.namespace} if self.namespace else {}
@@ -224,6 +240,8 @@ def _refusal(what: str, answer: httpx.Response) -> CoalmineError:
     try:
         body = answer.json()
     except ValueError:
+        body = {}
+    if not isinstance(body, dict):  # what stands before the API may say anything
         body = {}
     said = body.get("error_message") or body.get("message") or body.get("error")
     message = f"{what}: {answer.status_code}: {said or answer.text.strip()[:200]}"

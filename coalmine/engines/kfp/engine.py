@@ -17,7 +17,7 @@ from coalmine._base.errors import InputError
 from coalmine.compiler.graph import Graph
 from coalmine.engines.callback import Callback
 from coalmine.engines.ending import exit_run_of, unclean, with_exit
-from coalmine.engines.kfp.api import KfpApi, KfpError
+from coalmine.engines.kfp.api import NOT_FOUND, KfpApi, KfpError
 from coalmine.engines.kfp.package import exit_only, graph_of, uncached, version_name, with_token
 from coalmine.engines.kfp.status import read_run
 from coalmine.engines.kfp.typed import typed
@@ -121,6 +121,8 @@ class KfpEngine:
         except KfpError as error:
             if error.code in REFUSED:
                 raise InputError(error.message) from None
+            if error.code == NOT_FOUND:
+                self._forget()
             raise
         if request.run_id in self._cancelled:
             self.cancel(request.run_id)
@@ -186,6 +188,12 @@ class KfpEngine:
         if self._account:
             body["service_account"] = self._account
         self._api.create_run(body)
+
+    def _forget(self) -> None:
+        """Have what runs need made anew: somebody deleted it."""
+        with self._uploading:
+            self._experiment = ""
+            self._versions.clear()
 
     def _experiment_id(self) -> str:
         if not self._experiment:
