@@ -16,7 +16,7 @@ from coalmine.registry.address import Repository
 from coalmine.registry.content import MANIFEST_TYPES, Manifest, Pushed
 from coalmine.registry.digest import is_digest
 from coalmine.registry.early import EarlyUpload
-from coalmine.registry.faults import unreachable
+from coalmine.registry.faults import RegistryError, unreachable
 from coalmine.registry.options import RegistryOptions
 from coalmine.registry.pacing import wait_before_retry
 from coalmine.registry.pages import list_pages
@@ -187,7 +187,7 @@ class RemoteRepository:
             {"Content-Type": manifest.media_type, "Content-Length": str(len(manifest.content))},
             lambda: iter((manifest.content,)),
         )
-        headers = self._session.send(ask).headers
+        headers = self._send_manifest(ask).headers
         stored = headers.get("Docker-Content-Digest", manifest.digest)
         if stored != manifest.digest:
             raise CoalmineError(
@@ -195,6 +195,22 @@ class RemoteRepository:
                 fix="use a registry that stores manifests as they are sent",
             )
         return headers
+
+    def _send_manifest(self, ask: Ask) -> httpx.Response:
+        """Send a manifest, again where the registry does not see a blob that it has just taken.
+
+        It may be of two minds for a moment when others push the same blob.
+        """
+        tried = 0
+        while True:
+            tried += 1
+            try:
+                return self._session.send(ask)
+            except RegistryError as fault:
+                wait = wait_before_retry(None, "", tried)
+                if "BLOB_UNKNOWN" not in fault.message or wait is None:
+                    raise
+            self._session.sleep(wait)
 
     def ask(self, method: str, path: str, ok: frozenset[int], accept: str) -> httpx.Response:
         """Ask for something else below the repository, read-only.

@@ -275,7 +275,8 @@ def test_one_that_ends_between_two_looks_is_no_stranger(
 ) -> None:
     built = LayeredBuilder().build(context, str(tmp_path / "images"))
     unpack(built.reference, tmp_path / "ready")
-    looked, exists = [], Path.exists
+    looked: list[Path] = []
+    exists = Path.exists
 
     def look(path: Path) -> bool:
         if path == tmp_path / "out" and not looked:

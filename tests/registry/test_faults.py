@@ -261,3 +261,24 @@ def test_an_endless_answer_is_not_read(bad: BadRegistry, remote: RemoteRepositor
     bad.misbehave = lambda e: e.answer(200, b"", Content_Length="99999999999") and e.drop()
     with pytest.raises(CoalmineError, match="over 16777216 bytes"):
         remote.pull_manifest("v1")
+
+
+@pytest.mark.parametrize(("unseen", "tries"), [(2, 3), (9, 5)])
+def test_a_manifest_is_sent_again_where_a_blob_is_not_seen_yet(
+    bad: BadRegistry, remote: RemoteRepository, unseen: int, tries: int
+) -> None:
+    def misbehave(exchange: Exchange) -> bool:
+        if exchange.command != "PUT" or len(bad.requests("PUT")) > unseen:
+            return False
+        exchange.body()
+        return exchange.answer(400, b'{"errors": [{"code": "MANIFEST_BLOB_UNKNOWN"}]}')
+
+    bad.misbehave = misbehave
+    manifest = Manifest(b"{}", "application/vnd.oci.image.manifest.v1+json")
+    if unseen < tries:
+        remote.push_manifest(manifest, "v1")
+        assert bad.manifests["v1"][0] == b"{}"
+    else:
+        with pytest.raises(CoalmineError, match="MANIFEST_BLOB_UNKNOWN"):
+            remote.push_manifest(manifest, "v1")
+    assert len(bad.requests("PUT")) == tries
