@@ -62,6 +62,7 @@ class FlaggerMoves:
         """Tell what a release starts from; see `Moves.begin`."""
         self._check_flagger(seen, record)
         if seen.target is None:
+            _check_nothing_serves(seen)
             return self._first(record)
         container = self._container(seen.target)
         now = image_in(seen.target, container)
@@ -146,6 +147,18 @@ class FlaggerMoves:
                 fix="leave one of them",
             )
         _check_canary(seen)
+
+
+def _check_nothing_serves(seen: Seen) -> None:
+    """Refuse a first release where Flagger may serve a copy: a failed one takes its Canary away."""
+    if seen.canary is None:
+        return
+    raise InputError(
+        f"there is no Deployment {seen.service}, but the Canary {seen.canary['metadata']['name']} "
+        "is there, and what it serves would be removed with a release that fails",
+        field="service",
+        fix="apply the Deployment, or delete the Canary; one of your own belongs in the template",
+    )
 
 
 def _check_canary(seen: Seen) -> None:

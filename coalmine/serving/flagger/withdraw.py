@@ -13,7 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from coalmine.serving.flagger.analysis import CANARIES, DEPLOYMENTS, STOP, STOPPER, TEMPLATES
+from coalmine.serving.flagger.analysis import (
+    CANARIES,
+    DEPLOYMENTS,
+    OF_SERVICE,
+    STOP,
+    STOPPER,
+    TEMPLATES,
+)
 from coalmine.serving.flagger.decide import SETTLED, image_patch
 from coalmine.serving.flagger.run import has_begun
 from coalmine.serving.flagger.seen import (
@@ -149,7 +156,7 @@ class Withdraw:
         if target is not None and not self._is_mine(target):
             return Done()
         for resource, item in (
-            *((CANARIES, one) for one in seen.canaries),
+            *((CANARIES, one) for one in seen.canaries if _is_made(one, seen.service)),
             *(((DEPLOYMENTS, target),) if target else ()),
             *((TEMPLATES, one) for one in seen.templates.values()),
         ):
@@ -179,3 +186,9 @@ class Withdraw:
         }
         path = CANARIES.path(self.way.namespace, str(metadata.get("name")))
         return Write(Change("PATCH", path, [held, *changes], what))
+
+
+def _is_made(canary: Object, service: str) -> bool:
+    """Tell whether a release has made a Canary, and no person or other controller."""
+    labels = canary["metadata"].get("labels") or {}
+    return bool(labels.get(OF_SERVICE) == service)

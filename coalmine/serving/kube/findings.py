@@ -2,7 +2,7 @@
 
 Sources: container states and reasons of the kubelet (kubernetes.io, "Debug Pods", and the kubelet's
 ``images`` and ``kuberuntime`` packages), the scheduler's ``PodScheduled`` condition, a Deployment's
-``ReplicaFailure`` condition, and the cluster autoscaler's ``TriggeredScaleUp`` event.
+``ReplicaFailure`` condition, and the events of the cluster autoscaler and of Karpenter.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ PULL = frozenset(
     }
 )
 CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+SCALING = frozenset({"TriggeredScaleUp", "Nominated"})
+"""A node is on its way: in the words of the cluster autoscaler, and of Karpenter."""
 RESTARTS_OF_A_LOOP = 2
 
 
@@ -96,7 +98,7 @@ def _of_container(pod: str, status: dict[str, Any]) -> Finding | None:
 
 
 def _of_schedule(pod: Object, events: Iterable[Object]) -> Iterator[Finding]:
-    scaling = any(event.get("reason") == "TriggeredScaleUp" for event in events)
+    scaling = any(event.get("reason") in SCALING for event in events)
     for condition in (pod.get("status") or {}).get("conditions", []):
         if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
             told = str(condition.get("message", ""))

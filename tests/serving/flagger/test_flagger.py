@@ -198,6 +198,30 @@ def test_the_first_release_serves_at_once_and_goes_if_it_is_bad(world: World) ->
     assert release(world.backend(), V2, "r3").stable_version == "r2"
 
 
+def test_a_canary_without_its_deployment_is_nobodys_first_release(world: World) -> None:
+    world.driven()
+    world.api.store.delete(DEPLOYMENT, NAMESPACE, "iris")
+    with pytest.raises(InputError, match="the Canary iris is there"):
+        release(world.backend(template=template_of([deployment("")])), V2)
+    assert world.canary()["spec"]["analysis"]["metrics"][0]["name"] == "request-success-rate"
+    assert world.flagger.image("iris-primary") == V1
+
+
+def test_a_first_release_removes_no_canary_that_it_has_not_made(world: World) -> None:
+    backend = world.backend(template=template_of([deployment("")]))
+    with pytest.raises(CoalmineError, match="gave up"):
+        release(world.backend(template=template_of([deployment("")]), timeout=2), V1)
+    world.api.store.delete(CANARY, NAMESPACE, "iris")
+    made = canary_of()
+    made["metadata"]["name"] = "iris"
+    world.api.store.create(made, NAMESPACE, manager="kubectl")
+    backend.rollback(service="iris", release_id="r1")
+    assert world.canary()["metadata"].get("labels") is None
+    assert "iris" not in [
+        d["metadata"]["name"] for d in world.api.store.list(DEPLOYMENT, NAMESPACE)[0]
+    ]
+
+
 def test_the_model_of_an_init_container_is_released(world: World) -> None:
     world.driven()
     release(world.backend(container="model"))

@@ -75,8 +75,9 @@ def _event(reason: str, message: str = "", uid: str = "u") -> dict[str, Any]:
     return {"reason": reason, "message": message, "involvedObject": involved}
 
 
-def test_a_node_on_its_way_is_worth_waiting_for() -> None:
-    (finding,) = of_pods([UNSCHEDULABLE], [_event("TriggeredScaleUp")])
+@pytest.mark.parametrize("reason", ["TriggeredScaleUp", "Nominated"])
+def test_a_node_on_its_way_is_worth_waiting_for(reason: str) -> None:
+    (finding,) = of_pods([UNSCHEDULABLE], [_event(reason)])
     assert not finding.hopeless
     assert "on its way" in finding.message
 
