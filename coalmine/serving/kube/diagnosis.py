@@ -18,9 +18,13 @@ logger = logging.getLogger(__name__)
 PODS = Resource("v1", "pods", "Pod")
 EVENTS = Resource("v1", "events", "Event")
 DEPLOYMENTS = Resource("apps/v1", "deployments", "Deployment")
-PATIENCE = 9.0
+PATIENCE = 8.0
 """Seconds that a fault must last before it is called one: a registry may fail once. With the
 longest pause between two looks, it is told within 15 s of when it first shows."""
+WATCHED = 15.0
+"""Seconds for which a fault is watched closely: what crashes may just run again when the
+patience is over, and must not be looked at only after the longest pause."""
+CLOSELY = 1.0
 LOG_LINES = 12
 
 
@@ -57,12 +61,9 @@ class Patient:
     latest: Diagnosis | None = None
 
     def left(self) -> float:
-        """Seconds until a fault that was seen has lasted long enough; 0 if none is to come."""
-        if not self.first:
-            return 0.0
-        now = self.clock()
-        left = [PATIENCE - (now - since) for since in self.first.values()]
-        return min((seconds for seconds in left if seconds > 0), default=0.0)
+        """Seconds until a fault that was seen is looked at again; 0 if none was, or long ago."""
+        ages = [self.clock() - since for since in self.first.values()]
+        return min((max(CLOSELY, PATIENCE - age) for age in ages if age < WATCHED), default=0.0)
 
     def examine(self, kube: Kube, wait: Wait) -> bool:
         """Look once, log what is new, and tell whether waiting longer is of no use."""

@@ -59,7 +59,7 @@ class Timing:
 
         Args:
             turn: How many looks in a row found nothing to do, 1 at first.
-            patience: Seconds until a fault that was seen is called one; 0 if none was seen.
+            patience: Seconds until a fault that was seen is looked at again; 0 if none was.
         """
         longer = min(turn, LONGEST_PAUSE) * self.poll * self.jitter()
         return min(longer, patience) if patience > 0 else longer

@@ -66,11 +66,12 @@ class Replay:
         except ApiError:
             return self.world.api.store.get(kind_of(KINDS[kind], kind), NAMESPACE, name)
 
-    def backend(self, timeout: float) -> KubeServing[Any]:
-        timing = Timing(timeout=timeout, clock=self.clock, sleep=self.sleep)
+    def backend(self, timeout: float, jitter: float = 1.0) -> KubeServing[Any]:
+        timing = Timing(timeout=timeout, clock=self.clock, sleep=self.sleep, jitter=lambda: jitter)
         return KubeServing(self.world.kube, KnativeMoves(NAMESPACE), timing=timing)
 
 
+@pytest.mark.parametrize("jitter", [0.9, 0.95, 1.0, 1.04, 1.07, 1.1])
 @pytest.mark.parametrize(
     ("name", "shown", "told"),
     [
@@ -80,11 +81,11 @@ class Replay:
     ],
 )
 def test_the_reason_is_told_within_15_seconds(
-    world: World, name: str, shown: float, told: str
+    world: World, name: str, shown: float, told: str, jitter: float
 ) -> None:
     replay = Replay(world, name)
     with pytest.raises(InputError) as caught:
-        canary(replay.backend(480))
+        canary(replay.backend(480, jitter))
     assert re.search(told, caught.value.message, re.DOTALL), caught.value.message
     assert replay.now - shown <= 15
 
