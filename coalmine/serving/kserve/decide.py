@@ -195,6 +195,9 @@ class Decide:
         seen, image = self._seen, self._notes["image"]
         if not self._record.stable:
             return Note({SETTLED: "restored"})
+        # Now: once the restored revision is ready no status names the canary's any more.
+        if move := self._let_sleep():
+            return move
         if image_of_revision(seen.revisions.get(seen.created)) != image:
             return Wait("KServe has not made a revision of the restored image yet")
         if seen.ready != seen.created or seen.newest_routed != seen.created:
@@ -205,7 +208,7 @@ class Decide:
             )
         if seen.percent is not None:
             return self._write("route to the restored revision", patch(seen, percent=None))
-        return self._let_sleep() or self._routed({seen.created: 100}, {SETTLED: "restored"})
+        return self._routed({seen.created: 100}, {SETTLED: "restored"})
 
     def _delete(self) -> Move:
         uid = str(self._seen.metadata.get("uid"))

@@ -115,9 +115,10 @@ class KnativeMoves:
             )
         if seen.index < 0:
             raise InputError(
-                f"the predictor of {record.service} has no container, so it takes no image",
+                f"the predictor of {record.service} has no container that serves, or several and "
+                "none is named so: it takes no image",
                 field="service",
-                fix="give it spec.predictor.containers, as docs/kserve.md shows",
+                fix="name it kserve-container in spec.predictor.containers",
             )
         if seen.rolled_out and seen.image == record.canary_image and seen.percent is None:
             raise InputError(

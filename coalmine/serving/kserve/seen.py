@@ -13,9 +13,34 @@ from typing import Any
 
 from coalmine.serving.kube.client import MANAGER, Object
 
-__all__ = ["Seen", "differences", "image_of_revision", "is_written_by_us", "last_writer", "mode_of"]
+__all__ = [
+    "Seen",
+    "differences",
+    "image_of_revision",
+    "is_written_by_us",
+    "last_writer",
+    "mode_of",
+    "serving_container",
+]
 
-CONTAINER = "kserve-container"
+CONTAINERS = frozenset({"kserve-container", "kfserving-container"})
+"""The container that serves, by the name that KServe gives it, and KFServing before."""
+FRAMEWORKS = frozenset(
+    {
+        "model",
+        "sklearn",
+        "xgboost",
+        "tensorflow",
+        "pytorch",
+        "triton",
+        "onnx",
+        "huggingface",
+        "pmml",
+        "lightgbm",
+        "paddle",
+    }
+)
+"""Predictors whose server KServe brings along: their ``containers`` stand beside it."""
 STANDARD = frozenset({"Standard", "RawDeployment"})
 UNTOUCHED = frozenset({"kubectl.kubernetes.io/last-applied-configuration"})
 """Annotations that change what is applied and not what runs."""
@@ -51,18 +76,14 @@ class Seen:
 
     @property
     def index(self) -> int:
-        """Which of the predictor's containers serves; -1 where none does."""
-        containers = self.predictor.get("containers") or []
-        names = [container.get("name") for container in containers]
-        if CONTAINER in names:
-            return names.index(CONTAINER)
-        return 0 if containers else -1
+        """Which of the predictor's containers serves; -1 where none does, or none is named."""
+        return serving_container(self.predictor)
 
     @property
     def image(self) -> str:
         """The image that is asked for; empty where there is none."""
-        containers = self.predictor.get("containers") or []
-        return str(containers[self.index].get("image", "")) if containers else ""
+        index = self.index
+        return "" if index < 0 else str(self.predictor["containers"][index].get("image", ""))
 
     @property
     def percent(self) -> int | None:
@@ -135,6 +156,18 @@ class Seen:
         return json.dumps(whole, sort_keys=True, separators=(",", ":"))
 
 
+def serving_container(predictor: Mapping[str, Any]) -> int:
+    """Tell which container of a predictor or a revision serves; -1 where none does or is named.
+
+    Of several the one that serves is told by its name: to guess could replace a sidecar's image.
+    """
+    containers = predictor.get("containers") or []
+    if not FRAMEWORKS.isdisjoint(predictor):
+        return -1
+    named = [n for n, container in enumerate(containers) if container.get("name") in CONTAINERS]
+    return named[0] if named else 0 if len(containers) == 1 else -1
+
+
 def mode_of(service: Object) -> str:
     """Tell an InferenceService's deployment mode: ``Knative`` or ``Standard``."""
     annotations = (service.get("metadata") or {}).get("annotations") or {}
@@ -145,9 +178,9 @@ def mode_of(service: Object) -> str:
 
 def image_of_revision(revision: Object | None) -> str:
     """Tell a Knative revision's image; empty where there is no revision."""
-    containers = ((revision or {}).get("spec") or {}).get("containers") or []
-    named = [c for c in containers if c.get("name") == CONTAINER] or containers[:1]
-    return str(named[0].get("image", "")) if named else ""
+    spec = (revision or {}).get("spec") or {}
+    index = serving_container(spec)
+    return "" if index < 0 else str(spec["containers"][index].get("image", ""))
 
 
 def differences(before: str, after: str) -> list[str]:

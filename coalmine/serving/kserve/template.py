@@ -13,7 +13,7 @@ from typing import Any
 
 from coalmine._base.errors import InputError
 from coalmine.serving.kserve.schema import faults
-from coalmine.serving.kserve.seen import CONTAINER
+from coalmine.serving.kserve.seen import serving_container
 from coalmine.serving.kube.client import Object, Resource
 
 __all__ = ["Template", "load_template"]
@@ -39,9 +39,7 @@ class Template:
         made["metadata"].pop("namespace", None)
         predictor = made["spec"]["predictor"]
         predictor.pop("canaryTrafficPercent", None)
-        containers = predictor["containers"]
-        named = [c for c in containers if c.get("name") == CONTAINER] or containers[:1]
-        named[0]["image"] = image
+        predictor["containers"][serving_container(predictor)]["image"] = image
         return made
 
 
@@ -66,11 +64,11 @@ def _checked(body: Any, path: str) -> Object:  # noqa: ANN401 - YAML
     if not isinstance(body, dict) or body.get("kind") != "InferenceService":
         raise InputError(f"{path} is no InferenceService", field="template")
     predictor = (body.get("spec") or {}).get("predictor") or {}
-    if not isinstance(predictor, dict) or not predictor.get("containers"):
+    if not isinstance(predictor, dict) or serving_container(predictor) < 0:
         raise InputError(
-            f"{path} has no spec.predictor.containers",
+            f"{path} has no container that serves in spec.predictor.containers",
             field="template",
-            fix="give one container, named kserve-container; its image is set by the release",
+            fix="give one, named kserve-container; its image is set by the release",
         )
     named = Resource(str(body.get("apiVersion")), "", "InferenceService")
     if found := faults(Template(body).filled(named, "x", IMAGE)):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from coalmine._base.errors import CoalmineError, InputError
-from coalmine.serving.kserve.seen import Seen
+from coalmine.serving.kserve.seen import Seen, image_of_revision
 from coalmine.serving.kube.backend import KubeServing
 from coalmine.serving.kube.ownership import Ownership
 from coalmine.serving.protocol import Phase, ReleaseRecord
@@ -145,7 +145,10 @@ def test_a_service_that_never_served_gets_its_image_back(world: World) -> None:
     assert world.asked() == (V1, None)
 
 
-def test_a_canary_that_scales_to_zero_is_kept_awake_while_it_is_judged(world: World) -> None:
+@pytest.mark.parametrize("end", ["promote", "rollback"])
+def test_a_canary_that_scales_to_zero_is_kept_awake_while_it_is_judged(
+    world: World, end: str
+) -> None:
     world.serving(minReplicas=0)
     backend = world.backend()
     record = canary(backend)
@@ -155,9 +158,9 @@ def test_a_canary_that_scales_to_zero_is_kept_awake_while_it_is_judged(world: Wo
         return str(revision["metadata"]["annotations"]["autoscaling.knative.dev/min-scale"])
 
     assert least() == "1"
-    backend.promote(service="iris", release_id="r1")
+    getattr(backend, end)(service="iris", release_id="r1")
     assert least() == "0"
-    assert len(world.played.images) == 2
+    assert len(world.played.images) == (2 if end == "promote" else 3)
     assert Seen(world.service()).predictor["minReplicas"] == 0
 
 
@@ -245,6 +248,31 @@ def test_standard_mode_by_a_clusters_default_is_refused_too(world: World) -> Non
         canary(world.backend())
     assert "gateway" in refused.value.fix
     assert world.asked() == (V1, None)
+
+
+@pytest.mark.parametrize("name", ["kserve-container", "kfserving-container"])
+def test_of_several_containers_the_one_that_serves_is_released(name: str) -> None:
+    beside = {"name": "agent", "image": "agent"}
+    containers = [beside, {"name": name, "image": V1}]
+    seen = Seen(service_of("", containers=containers))
+    assert (seen.index, seen.image) == (1, V1)
+    assert image_of_revision({"spec": {"containers": containers}}) == V1
+    assert '"agent"' in seen.rest()
+
+
+@pytest.mark.parametrize(
+    "predictor",
+    [
+        {"containers": [{"name": "a", "image": V1}, {"name": "b", "image": V1}]},
+        {"model": {"modelFormat": {"name": "sklearn"}}},
+        {"containers": []},
+    ],
+)
+def test_no_sidecar_is_taken_for_what_serves(world: World, predictor: dict[str, Any]) -> None:
+    world.api.store.create(service_of(V1, **predictor), NAMESPACE, manager="kubectl")
+    with pytest.raises(InputError, match="no container that serves"):
+        canary(world.backend())
+    assert not world.api.said("PATCH", "inferenceservices")
 
 
 def test_the_image_that_serves_is_not_released(world: World) -> None:

@@ -61,7 +61,7 @@ def _no_container(body: dict[str, Any]) -> None:
         (_misspelt, r"spec\.predictor: .*'minReplica'"),
         (_deep, r"containers\.0\.ports\.0: .*'containerport'"),
         (_wrong_type, r"minReplicas: 'one' is not of type 'integer'"),
-        (_no_container, "no spec.predictor.containers"),
+        (_no_container, "no container that serves"),
     ],
 )
 def test_a_wrong_template_is_told_by_field(tmp_path: Path, spoil: Any, told: str) -> None:
