@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import httpx
 
+from coalmine._base.bearer import bearer
 from coalmine._base.errors import CoalmineError, InputError
 
 __all__ = ["StreamEvent", "follow_logs", "get_metrics", "get_release", "get_releases"]
@@ -94,8 +95,7 @@ def follow_logs(
         CoalmineError: The launcher does not answer, or went away before the end; go on from the id
             of the last event.
     """
-    headers = {"authorization": f"Bearer {token}"} if token else {}
-    headers |= {"last-event-id": position} if position else {}
+    headers = bearer(token) | ({"last-event-id": position} if position else {})
     asked = {"step": step} if step else {}
     target = f"{url.rstrip('/')}/releases/{quote(release_id, safe='')}/logs"
     timeout = httpx.Timeout(TIMEOUT, read=STREAM_SECONDS)
@@ -142,9 +142,8 @@ def _told(url: str) -> Iterator[None]:
 
 
 def _get(url: str, path: str, token: str) -> Any:  # noqa: ANN401 - JSON
-    headers = {"authorization": f"Bearer {token}"} if token else {}
     with _told(url):
-        answer = httpx.get(f"{url.rstrip('/')}{path}", headers=headers, timeout=TIMEOUT)
+        answer = httpx.get(f"{url.rstrip('/')}{path}", headers=bearer(token), timeout=TIMEOUT)
     return _content(url, answer)
 
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import httpx
 
+from coalmine._base.bearer import bearer
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.events.event import Event, Opaque
 
@@ -140,10 +141,9 @@ def deliver(url: str, message: Message, *, token: str = "", timeout: float = 10.
 
 
 def _sent(url: str, message: Message, who: str, token: str, timeout: float) -> httpx.Response:
-    shown = {"authorization": f"Bearer {token}"} if token else {}
     try:
         return httpx.post(
-            url, headers={**message.headers, **shown}, content=message.body, timeout=timeout
+            url, headers={**message.headers, **bearer(token)}, content=message.body, timeout=timeout
         )
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise InputError(

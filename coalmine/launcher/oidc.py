@@ -16,7 +16,8 @@ from typing import Any
 import httpx
 import jwt
 
-from coalmine._base.errors import CoalmineError
+from coalmine._base.bearer import bearer
+from coalmine._base.errors import CoalmineError, InputError
 from coalmine.launcher.caller import AccessError, Caller
 from coalmine.launcher.pattern import matches
 
@@ -32,6 +33,10 @@ KEYS_SECONDS = 600.0
 AGAIN_SECONDS = 10.0
 """The shortest time between two tries: tokens with made-up keys must not cause more."""
 FETCH_SECONDS = 5.0
+FAILURES = (
+    OSError, ValueError, KeyError, TypeError, httpx.HTTPError, jwt.PyJWTError, InputError,
+)  # fmt: skip
+"""In which keys cannot be had."""
 MOST_REMEMBERED = 1000
 OTHER = "use a token of an issuer in the access file"
 
@@ -90,7 +95,7 @@ class _Keys:
         self._tried = now
         try:
             listed = jwt.PyJWKSet.from_dict(self._listed())
-        except (OSError, ValueError, KeyError, TypeError, httpx.HTTPError, jwt.PyJWTError) as error:
+        except FAILURES as error:
             self._problem = f"the keys of {self._issuer.url} cannot be read: {error}"
             logger.warning("%s; those that were read before still hold", self._problem)
             return
@@ -114,8 +119,7 @@ class _Keys:
     def _client(self) -> httpx.Client:
         ca, token = self._issuer.ca, self._issuer.token_file
         context = ssl.create_default_context(cafile=str(ca) if ca else None)
-        said = token.read_text(encoding="ascii").strip() if token else ""
-        headers = {"Authorization": f"Bearer {said}"} if said else {}
+        headers = bearer(token.read_text(encoding="utf-8") if token else "")
         return httpx.Client(verify=context, headers=headers, timeout=FETCH_SECONDS)
 
 

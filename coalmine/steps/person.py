@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import httpx
 
+from coalmine._base.bearer import bearer
 from coalmine._base.errors import InputError
 from coalmine.gate.hold import Answer, Person
 
@@ -42,13 +43,12 @@ def person_behind(launcher_url: str, release_id: str) -> Person | None:
 
 def _ask(url: httpx.URL, reason: str) -> Answer | None:
     """Ask once; a launcher that is away has not answered yet."""
-    token = os.environ.get(TOKEN, "")
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
+        headers = bearer(os.environ.get(TOKEN, ""))
         response = httpx.post(url, headers=headers, json={"reason": reason}, timeout=TIMEOUT)
         response.raise_for_status()
         answer = response.json().get("answer")
         return Answer(answer) if answer else None
-    except (httpx.HTTPError, ValueError, AttributeError) as error:
+    except (httpx.HTTPError, InputError, ValueError, AttributeError) as error:
         logger.warning("the launcher cannot be asked at %s: %s", url.host, error)
         return None

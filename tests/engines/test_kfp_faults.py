@@ -110,6 +110,16 @@ def test_a_token_is_shown_and_read_again_when_it_was_renewed(
     engine.close()
 
 
+def test_a_token_that_no_header_can_carry_is_not_told(kubeflow: Kubeflow, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("s3cret\ns3cret\n")
+    engine = _engine(kubeflow, token)
+    with pytest.raises(CoalmineError, match="a header cannot carry") as caught:
+        engine.submit(request())
+    assert "s3cret" not in str(caught.value)
+    engine.close()
+
+
 @pytest.mark.parametrize("kept", [["experiments"], ["versions"], ["pipelines", "versions"]])
 def test_what_somebody_deleted_is_made_anew(
     kubeflow: Kubeflow, engine: KfpEngine, kept: list[str]

@@ -196,3 +196,12 @@ def test_a_context_that_is_not_there_is_told(api: KubeApi, tmp_path: Path) -> No
         connect(EngineSettings(kubeconfig=path, context="nowhere"))
     with pytest.raises(InputError, match="--kubeconfig"):
         connect(EngineSettings(kubeconfig=tmp_path / "absent"))
+
+
+@pytest.mark.parametrize("text", ["- a list", "x: [", "users: {token: s3cret", "", "a", "users: 1"])
+def test_what_is_no_kubeconfig_is_told_without_what_it_holds(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(text)
+    with pytest.raises(InputError, match="no API server of Kubernetes is known") as caught:
+        connect(EngineSettings(kubeconfig=path))
+    assert "s3cret" not in str(caught.value)

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from coalmine._base.bearer import bearer
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.engines.protocol import BusyError
 
@@ -51,22 +52,22 @@ class TokenFile(httpx.Auth):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._token = ""
+        self._shown: dict[str, str] = {}
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Show the token, and once more if it was refused."""
-        self._token = self._token or self._read()
-        request.headers["authorization"] = f"Bearer {self._token}"
+        self._shown = self._shown or self._read()
+        request.headers.update(self._shown)
         answer = yield request
         if answer.status_code == UNAUTHORIZED:
-            self._token = self._read()
-            request.headers["authorization"] = f"Bearer {self._token}"
+            self._shown = self._read()
+            request.headers.update(self._shown)
             yield request
 
-    def _read(self) -> str:
+    def _read(self) -> dict[str, str]:
         try:
-            return self._path.read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
+            return bearer(self._path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, InputError) as error:
             raise CoalmineError(
                 f"the token for Kubeflow Pipelines cannot be read: {error}"
             ) from None

@@ -6,6 +6,7 @@ account, which is read again when it was renewed.
 
 from __future__ import annotations
 
+import yaml
 from lightkube.config.client_adapter import Client, ConnectionParams
 from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 from lightkube.core.exceptions import ConfigError
@@ -15,6 +16,9 @@ from coalmine.engines.kube.client import KubeClient
 from coalmine.engines.settings import EngineSettings
 
 __all__ = ["connect"]
+
+# What lightkube lets through where a file is no kubeconfig, beside its own error.
+NO_CONFIG = (ConfigError, OSError, KeyError, ValueError, TypeError, AttributeError, yaml.YAMLError)
 
 
 def connect(settings: EngineSettings) -> KubeClient:
@@ -26,13 +30,22 @@ def connect(settings: EngineSettings) -> KubeClient:
     try:
         config = _config(settings)
         http = Client(config, ConnectionParams())
-    except (ConfigError, OSError, KeyError, ValueError) as error:
+    except NO_CONFIG as error:
         raise InputError(
-            f"no API server of Kubernetes is known: {error}",
+            f"no API server of Kubernetes is known: {_said(error)}",
             field="--kubeconfig",
             fix="name a kubeconfig file with --kubeconfig, or run in a pod with an account",
         ) from None
     return KubeClient(http, settings.namespace or config.namespace, config.cluster.server)
+
+
+def _said(error: Exception) -> str:
+    # Not the whole of what YAML's reader says: that quotes the file, and there are tokens in it.
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        return f"the kubeconfig is no YAML in line {error.problem_mark.line + 1}: {error.problem}"
+    if isinstance(error, TypeError | AttributeError):
+        return "the file is no kubeconfig"
+    return str(error)
 
 
 def _config(settings: EngineSettings) -> SingleConfig:
