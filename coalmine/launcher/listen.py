@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from urllib.parse import urlsplit
 
 from coalmine._base.errors import InputError
 
-__all__ = ["is_loopback", "listen", "url_of"]
+__all__ = ["check_public", "is_loopback", "listen", "url_of"]
 
 BACKLOG = 1024
 
@@ -40,6 +41,26 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def check_public(url: str) -> str:
+    """See that a URL under which others are to find the launcher is one.
+
+    Raises:
+        InputError: It is none.
+    """
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in {"http", "https"} and parts.hostname and not parts.query
+    except ValueError:
+        good = False
+    if not good or parts.fragment or not url.isprintable() or " " in url:
+        raise InputError(
+            f"{url!r} is no base URL",
+            field="--public-url",
+            fix="give one such as https://releases.example.com",
+        )
+    return url
 
 
 def url_of(listener: socket.socket) -> str:

@@ -35,7 +35,7 @@ from coalmine.launcher.folder import identity, own
 from coalmine.launcher.http import make_app
 from coalmine.launcher.intake import Intake
 from coalmine.launcher.ledger import Ledger, ledger_url
-from coalmine.launcher.listen import is_loopback, listen, url_of
+from coalmine.launcher.listen import check_public, is_loopback, listen, url_of
 from coalmine.launcher.notes import Notes
 from coalmine.launcher.pipelines import (
     find_pipeline,
@@ -84,6 +84,7 @@ def serve(settings: Settings) -> None:
 
     names = settings.engine_names or named_engines(settings.bindings)
     sinks = _sinks(settings)
+    public_url = check_public(settings.public_url) if settings.public_url else ""
     own_token = secrets.token_urlsafe(32)
     access, settings_files = _access(settings, own_token)
     with contextlib.ExitStack() as stack:
@@ -94,7 +95,7 @@ def serve(settings: Settings) -> None:
             "the bindings",
         )
         stack.enter_context(own(settings.state))
-        reached_at = settings.public_url or url_of(listener)
+        reached_at = public_url or url_of(listener)
         telling = Telling(
             sinks,
             reached_at,

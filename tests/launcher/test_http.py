@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.launcher.bindings import RefusedError
 from coalmine.launcher.checks import check_values
+from coalmine.launcher.listen import check_public
 from coalmine.launcher.server import Settings, serve
 from coalmine.launcher.webhook import handshake
 from coalmine.serving.record import begun
@@ -207,3 +208,12 @@ def test_a_second_launcher_with_the_same_state(quiet: Any) -> None:
     assert str(port) in caught.value.message
     assert "give a free port" in caught.value.fix
     assert quiet.answers()
+
+
+@pytest.mark.parametrize(
+    "url", ["nope", "//h", "ftp://h", "http://", "http://[::1", "http://h/a b"]
+)
+def test_what_is_no_public_url_is_refused(url: str) -> None:
+    assert check_public("https://h:1/base/") == "https://h:1/base/"
+    with pytest.raises(InputError, match="is no base URL"):
+        check_public(url)
