@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from coalmine._base.boundedyaml import read_bounded
 from coalmine._base.errors import InputError
 from coalmine.images.needs import unmet_needs
 from coalmine.images.plan import Entry, Kind, stays_inside
@@ -47,20 +48,15 @@ def read_facts(context: Path) -> BentoFacts:
     Raises:
         InputError: The folder or the file is missing, or the file is not what BentoML writes.
     """
-    import yaml  # noqa: PLC0415 - only builders need it
-
     try:
-        # libyaml's loader takes a tenth of the time; it is not in every build of PyYAML.
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        raw = yaml.load((context / "bento.yaml").read_text(), loader)  # noqa: S506 - a safe one
-        return _facts(raw)
+        return _facts(read_bounded(context / "bento.yaml"))
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             f"{context} is no bento: it has no bento.yaml",
             field="context",
             fix="give the context that the retrieve step writes",
         ) from None
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"{context}/bento.yaml is not what BentoML writes: {error!r}",
             field="context",

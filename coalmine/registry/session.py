@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -23,6 +23,7 @@ from coalmine.registry.faults import RegistryError, fault_of, unreachable
 from coalmine.registry.options import RegistryOptions
 from coalmine.registry.pacing import wait_before_retry
 from coalmine.registry.tokens import Tokens
+from coalmine.registry.whole import beginning_of, read_whole
 
 __all__ = ["Ask", "Session"]
 
@@ -30,6 +31,7 @@ _REDIRECTS = {301, 302, 303, 307, 308}
 _MOST_REDIRECTS = 5
 _UNAUTHORIZED = 401
 _ANSWER_BYTES = 16 << 20  # manifests are at most 4 MiB, by the specification's advice
+_FAULT_BYTES = 64 << 10
 
 Body = Callable[[], Iterator[bytes]]
 
@@ -101,9 +103,7 @@ class Session:
             InputError: The answer says that asking again cannot help.
             CoalmineError: There was no right answer at any try.
         """
-        with self.stream(ask) as answer:
-            answer.read() if _small(answer) else _refuse_large(ask)
-            return answer
+        return self._until_answered(ask, self._whole)
 
     @contextmanager
     def stream(self, ask: Ask) -> Iterator[httpx.Response]:
@@ -113,35 +113,44 @@ class Session:
             InputError: The answer says that asking again cannot help.
             CoalmineError: There was no right answer at any try.
         """
-        answer = self._until_answered(ask)
-        try:
+        with closing(self._until_answered(ask, self._ask)) as answer:
             yield answer
-        finally:
-            answer.close()
 
-    def _until_answered(self, ask: Ask) -> httpx.Response:
+    def _until_answered(self, ask: Ask, take: Callable[[Ask], httpx.Response]) -> httpx.Response:
         tried = 0
         while True:
             tried += 1
             try:
-                return self._ask(ask)
+                return take(ask)
             except RegistryError as fault:
                 wait = wait_before_retry(fault.status, fault.retry_after, tried)
                 if ask.once or wait is None:
                     raise
             self.sleep(wait)
 
+    def _whole(self, ask: Ask) -> httpx.Response:
+        what = self._told(ask)
+        with closing(self._ask(ask)) as answer:
+            try:
+                return read_whole(answer, what, most=_ANSWER_BYTES)
+            except httpx.HTTPError as error:
+                raise unreachable(what, error) from None
+
     def _ask(self, ask: Ask) -> httpx.Response:
-        what = f"{ask.method} {self._base.host}{urlsplit(ask.url).path}"
+        what = self._told(ask)
         try:
             answer = self._authorized(ask, self._base.join(ask.url))
             if answer.status_code in ask.ok:
                 return answer
-            body = answer.read()[:_ANSWER_BYTES] if _small(answer) else b""
+            with closing(answer):
+                body = beginning_of(answer, _FAULT_BYTES)
         except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as error:
             raise unreachable(what, error) from None
-        answer.close()
         raise fault_of(what, answer.status_code, answer.headers.get("Retry-After", ""), body)
+
+    def _told(self, ask: Ask) -> str:
+        """Say what is asked, without the query: locations of uploads are signed there."""
+        return f"{ask.method} {self._base.netloc.decode()}{urlsplit(ask.url).path}"
 
     def _authorized(self, ask: Ask, url: httpx.URL) -> httpx.Response:
         answer = self._redirected(ask, url)
@@ -173,12 +182,3 @@ class Session:
             headers["Authorization"] = authorization
         content = ask.body() if ask.body is not None else None
         return self._connections.request(ask.method, url, headers=headers, content=content)
-
-
-def _small(answer: httpx.Response) -> bool:
-    length = answer.headers.get("Content-Length", "0")
-    return answer.request.method == "HEAD" or (length.isdigit() and int(length) <= _ANSWER_BYTES)
-
-
-def _refuse_large(ask: Ask) -> None:
-    raise CoalmineError(f"{ask.method} {ask.url}: the answer has over {_ANSWER_BYTES} bytes")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from coalmine.registry.challenge import Challenge, parse_challenge
 from coalmine.registry.connections import Connections
 from coalmine.registry.credentials import Credentials
 from coalmine.registry.faults import fault_of, unreachable
+from coalmine.registry.whole import read_whole
 
 __all__ = ["Tokens"]
 
@@ -95,11 +97,14 @@ class Tokens:
             )
         what = f"token for {self._host} from {url.netloc}"
         try:
-            answer = self._connections.send(self._request(known, scopes))
+            with closing(
+                self._connections.send(self._request(known, scopes), stream=True)
+            ) as streamed:
+                answer = read_whole(streamed, what, most=_BODY_BYTES)
         except httpx.HTTPError as error:
             raise unreachable(what, error) from None
         if answer.status_code != _OK:
-            raise fault_of(what, answer.status_code, "", answer.content[:_BODY_BYTES])
+            raise fault_of(what, answer.status_code, "", answer.content)
         return _token(answer.content, what)
 
     def _request(self, known: _Known, scopes: tuple[str, ...]) -> httpx.Request:

@@ -9,11 +9,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from coalmine._base.boundedyaml import read_bounded
 from coalmine._base.errors import InputError
 
 __all__ = ["Manifest", "Model", "check_bento", "read_created", "read_manifest"]
 
-_LARGEST = 1 << 20
 _MOST_MODELS = 1000
 
 
@@ -47,7 +47,7 @@ def read_manifest(bento: Path) -> Manifest:
         InputError: It is missing or is not what BentoML writes.
     """
     try:
-        return _manifest(_load(bento / "bento.yaml"))
+        return _manifest(read_bounded(bento / "bento.yaml"))
     except FileNotFoundError:
         raise _corrupt(bento, "it has no bento.yaml") from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -91,24 +91,11 @@ def check_bento(bento: Path, tag: str, *, models: Path) -> Manifest:
 def read_created(folder: Path, file: str = "bento.yaml") -> datetime:
     """Tell when a bento or model was made; the beginning of time where that cannot be read."""
     try:
-        created = _load(folder / file)["creation_time"]
+        created = read_bounded(folder / file)["creation_time"]
         moment = created if isinstance(created, datetime) else datetime.fromisoformat(created)
     except (OSError, KeyError, TypeError, ValueError):
         return datetime.min.replace(tzinfo=UTC)
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-
-
-def _load(path: Path) -> Any:  # noqa: ANN401 - as YAML gives it
-    import yaml  # noqa: PLC0415 - only stores need it
-
-    if path.stat().st_size > _LARGEST:
-        raise ValueError(f"it has more than {_LARGEST} bytes")
-    try:
-        return yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from None
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
 
 
 def _manifest(raw: Any) -> Manifest:  # noqa: ANN401 - as YAML gives it
