@@ -70,7 +70,7 @@ class BuildInputs:
     )
     check_import: str = optional(
         "How many seconds importing the bento's service may take, which is tried with the image's "
-        "packages and without network; empty means that it is not imported.",
+        "packages; empty means that it is not imported.",
         setting=True,
     )
 
@@ -207,14 +207,19 @@ def _builder(inputs: BuildInputs, cache: Path) -> Builder:
 
 
 def _report(image: BuiltImage, seconds: float) -> None:
-    said = "image built" if image.written_bytes else "image was there already"
+    moved = image.written_bytes + image.sent_bytes
+    # A full build does not tell what it found; it has built in any case.
+    there = image.reused_bytes > 0 and not moved
+    sizes = {
+        "written_bytes": image.written_bytes,
+        "reused_bytes": image.reused_bytes,
+        "sent_bytes": image.sent_bytes,
+    }
     logger.info(
-        said,
+        "image was there already" if there else "image built",
         extra={
             "image": image.reference,
-            "written_bytes": image.written_bytes,
-            "reused_bytes": image.reused_bytes,
-            "sent_bytes": image.sent_bytes,
+            **(sizes if there or moved else {}),
             "seconds": round(seconds, 3),
         },
     )

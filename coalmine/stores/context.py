@@ -6,9 +6,11 @@ Beside them, in ``.coalmine``: locks, what is being fetched, and which context a
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from coalmine._base.errors import CoalmineError
@@ -16,6 +18,8 @@ from coalmine._base.files import write_atomic
 from coalmine.stores.protocol import Store
 
 __all__ = ["OWN", "digest_of_folder", "keep_bento", "keep_context", "lanes", "walk"]
+
+logger = logging.getLogger(__name__)
 
 OWN = ".coalmine"
 """The folder among the contexts that is none."""
@@ -25,25 +29,26 @@ _LOCKS = 256
 
 
 def keep_context(
-    contexts: Path, fetch: Callable[[Path], object], *, source: str = ""
+    contexts: Path, fetch: Callable[[Path], object], *, source: str = "", wanted: str = ""
 ) -> tuple[Path, bool]:
     """Fetch a build context and keep it under the digest of its content.
 
-    It is whole and on disk before it has its name. What a killed one left half-done is swept away
-    by the next one of the same source.
+    It is whole and on disk before it has its name; one that was changed since is fetched anew. What
+    a killed one left half-done is swept away by the next one of the same source.
 
     Args:
         contexts: Where contexts are kept; made if it is not there.
         fetch: Writes the context into a folder that does not exist yet.
         source: Names what would be fetched, so that the same name always means the same content.
             It is fetched once, however many ask for it at once; empty if it has no such name.
+        wanted: The digest that it must have; empty if any will do.
 
     Returns:
         The context's folder, and whether it was there before.
 
     Raises:
-        CoalmineError: It could not be written, and nothing is left of it; or another one fetches
-            for too long.
+        CoalmineError: It could not be written, or has another digest than the wanted one, and
+            nothing is left of it; or another one fetches for too long.
     """
     from filelock import FileLock, Timeout  # noqa: PLC0415 - only retrieve needs it
 
@@ -56,7 +61,8 @@ def keep_context(
             folder.mkdir(parents=True, exist_ok=True)
         with FileLock(lanes(contexts)[lane], timeout=_LOCK_SECONDS):
             shutil.rmtree(new, ignore_errors=True)
-            return _keep(contexts, fetch, new, own / "sources" / key if source else None)
+            known = own / "sources" / key if source else None
+            return _keep(contexts, partial(_fetched, fetch, source, wanted), new, known)
     except Timeout:
         raise CoalmineError(
             f"another retrieve has held {contexts} for {_LOCK_SECONDS} s",
@@ -105,17 +111,28 @@ def digest_of_folder(folder: Path) -> str:
     return total.hexdigest()
 
 
+def _fetched(fetch: Callable[[Path], object], source: str, wanted: str, into: Path) -> str:
+    fetch(into)
+    digest = digest_of_folder(into)
+    if wanted not in {"", digest}:
+        raise CoalmineError(
+            f"{source} holds another content, with the digest {digest}",
+            fix="remove it there and run retrieve again",
+        )
+    return digest
+
+
 def _keep(
-    contexts: Path, fetch: Callable[[Path], object], new: Path, note: Path | None
+    contexts: Path, fetch: Callable[[Path], str], new: Path, note: Path | None
 ) -> tuple[Path, bool]:
     known = _noted(contexts, note)
-    if known:
+    if known and _is_sound(known):
         os.utime(known)  # the clean-up goes by when a context was last asked for
         return known, True
     new.mkdir()
     try:
-        fetch(new / "context")
-        place, here = _named(contexts, new / "context")
+        digest = fetch(new / "context")
+        place, here = _named(contexts / digest, new / "context")
     finally:
         shutil.rmtree(new, ignore_errors=True)
     if note:
@@ -131,9 +148,8 @@ def _noted(contexts: Path, note: Path | None) -> Path | None:
     return place if place and place != contexts and place.is_dir() else None
 
 
-def _named(contexts: Path, fetched: Path) -> tuple[Path, bool]:
-    place = contexts / digest_of_folder(fetched)
-    if not place.is_dir():
+def _named(place: Path, fetched: Path) -> tuple[Path, bool]:
+    if not (place.is_dir() and _is_sound(place)):
         _to_disk(fetched)
         try:
             fetched.rename(place)
@@ -144,6 +160,17 @@ def _named(contexts: Path, fetched: Path) -> tuple[Path, bool]:
             return place, False
     os.utime(place)
     return place, True
+
+
+def _is_sound(place: Path) -> bool:
+    """Tell whether a context still holds what its name says; one that does not is taken away."""
+    if digest_of_folder(place) == place.name:
+        return True
+    logger.warning(
+        "a build context was changed, and is fetched anew", extra={"context": str(place)}
+    )
+    shutil.rmtree(place)
+    return False
 
 
 def walk(folder: Path, prefix: str = "") -> Iterator[tuple[str, Path]]:

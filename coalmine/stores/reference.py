@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from coalmine._base.errors import CoalmineError, InputError
+from coalmine._base.errors import InputError
 from coalmine.stores.archive import extract
 from coalmine.stores.context import digest_of_folder, keep_context
 from coalmine.stores.limits import Limits, read_limits
@@ -77,13 +77,8 @@ def open_context(
         wanted, fetch = "", _from_registry(reference, limits, environ)
     else:
         raise _no_reference(reference)
-    found, here = keep_context(contexts, fetch, source=reference)
-    if wanted and found.name != wanted:
-        raise CoalmineError(
-            f"{reference} holds another content, with the digest {found.name}",
-            fix="remove it there and run retrieve again",
-        )
-    return _unchanged(found) if here else found
+    found, _ = keep_context(contexts, fetch, source=reference, wanted=wanted)
+    return found
 
 
 def _to_bucket(context: Path, where: str, environ: Mapping[str, str]) -> tuple[str, int]:
@@ -183,7 +178,7 @@ def _unchanged(folder: Path) -> Path:
         raise InputError(
             f"the build context {folder} was changed after it was retrieved",
             field="context",
-            fix="remove it and run retrieve again",
+            fix="run retrieve again, which fetches it anew",
         )
     return folder
 

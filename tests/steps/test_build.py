@@ -7,9 +7,10 @@ import pytest
 from bad_registry import bad_registry
 
 from coalmine._base.errors import InputError
+from coalmine.images.protocol import BuiltImage
 from coalmine.images.unpack import unpack
 from coalmine.stack.layout import Layout
-from coalmine.steps.build import BuildInputs, build
+from coalmine.steps.build import BuildInputs, _report, build
 from coalmine.steps.contract import Surroundings
 from coalmine.steps.retrieve import RetrieveInputs, retrieve
 
@@ -44,6 +45,23 @@ def test_the_second_time_it_says_that_it_was_there(
     assert caplog.messages == ["image built", "image was there already"]
     assert caplog.records[-1].__dict__["written_bytes"] == 0
     assert caplog.records[-1].__dict__["reused_bytes"] > 0
+
+
+@pytest.mark.parametrize(
+    ("image", "said", "told"),
+    [
+        (BuiltImage("host/iris", "sha256:0", 0, 0), "image built", False),  # by buildah
+        (BuiltImage("host/iris", "sha256:0", 0, 9, 5), "image built", True),  # was in the cache
+        (BuiltImage("host/iris", "sha256:0", 0, 9), "image was there already", True),
+    ],
+)
+def test_only_what_was_in_its_place_is_said_to_have_been_there(
+    caplog: pytest.LogCaptureFixture, image: BuiltImage, said: str, told: bool
+) -> None:
+    caplog.set_level(logging.INFO)
+    _report(image, 1.0)
+    assert caplog.messages == [said]
+    assert hasattr(caplog.records[0], "written_bytes") is told
 
 
 def test_a_repository_can_be_named(

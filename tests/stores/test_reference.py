@@ -46,13 +46,15 @@ def test_a_context_comes_back_on_another_machine(context: Path, where: str, tmp_
 
 
 @pytest.mark.integration
-def test_a_context_that_was_changed_there_is_refused(
+def test_a_context_that_was_changed_there_is_fetched_anew(
     context: Path, where: str, tmp_path: Path
 ) -> None:
-    found = open_context(publish_context(context, where)[0], tmp_path / "elsewhere")
+    reference, _ = publish_context(context, where)
+    found = open_context(reference, tmp_path / "elsewhere")
     (found / "src" / "service.py").write_text("answer = 43\n")
-    with pytest.raises(InputError, match="was changed after it was retrieved"):
-        open_context(publish_context(context, where)[0], tmp_path / "elsewhere")
+    again = open_context(reference, tmp_path / "elsewhere")
+    assert again == found
+    assert (again / "src" / "service.py").read_text() == "answer = 42\n"
 
 
 @pytest.mark.integration
@@ -73,8 +75,11 @@ def test_another_content_under_a_name_is_refused(context: Path, s3: str, tmp_pat
     stored = objects.find(reference.rpartition("/")[2])
     assert stored
     objects.write(moved, iter([b"".join(objects.read(stored))]), {})
-    with pytest.raises(CoalmineError, match="holds another content"):
-        open_context(f"{s3}/{moved}", tmp_path / "elsewhere")
+    for _ in range(2):
+        with pytest.raises(CoalmineError, match="holds another content"):
+            open_context(f"{s3}/{moved}", tmp_path / "elsewhere")
+        # Nothing of it is remembered, or the reference would stay wrong once it is right there.
+        assert not list((tmp_path / "elsewhere" / ".coalmine" / "sources").iterdir())
 
 
 def test_a_context_stays_here_unless_told(context: Path, tmp_path: Path) -> None:
@@ -86,6 +91,15 @@ def test_a_context_here_is_verified(context: Path, tmp_path: Path) -> None:
     (context / "src" / "service.py").write_text("answer = 43\n")
     with pytest.raises(InputError, match="was changed after it was retrieved"):
         open_context(context.as_uri(), tmp_path)
+
+
+def test_a_context_that_was_changed_is_neither_given_again_nor_sent(
+    home: Path, context: Path, tmp_path: Path
+) -> None:
+    (context / "src" / "service.py").write_text("answer = 43\n")
+    again, here = keep_bento(tmp_path / "contexts", LocalStore(home), "iris", "v10")
+    assert (again, here) == (context, False)
+    assert open_context(again.as_uri(), tmp_path) == context
 
 
 def test_a_folder_of_ones_own_is_taken_as_it_is(context: Path, tmp_path: Path) -> None:
