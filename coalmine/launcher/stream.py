@@ -40,10 +40,12 @@ class Position:
     Attributes:
         offsets: The bytes of each step's log that were sent.
         told: What was last said of each step and, under the empty name, of the release.
+        whole: The steps that have ended and whose log was read to its end.
     """
 
     offsets: dict[str, int] = field(default_factory=dict)
     told: dict[str, str] = field(default_factory=dict)
+    whole: set[str] = field(default_factory=set)
 
     def text(self) -> str:
         """Write the offsets as the id of an event."""
@@ -148,9 +150,10 @@ class Logs:
         self, release: Mapping[str, Any], step: Mapping[str, Any], position: Position
     ) -> Iterator[str]:
         engine = self._engines.get(release["engine"])
-        if engine is None or not step["attempts"]:
-            return
         name = step["name"]
+        # A cluster is not asked again and again for what will not change.
+        if engine is None or not step["attempts"] or name in position.whole:
+            return
         start = position.offsets.get(name, 0)
         try:
             written = engine.logs(release["id"], name, start)
@@ -158,6 +161,8 @@ class Logs:
             logger.warning("the log of %s cannot be read: %s", name, error.message)
             return
         ended = step["state"] in ENDED or release["state"] not in OPEN
+        if ended and not written:
+            position.whole.add(name)
         for line, end in _whole_lines(written, ended=ended):
             position.offsets[name] = start + end
             text = line.decode("utf-8", "replace")

@@ -15,6 +15,8 @@ __all__ = ["Part", "parse_strict", "read_text"]
 T = TypeVar("T", bound=BaseModel)
 FIXES = {"missing": "add it", "extra_forbidden": "remove it, or correct its name"}
 
+SAID = {"model_type": "it is no mapping", "list_type": "it is no list"}
+
 
 class Part(BaseModel):
     """A mapping of such a file; it takes no key that it does not know."""
@@ -63,5 +65,5 @@ def parse_strict(text: str, source: str, model: type[T], *, see: str) -> tuple[T
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         line = located.line_of([one for one in first["loc"] if isinstance(one, str | int)])
         fix = FIXES.get(first["type"], "correct it")
-        said = first["msg"].removeprefix("Value error, ")
+        said = SAID.get(first["type"]) or first["msg"].removeprefix("Value error, ")
         raise InputError(said, field=f"{source}:{line}: {place}", fix=f"{fix}; see {see}") from None

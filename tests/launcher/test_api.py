@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ from starlette.testclient import TestClient
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.cli import cli
 from coalmine.client.launcher import follow_logs
-from coalmine.engines.protocol import TaskState, TaskStatus
+from coalmine.engines.protocol import RunRequest, RunStatus, TaskState, TaskStatus
 from coalmine.launcher.access import OpenAccess
 from coalmine.launcher.answers import Answers, Refusal
 from coalmine.launcher.api import ReleasesApi, openapi_document
@@ -46,7 +48,7 @@ from coalmine.launcher.read import select_release
 from coalmine.launcher.release import NewRelease, ReleaseState
 from coalmine.launcher.reloaded import Reloaded
 from coalmine.launcher.retry import Retrier
-from coalmine.launcher.stream import Logs, parse_position
+from coalmine.launcher.stream import Logs, Position, parse_position
 from coalmine.launcher.telemetry import Telemetry
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -292,6 +294,45 @@ def test_retry_and_watch_from_the_command_line(launched: Callable[..., Any]) -> 
     )
     listed = call("runs", "--launcher", launcher.url, "-o", "json", "--limit", "1")
     assert [one["id"] for one in json.loads(listed.output)] == [json.loads(known.output)["id"]]
+
+
+@dataclass
+class Writing:
+    """An engine whose runs have written, which counts how often it is asked."""
+
+    written: bytes = b"one\ntwo\n"
+    asked: int = 0
+
+    name = "local"
+    portable = False
+
+    def submit(self, request: RunRequest) -> None: ...
+
+    def status(self, run_id: str) -> RunStatus | None:
+        return None
+
+    def cancel(self, run_id: str) -> None: ...
+
+    def logs(self, run_id: str, task: str, start: int = 0) -> bytes:
+        self.asked += 1
+        return self.written[start:]
+
+
+def test_a_log_that_was_read_to_its_end_is_not_asked_for_again(ledger: Ledger) -> None:
+    ledger.record("r5", (TaskStatus("gate", TaskState.SUCCEEDED, 1, T0, T0),), Facts())
+    engine = Writing()
+    logs = Logs(ledger, {"local": engine})
+
+    async def read(events: int) -> list[str]:
+        stream = logs.stream("r5", Position())
+        found = [await anext(stream) for _ in range(events)]
+        ledger.record("r5", (), Facts(), ReleaseState.FAILED)
+        return found + [one async for one in stream]
+
+    said = "".join(asyncio.run(read(4)))
+    assert said.count("event: log") == 2
+    assert said.endswith("data: {}\n\n")
+    assert engine.asked == 2
 
 
 CHECKS = [
