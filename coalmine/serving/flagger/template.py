@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from pathlib import Path
 
 from coalmine._base.errors import InputError
 from coalmine.serving.flagger.seen import slot_of
 from coalmine.serving.kube.client import Object
+from coalmine.serving.kube.template import read_template
 
 __all__ = ["Template", "load_template", "template_of"]
 
@@ -42,15 +42,7 @@ def load_template(path: str) -> Template | None:
     Raises:
         InputError: It cannot be read, or does not hold what it should.
     """
-    if not path:
-        return None
-    import yaml  # noqa: PLC0415 - only where a template is used
-
-    try:
-        text = Path(path.removeprefix("file://")).read_text()
-        return template_of([item for item in yaml.safe_load_all(text) if item])
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"cannot be read: {error}", field="template") from None
+    return template_of(read_template(path)) if path else None
 
 
 def template_of(items: list[Object]) -> Template:

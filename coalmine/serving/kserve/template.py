@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from coalmine._base.errors import InputError
 from coalmine.serving.kserve.schema import faults
 from coalmine.serving.kserve.seen import serving_container
 from coalmine.serving.kube.client import Object, Resource
+from coalmine.serving.kube.template import read_template
 
 __all__ = ["Template", "load_template"]
 
@@ -51,20 +50,19 @@ def load_template(path: str) -> Template | None:
     """
     if not path:
         return None
-    import yaml  # noqa: PLC0415 - only where a template is used
+    items = read_template(path)
+    if len(items) != 1:
+        raise InputError(
+            f"{path} holds {len(items)} objects", field="template", fix="give one InferenceService"
+        )
+    return Template(_checked(items[0], path))
 
-    try:
-        body: Any = yaml.safe_load(Path(path.removeprefix("file://")).read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"cannot be read: {error}", field="template") from None
-    return Template(_checked(body, path))
 
-
-def _checked(body: Any, path: str) -> Object:  # noqa: ANN401 - YAML
-    if not isinstance(body, dict) or body.get("kind") != "InferenceService":
+def _checked(body: Object, path: str) -> Object:
+    if body.get("kind") != "InferenceService":
         raise InputError(f"{path} is no InferenceService", field="template")
     predictor = (body.get("spec") or {}).get("predictor") or {}
-    if not isinstance(predictor, dict) or serving_container(predictor) < 0:
+    if serving_container(predictor) < 0:
         raise InputError(
             f"{path} has no container that serves in spec.predictor.containers",
             field="template",

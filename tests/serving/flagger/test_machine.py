@@ -108,4 +108,4 @@ class ManyReleases(Releases):
 
 
 ManyReleases.TestCase.settings = settings(max_examples=200, stateful_step_count=20, deadline=None)
-TestManyReleases = pytest.mark.soak(ManyReleases.TestCase)
+TestManyReleases = pytest.mark.soak(pytest.mark.timeout(3600)(ManyReleases.TestCase))
