@@ -90,8 +90,8 @@ class ReleasesApi:
             page = select_page(connection, query)
         headers = {}
         if page.following:
-            url = request.base_url.replace(path="/releases", query=page.following.parameters())
-            headers["Link"] = f'<{url}>; rel="next"'
+            url = url_of(request, "").rstrip("/")
+            headers["Link"] = f'<{url}?{page.following.parameters()}>; rel="next"'
         return JSONResponse(page.entries, headers=headers)
 
     def _one(self, request: Request) -> Response:

@@ -23,7 +23,7 @@ from coalmine.launcher.connection import MAX_HEAD_BYTES
 from coalmine.launcher.intake import Intake
 from coalmine.launcher.ledger import Ledger
 from coalmine.launcher.problem import problem, refusal
-from coalmine.launcher.receive import Receiver
+from coalmine.launcher.receive import PUBLIC_URL, Receiver
 from coalmine.launcher.reloaded import Reloaded
 from coalmine.launcher.telemetry import CONTENT_TYPE_LATEST, Telemetry
 from coalmine.launcher.webhook import ALLOW, handshake
@@ -45,6 +45,7 @@ def make_app(
     *,
     access: Access,
     settings: Sequence[Reloaded[Any]],
+    public_url: str = "",
 ) -> ASGIApp:
     """Build the application.
 
@@ -56,6 +57,7 @@ def make_app(
         ready: Tells whether new releases would be run.
         access: Decides who may do what.
         settings: What was read from files; ``/healthz`` tells when one of them is wrong.
+        public_url: Base of the URLs in answers; that which a sender reached unless given.
     """
     receiver = Receiver(intake, access, telemetry)
     others = _others(api, _probes(ledger, telemetry, ready, settings), access)
@@ -67,6 +69,7 @@ def make_app(
             )
             await large(scope, receive, send)
             return
+        scope[PUBLIC_URL] = public_url
         takes = (
             scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in EVENT_PATHS
         )

@@ -31,6 +31,8 @@ BODY_SECONDS = 10.0
 """For the whole body: a sender that takes longer is cut off."""
 LARGE_BYTES = 1 << 16
 """A body above this is read in a thread, so that the other senders do not wait for it."""
+PUBLIC_URL = "coalmine.public_url"
+"""Where a scope has the base URL under which others read releases, if it was said."""
 Pairs = Sequence[tuple[str, str]]
 
 
@@ -113,11 +115,13 @@ async def _send(answer: _Answer, send: Send) -> None:
 
 
 def url_of(request: Request, release_id: str) -> str:
-    """Give the URL under which a release is read, as the sender reaches this launcher."""
+    """Give the URL under which a release is read: the public one, else as it is reached now."""
     return _base_of(request.scope, request.headers.get("host")) + release_id
 
 
 def _base_of(scope: Scope, host: str | None) -> str:
+    if public := scope.get(PUBLIC_URL):
+        return f"{public.rstrip('/')}/releases/"
     server = scope.get("server")
     return _releases_url(scope["scheme"], tuple(server) if server else None, host)
 

@@ -142,6 +142,7 @@ def serve(settings: Settings) -> None:
             lambda: dispatcher.alive,
             access=access,
             settings=[bindings, *settings_files],
+            public_url=public_url,
         )
         stack.enter_context(announced(settings.state, url_of(listener)))
         raise_file_limit()

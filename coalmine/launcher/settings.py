@@ -46,7 +46,7 @@ class Settings:
         sinks: URLs that are told what becomes of releases; that of ``K_SINK`` comes to them.
         sinks_file: Names sinks that need more than a URL; None for no such.
         tell_for: Seconds after which what a sink does not take is put aside.
-        public_url: Under which others read releases; the launcher's own unless given.
+        public_url: Under which others read releases; as they reached it, in answers, unless given.
     """
 
     state: Path

@@ -105,7 +105,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
         yield made
 
 
-def application(ledger: Ledger) -> Any:
+def application(ledger: Ledger, public_url: str = "") -> Any:
     commit = GroupCommit(ledger.accept)
     commit.start()
     bindings = Reloaded(lambda: load_bindings(None), [], "the bindings")
@@ -123,6 +123,7 @@ def application(ledger: Ledger) -> Any:
         lambda: True,
         access=OpenAccess(),
         settings=[bindings],
+        public_url=public_url,
     )
 
 
@@ -316,6 +317,20 @@ class Writing:
     def logs(self, run_id: str, task: str, start: int = 0) -> bytes:
         self.asked += 1
         return self.written[start:]
+
+
+def test_answers_name_the_public_url(ledger: Ledger) -> None:
+    client = TestClient(application(ledger, "https://releases.example/base/"))
+    asked = {"name": "iris"}
+    event = {"specversion": "1.0", "id": "1", "source": "/ci", "data": asked}
+    event["type"] = "dev.coalmine.release.requested.v1"
+    headers = {"content-type": "application/cloudevents+json"}
+    answer = client.post("/events", content=json.dumps(event), headers=headers)
+    base = "https://releases.example/base/releases"
+    assert answer.status_code == 202
+    assert answer.json()["url"] == answer.headers["location"] == f"{base}/{answer.json()['id']}"
+    assert client.post("/releases/r5/cancel").json()["url"] == f"{base}/r5"
+    assert client.get("/releases?limit=1").headers["link"].startswith(f"<{base}?limit=1&before=")
 
 
 def test_a_log_that_was_read_to_its_end_is_not_asked_for_again(ledger: Ledger) -> None:
