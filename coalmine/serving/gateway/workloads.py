@@ -14,6 +14,7 @@ from typing import Any
 
 from coalmine._base.errors import InputError
 from coalmine.serving.kube.client import Object, Resource
+from coalmine.serving.kube.predictor import serving_container
 from coalmine.serving.protocol import ReleaseRecord
 
 __all__ = [
@@ -178,24 +179,28 @@ def trouble_of(workload: Object) -> str:
 
 
 def container(workload: Object) -> dict[str, Any]:
-    """Find the container that serves: KServe's by its name, else the first.
+    """Find what has the image that serves: a Deployment's first container, or KServe's by its name.
+
+    A predictor of KServe's ``model`` has its image there, and its containers stand beside it.
 
     Raises:
         InputError: There is none.
     """
     spec = workload.get("spec") or {}
     standard = workload.get("kind") == INFERENCE_SERVICE.kind
-    pod = spec.get("predictor") if standard else (spec.get("template") or {}).get("spec")
-    containers = (pod or {}).get("containers") or []
-    named = [one for one in containers if one.get("name") == "kserve-container"] or containers
-    if not named:
+    pod = (spec.get("predictor") if standard else (spec.get("template") or {}).get("spec")) or {}
+    if standard and isinstance(model := pod.get("model"), dict):
+        return model
+    containers: list[dict[str, Any]] = pod.get("containers") or []
+    index = serving_container(pod) if standard else min(len(containers), 1) - 1
+    if index < 0:
         raise InputError(
-            f"the {workload.get('kind')} has no container, so it takes no image",
+            f"the {workload.get('kind')} has no container that serves, so it takes no image",
             field="template",
-            fix="give it one container; its image is set by the release",
+            fix="give it one, named kserve-container in an InferenceService; its image is set by "
+            "the release",
         )
-    found: dict[str, Any] = named[0]
-    return found
+    return containers[index]
 
 
 def _condition(workload: Object, kind: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from coalmine.serving.kube.client import MANAGER, Object
+from coalmine.serving.kube.predictor import serving_container
 
 __all__ = [
     "Seen",
@@ -20,27 +21,8 @@ __all__ = [
     "is_written_by_us",
     "last_writer",
     "mode_of",
-    "serving_container",
 ]
 
-CONTAINERS = frozenset({"kserve-container", "kfserving-container"})
-"""The container that serves, by the name that KServe gives it, and KFServing before."""
-FRAMEWORKS = frozenset(
-    {
-        "model",
-        "sklearn",
-        "xgboost",
-        "tensorflow",
-        "pytorch",
-        "triton",
-        "onnx",
-        "huggingface",
-        "pmml",
-        "lightgbm",
-        "paddle",
-    }
-)
-"""Predictors whose server KServe brings along: their ``containers`` stand beside it."""
 STANDARD = frozenset({"Standard", "RawDeployment"})
 UNTOUCHED = frozenset({"kubectl.kubernetes.io/last-applied-configuration"})
 """Annotations that change what is applied and not what runs."""
@@ -154,18 +136,6 @@ class Seen:
         kept = {k: v for k, v in annotations.items() if k not in UNTOUCHED}
         whole = {"spec": spec, "annotations": kept, "labels": self.metadata.get("labels") or {}}
         return json.dumps(whole, sort_keys=True, separators=(",", ":"))
-
-
-def serving_container(predictor: Mapping[str, Any]) -> int:
-    """Tell which container of a predictor or a revision serves; -1 where none does or is named.
-
-    Of several the one that serves is told by its name: to guess could replace a sidecar's image.
-    """
-    containers = predictor.get("containers") or []
-    if not FRAMEWORKS.isdisjoint(predictor):
-        return -1
-    named = [n for n, container in enumerate(containers) if container.get("name") in CONTAINERS]
-    return named[0] if named else 0 if len(containers) == 1 else -1
 
 
 def mode_of(service: Object) -> str:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from coalmine._base.errors import InputError
 from coalmine.serving.kserve.schema import faults
-from coalmine.serving.kserve.seen import serving_container
 from coalmine.serving.kube.client import Object, Resource
+from coalmine.serving.kube.predictor import serving_container
 from coalmine.serving.kube.template import read_template
 
 __all__ = ["Template", "load_template"]

@@ -14,6 +14,7 @@ from tests.kubeapi.store import Change
 from tests.serving.gateway.world import (
     DEPLOYMENT,
     ISVC,
+    NAMESPACE,
     ROUTE,
     SERVICE,
     V1,
@@ -22,6 +23,7 @@ from tests.serving.gateway.world import (
     canary,
     deployment,
     isvc,
+    modelled,
     route,
 )
 
@@ -102,6 +104,17 @@ def test_inference_services_in_standard_mode(world: World) -> None:
     assert world.split() == {"iris-r3-predictor": 100}
     assert world.names(ISVC) == ["iris-r3", "iris-v1"]
     assert world.unserved == []
+
+
+def test_models_in_standard_mode_take_the_image_and_leave_what_stands_beside(world: World) -> None:
+    world.add(modelled("iris-v1"), route("iris-v1-predictor", 80))
+    backend = world.backend()
+    canary(backend, "r1", V2)
+    made = world.api.store.get(ISVC, NAMESPACE, "iris-r1")["spec"]["predictor"]
+    assert (made["model"]["image"], made["containers"][0]["image"]) == (V2, "agent")
+    backend.promote(service="iris", release_id="r1")
+    with pytest.raises(InputError, match="set to this image already"):
+        canary(backend, "r2", V2)
 
 
 def test_a_preview_and_a_mirror_come_before_any_share(adopted: World) -> None:

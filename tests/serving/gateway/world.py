@@ -68,6 +68,15 @@ def isvc(name: str, image: str = V1) -> Object:
     }
 
 
+def modelled(name: str, image: str = V1) -> Object:
+    """Make one of KServe's own predictor, with a container beside its server."""
+    made = isvc(name, image)
+    beside = {"name": "agent", "image": "agent"}
+    model = {"modelFormat": {"name": "bento"}, "runtime": "bento", "image": image}
+    made["spec"]["predictor"] = {"minReplicas": 1, "model": model, "containers": [beside]}
+    return made
+
+
 def route(backend: str = "", port: int = 3000) -> Object:
     refs = {"backendRefs": [{"name": backend, "port": port}]} if backend else {}
     spec = {"parentRefs": [{"name": "front"}], "hostnames": ["iris.example.com"], "rules": [refs]}
@@ -231,7 +240,7 @@ def canary(
 
 
 def _image(pod: Object) -> str:
-    return str(pod["containers"][0]["image"])
+    return str((pod.get("model") or pod["containers"][0])["image"])
 
 
 def new_world(api: KubeApi | None = None) -> World:
