@@ -27,12 +27,25 @@ from coalmine.registry.source import bytes_source
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
-__all__ = ["KEYLESS", "cosign_arguments", "sign_image"]
+__all__ = ["KEYLESS", "check_key", "cosign_arguments", "sign_image"]
 
 KEYLESS = "keyless"
 """Stands for no key: cosign asks an identity provider."""
 
 _ENCRYPTED = b"ENCRYPTED"
+
+
+def check_key(key: str) -> None:
+    """See that something can be signed with a key, before there is anything to be signed.
+
+    Raises:
+        InputError: The key cannot be read or is of another kind.
+        CoalmineError: It is one for cosign, which is not here.
+    """
+    if _is_for_cosign(key):
+        _find_cosign()
+    else:
+        _read_key(Path(key))
 
 
 def sign_image(image: RemoteReference, key: str, options: RegistryOptions) -> None:
@@ -51,8 +64,9 @@ def sign_image(image: RemoteReference, key: str, options: RegistryOptions) -> No
     """
     if _is_for_cosign(key):
         plain = options.is_plain(image.repository.api_host)
-        cosign = find_tool("cosign", fix="install cosign, or give a key file without a password")
-        run_tool("cosign sign", [cosign, *cosign_arguments(image, key, plain=plain)], os.environ)
+        run_tool(
+            "cosign sign", [_find_cosign(), *cosign_arguments(image, key, plain=plain)], os.environ
+        )
         return
     private = _read_key(Path(key))
     with open_repository(image.repository, options) as remote:
@@ -68,6 +82,10 @@ def cosign_arguments(image: RemoteReference, key: str, *, plain: bool) -> list[s
         *(["--allow-http-registry"] if plain else []),
         f"{image.repository}@{image.digest}",
     ]
+
+
+def _find_cosign() -> str:
+    return find_tool("cosign", fix="install cosign, or give a key file without a password")
 
 
 def _is_for_cosign(key: str) -> bool:

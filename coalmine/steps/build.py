@@ -91,18 +91,27 @@ def build(inputs: BuildInputs, surroundings: Surroundings) -> BuildOutputs:
     own = layout.images / read_facts(context).name
     builder = _builder(inputs, own)
     repository = inputs.repository or str(own)
-    if inputs.sign and isinstance(parse_target(repository), Path):
-        raise InputError(
-            f"{repository} is a folder, and images are signed in a registry",
-            field="sign",
-            fix="leave it empty, or give a repository in a registry",
-        )
+    if inputs.sign:
+        _check_sign(inputs.sign, repository)
     began = time.monotonic()
     image = builder.build(context, repository)
     if inputs.sign:
         _sign(image, inputs.sign)
     _report(image, time.monotonic() - began)
     return BuildOutputs(image.reference, image.url, image.digest)
+
+
+def _check_sign(key: str, repository: str) -> None:
+    """Refuse now what could not be signed later: an image that is pushed can be pulled unsigned."""
+    from coalmine.images.sign import check_key  # noqa: PLC0415 - seldom used
+
+    if isinstance(parse_target(repository), Path):
+        raise InputError(
+            f"{repository} is a folder, and images are signed in a registry",
+            field="sign",
+            fix="leave it empty, or give a repository in a registry",
+        )
+    check_key(key)
 
 
 def _sign(image: BuiltImage, key: str) -> None:

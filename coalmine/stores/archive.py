@@ -94,6 +94,8 @@ def _extract_zip(file: IO[bytes], tree: Tree, limits: Limits) -> None:
 
 def _refuse_swelling(archive: zipfile.ZipFile, packed: int, limits: Limits) -> None:
     """Sum up what is said; zipfile reads no more of a file than its entry says."""
+    if len(archive.infolist()) > limits.entries:
+        raise refused(f"it holds more than {limits.entries} files, folders and links")
     unpacked = sum(member.file_size for member in archive.infolist())
     if unpacked > max(limits.free, limits.ratio * packed):
         raise refused(f"it swells to more than {limits.ratio} times its size")

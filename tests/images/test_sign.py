@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bad_registry import bad_registry
 from real_registry import RealRegistry, find_registry, running_registry
 
 from coalmine._base.errors import CoalmineError, InputError
@@ -127,6 +128,24 @@ def test_the_build_step_signs_what_it_pushed(
     )
     outputs = build(inputs, Surroundings(tmp_path / "state"))
     assert _signed(parse_remote(outputs.image))["subject"]["digest"] == outputs.image_digest
+
+
+@pytest.mark.parametrize("sign", ["none.pem", "awskms://key"])
+def test_what_cannot_sign_is_refused_before_anything_is_pushed(
+    context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sign: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # where there is no cosign
+    monkeypatch.chdir(tmp_path)
+    with bad_registry() as registry:
+        inputs = BuildInputs(
+            context=context.as_uri(),
+            repository=f"{registry.host}/me/iris",
+            base_image="none",
+            sign=sign,
+        )
+        with pytest.raises(CoalmineError, match=r"none\.pem cannot be read|cosign is not here"):
+            build(inputs, Surroundings(tmp_path / "state"))
+        assert not registry.seen
 
 
 def test_a_folder_is_refused_before_anything_is_built(context: Path, tmp_path: Path) -> None:
