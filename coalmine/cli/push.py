@@ -15,6 +15,8 @@ from coalmine.cli.options import output_option, state_option
 
 __all__ = ["command"]
 
+_MEGABYTE = 1_000_000
+
 
 @click.command()
 @click.argument("tag", metavar="NAME[:VERSION]")
@@ -44,8 +46,12 @@ def command(*, tag: str, store: str, source: str, replace: bool, state: Path, ou
     if output == "json":
         click.echo(json.dumps({"name": name, "version": version, **asdict(pushed)}, indent=2))
         return
-    did = f"sent {pushed.sent_bytes / 1e6:.1f} MB" if pushed.sent_bytes else "was there already"
+    did = f"sent {_told(pushed.sent_bytes)}" if pushed.sent_bytes else "was there already"
     click.echo(f"{pushed.reference}  {did}  {pushed.digest}")
+
+
+def _told(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= _MEGABYTE else f"{size / 1e3:.1f} kB"
 
 
 def _size_of(folder: Path) -> int:

@@ -158,15 +158,15 @@ class RemoteRepository:
             )
         return manifest
 
-    def has_manifest(self, digest: str) -> bool:
-        """Tell whether a manifest is there.
+    def has_manifest(self, name: str) -> bool:
+        """Tell whether a manifest is there, by tag or digest.
 
         Raises:
             CoalmineError: The registry cannot be asked, or does not allow it.
         """
         headers = {"Accept": ", ".join(MANIFEST_TYPES)}
         ok = frozenset({_OK, _NOT_FOUND})
-        ask = Ask("HEAD", self._manifest(digest), ok, self._pull, headers)
+        ask = Ask("HEAD", self._manifest(name), ok, self._pull, headers)
         return self._session.send(ask).status_code == _OK
 
     def push_manifest(self, manifest: Manifest, tag: str = "") -> httpx.Headers:

@@ -175,7 +175,8 @@ def open_objects(url: str, *, field: str, environ: Mapping[str, str] = os.enviro
     """
     parts = urlsplit(url)
     prefix = unquote(parts.path).strip("/")
-    plain = not (parts.query or parts.fragment) and _KEY.fullmatch(prefix)
+    climbs = {".", ".."} & {*prefix.split("/")}  # S3 takes them, its clients do not
+    plain = not (parts.query or parts.fragment or climbs) and _KEY.fullmatch(prefix)
     if parts.scheme != "s3" or not _BUCKET.fullmatch(parts.netloc) or not plain:
         raise InputError(
             f"{url!r} is no place in a bucket", field=field, fix="give s3://bucket/prefix"

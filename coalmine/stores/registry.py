@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from coalmine._base.errors import InputError
+from coalmine._base.errors import CoalmineError, InputError
 from coalmine.registry.address import Repository, parse_remote
 from coalmine.registry.client import Manifest, RemoteRepository, open_repository
 from coalmine.registry.options import RegistryOptions
@@ -51,12 +51,18 @@ class RegistryStore:
 
         Raises:
             InputError: There is no such bento; the message lists the versions there are.
-            CoalmineError: The registry does not answer.
+            CoalmineError: The registry does not answer, or the latest is still being pushed.
         """
         if is_latest(version):
             with self._open(name) as remote:
                 manifest = self._manifest(remote, name, _LATEST)
-            version = artifact.annotations_of(manifest).get(artifact.VERSION, "")
+                version = artifact.annotations_of(manifest).get(artifact.VERSION, "")
+                check_version(version)
+                if not remote.has_manifest(version):
+                    raise CoalmineError(
+                        f"{name}:{version} is the latest in {self.url}, and its push has not ended",
+                        fix="run this again when it has; if it was stopped, push it again",
+                    )
         check_version(version)
         return version
 
@@ -122,8 +128,9 @@ class RegistryStore:
                     field="version",
                     fix="build the bento with a new version, or replace this one with --replace",
                 )
-            sent = artifact.push(remote, packed, version)
-            remote.push_manifest(packed.manifest, _LATEST)
+            # In this order a push that is killed between is not taken for one that has ended.
+            sent = artifact.push(remote, packed, _LATEST)
+            remote.push_manifest(packed.manifest, version)
         return Pushed(reference, packed.manifest.digest, sent)
 
     def _fetch(self, manifest: Manifest, tag: str, into: Path) -> None:

@@ -98,6 +98,27 @@ def test_another_content_is_refused_unless_it_shall_replace(
         store.push(context, ("iris", "v10"))
 
 
+def test_a_push_that_was_cut_off_is_not_taken_for_one_that_has_ended(
+    home: Path, tmp_path: Path
+) -> None:
+    with bad_registry() as bad:
+        store = RegistryStore(f"oci://{bad.host}/me", RegistryOptions(), Limits())
+        for version in ("v2", "v10"):
+            LocalStore(home).find("iris", version).fetch(tmp_path / version)
+        store.push(tmp_path / "v2", ("iris", "v2"))
+        bad.misbehave = lambda e: (
+            e.command == "PUT" and e.path.endswith("manifests/v10") and e.answer(403)
+        )
+        with pytest.raises(InputError, match="answered 403"):
+            store.push(tmp_path / "v10", ("iris", "v10"))
+        bad.misbehave = lambda e: False
+        with pytest.raises(CoalmineError, match="its push has not ended") as caught:
+            store.resolve("iris", "latest")
+        assert caught.value.exit_code == 1
+        store.push(tmp_path / "v10", ("iris", "v10"))
+        assert store.resolve("iris", "latest") == "v10"
+
+
 def test_what_was_found_is_fetched_though_its_tag_moves(
     store: RegistryStore, context: Path, tmp_path: Path
 ) -> None:
