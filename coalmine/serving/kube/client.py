@@ -207,7 +207,10 @@ class Kube:
         try:
             return self._http.request(method, path, params=params, json=json, headers=headers)
         except httpx2.HTTPError as error:
-            raise StaleError(f"the API server did not answer {method} {path}: {error}") from None
+            raise StaleError(
+                f"the API server did not answer {method} {path}: {error or type(error).__name__}",
+                fix="see that it is up, and that KUBECONFIG or the pod leads to it",
+            ) from None
 
 
 def open_kube(namespace: str = "") -> Kube:

@@ -25,6 +25,9 @@ __all__ = ["Ending", "patiently"]
 
 logger = logging.getLogger(__name__)
 TRIES = 20
+SILENT_SECONDS = 120.0
+"""For how long a decision is tried again. One try takes as long as the server lets it: 40 s and
+more where it takes connections and says nothing."""
 R = TypeVar("R")
 S = TypeVar("S")
 
@@ -85,10 +88,18 @@ class Ending(Generic[S]):
 
 
 def patiently(decide: Callable[[], R], timing: Timing) -> R:
-    """Decide anew as long as the cluster moves on between reading and writing."""
+    """Decide anew as long as the cluster moves on between reading and writing.
+
+    Raises:
+        StaleError: It still does after many tries, or the server has not answered for so long that
+            the step would be cut off without a word.
+    """
+    ends = timing.clock() + SILENT_SECONDS
     for _ in range(TRIES):
         try:
             return decide()
         except StaleError:
+            if timing.clock() >= ends:
+                raise
             timing.sleep(timing.poll)
     return decide()
