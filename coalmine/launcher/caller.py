@@ -85,7 +85,7 @@ def check_right(caller: Caller, right: Right) -> None:
         raise AccessError(
             f"{caller.name} may not {right} here",
             status=403,
-            fix=f"use a credential with the right {right!r}, or add it in the access file",
+            fix=f"use a credential with the right '{right}', or add it in the access file",
             code="insufficient_scope",
         )
 

@@ -77,6 +77,9 @@ def test_types_and_verbs_one_by_one(tmp_path: Path) -> None:
     with pytest.raises(AccessError, match="ci may not send events of type v") as caught:
         check_events(caller, [event(), event("/ci/a", "v")])
     assert (caught.value.status, "t.*, u" in caught.value.fix) == (403, True)
+    with pytest.raises(AccessError) as unread:
+        admit(access, Right.READ, authorization=f"Bearer {TOKEN}")
+    assert "use a credential with the right 'read'," in unread.value.fix
     verbs = (Right.CANCEL, Right.RETRY, Right.APPROVE, Right.REJECT)
     for verb in verbs:
         assert admit(access, verb, authorization=f"Bearer {OTHER}")
