@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from coalmine._base.errors import CoalmineError
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
 
 __all__ = ["lines_of_ledger", "of_launcher", "of_ledger"]
 
@@ -56,9 +60,19 @@ def of_launcher(url: str) -> Found:
 
     from coalmine.client.launcher import get_metrics  # noqa: PLC0415
 
+    text = get_metrics(url)
+    try:
+        return _read_metrics(text_string_to_metric_families(text))
+    except (ValueError, KeyError):
+        raise CoalmineError(
+            f"{url} does not tell of releases", fix="check that the URL is a launcher's"
+        ) from None
+
+
+def _read_metrics(families: Iterable[Metric]) -> Found:
     releases: dict[str, int] = {}
     sinks: dict[str, Found] = {}
-    for family in text_string_to_metric_families(get_metrics(url)):
+    for family in families:
         for sample in family.samples:
             if family.name == "coalmine_releases":
                 releases[sample.labels["state"]] = int(sample.value)
@@ -67,9 +81,7 @@ def of_launcher(url: str) -> Found:
                 one = sinks.setdefault(name, {"sink": name})
                 one[METRICS[family.name]] = sample.value
     if not releases:
-        raise CoalmineError(
-            f"{url} does not tell of releases", fix="check that the URL is a launcher's"
-        )
+        raise ValueError("there is no coalmine_releases")
     whole = [
         {**one, "waiting": int(one["waiting"]), "put_aside": int(one["put_aside"])}
         for one in sinks.values()

@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +18,8 @@ from coalmine._base.errors import CoalmineError, InputError
 __all__ = ["StreamEvent", "follow_logs", "get_metrics", "get_release", "get_releases"]
 
 TIMEOUT = 10.0
+RELEASE = frozenset({"id", "service", "name", "version", "state", "reason", "held", "steps"})
+"""What a launcher tells of every release, among others."""
 STREAM_SECONDS = 60.0
 """A launcher with nothing to tell says so four times within it."""
 
@@ -36,7 +39,7 @@ def get_release(url: str, release_id: str, *, token: str = "") -> dict[str, Any]
         InputError: There is no such release, or the launcher refuses to tell.
         CoalmineError: The launcher does not answer, or failed.
     """
-    found: dict[str, Any] = _get(url, f"/releases/{quote(release_id, safe='')}", token)
+    [found] = _releases(url, [_get(url, f"/releases/{quote(release_id, safe='')}", token)])
     return found
 
 
@@ -47,8 +50,7 @@ def get_releases(url: str, query: str = "", *, token: str = "") -> list[dict[str
         InputError: The launcher refuses the query.
         CoalmineError: The launcher does not answer, or failed.
     """
-    found: list[dict[str, Any]] = _get(url, f"/releases?{query}", token)
-    return found
+    return _releases(url, _get(url, f"/releases?{query}", token))
 
 
 def get_metrics(url: str) -> str:
@@ -106,6 +108,8 @@ def follow_logs(
         if not answer.is_success:
             answer.read()
             _content(url, answer)
+        if not answer.headers.get("content-type", "").startswith("text/event-stream"):
+            raise _no_launcher(url, answer.status_code)
         for event in _events(answer.iter_lines()):
             yield event
             if event.kind == "end":
@@ -154,9 +158,24 @@ def _content(url: str, answer: httpx.Response) -> Any:  # noqa: ANN401 - JSON
             return body
         message, fix = str(body["detail"]), str(body.get("fix", ""))
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise CoalmineError(
-            f"{url} answered {answer.status_code}, and not as a launcher does",
-            fix="check that the URL is a launcher's",
-        ) from None
+        raise _no_launcher(url, answer.status_code) from None
     kind = InputError if answer.is_client_error else CoalmineError
     raise kind(message, fix=fix)
+
+
+def _releases(url: str, found: object) -> list[dict[str, Any]]:
+    """See that these are releases: anything may answer where a launcher is looked for."""
+    if isinstance(found, list) and all(
+        isinstance(one, dict) and one.keys() >= RELEASE for one in found
+    ):
+        return found
+    raise _no_launcher(url, HTTPStatus.OK)
+
+
+def _no_launcher(url: str, status: int) -> CoalmineError:
+    # What stands before a launcher that starts again answers for it; that passes.
+    kind = InputError if status == HTTPStatus.OK else CoalmineError
+    return kind(
+        f"{url} answered {int(status)}, and not as a launcher does",
+        fix="check that the URL is a launcher's",
+    )
