@@ -34,4 +34,5 @@ def open_flagger(
     made = load_template(template)
     kube = open_kube(namespace)
     way = Way(kube.namespace, analysis, made, container)
-    return FlaggerServing(kube, FlaggerMoves(way), timing=Timing(timeout=TIMEOUT), force=force)
+    timing = Timing(timeout=TIMEOUT)
+    return FlaggerServing(kube, FlaggerMoves(way), timing=timing, force=force, name="flagger")

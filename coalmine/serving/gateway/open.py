@@ -39,4 +39,4 @@ def open_gateway(
     made, prediction = load_template(template), parse_prediction(probe)
     kube = open_kube(namespace)
     way = Way(kube.namespace, made, preview=preview, mirror=mirror)
-    return KubeServing(kube, GatewayMoves(way), force=force, probe=prediction)
+    return KubeServing(kube, GatewayMoves(way), force=force, probe=prediction, name="gateway")

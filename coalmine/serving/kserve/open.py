@@ -28,7 +28,7 @@ def open_standard(*, namespace: str, probe: str, force: bool) -> StandardServing
     """
     prediction, kube = parse_prediction(probe), open_kube(namespace)
     moves = StandardMoves(kube.namespace)
-    return StandardServing(kube, moves, force=force, probe=prediction)
+    return StandardServing(kube, moves, force=force, probe=prediction, name="kserve-standard")
 
 
 def open_pair(*, namespace: str, probe: str, force: bool) -> KubeServing[Pair]:
@@ -43,7 +43,8 @@ def open_pair(*, namespace: str, probe: str, force: bool) -> KubeServing[Pair]:
         InputError: No cluster is named, or the probe is wrong.
     """
     prediction, kube = parse_prediction(probe), open_kube(namespace)
-    return KubeServing(kube, PairMoves(kube.namespace), force=force, probe=prediction)
+    moves = PairMoves(kube.namespace)
+    return KubeServing(kube, moves, force=force, probe=prediction, name="kfserving-v1alpha2")
 
 
 def open_knative(
@@ -65,4 +66,5 @@ def open_knative(
     kube = open_kube(namespace)
     resource = KFSERVING if kfserving else KSERVE
     moves = KnativeMoves(kube.namespace, made, resource=resource, force=force)
-    return KubeServing(kube, moves, force=force, probe=prediction)
+    name = "kfserving" if kfserving else "kserve"
+    return KubeServing(kube, moves, force=force, probe=prediction, name=name)

@@ -45,6 +45,7 @@ class KubeServing(Generic[S]):
         force: Whether a canary may take the service from an unfinished release.
         probe: The prediction to ask of a canary; None means the bento's own example.
         now: The time, UTC.
+        name: The backend's name, by which a release is ended again; empty keeps none.
     """
 
     def __init__(
@@ -56,10 +57,11 @@ class KubeServing(Generic[S]):
         force: bool = False,
         probe: Prediction | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        name: str = "",
     ) -> None:
         self._kube, self._moves, self._now = kube, moves, now
         self._timing, self._force = timing or Timing(), force
-        self._own = Ownership(kube, now=now)
+        self._own = Ownership(kube, now=now, backend=name)
         self._driver = Driver(kube, self._own, moves, self._timing, probe)
         self._ending = Ending(self._driver)
 

@@ -15,15 +15,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from coalmine._base.errors import CoalmineError
+from coalmine._base.errors import CoalmineError, InputError
 from coalmine.serving.kube.client import Change, Kube, Object, Resource
 from coalmine.serving.kube.kept import LABELS, Kept, from_config_map, name_of, to_config_map
+from coalmine.serving.record import UNFINISHED
 
 __all__ = ["LEASES", "RECORDS", "NotOwnerError", "Ownership"]
 
 logger = logging.getLogger(__name__)
 LEASES = Resource("coordination.k8s.io/v1", "leases", "Lease")
 RECORDS = Resource("v1", "configmaps", "ConfigMap")
+BACKEND = "backend"
 WORKING_SECONDS = 600
 """How long after ``renewTime`` a step may still be at work: the time limit of a step."""
 
@@ -38,23 +40,41 @@ class Ownership:
     Args:
         kube: The cluster.
         now: The time, UTC.
+        backend: The serving backend's name, kept in each record; empty keeps none.
     """
 
     def __init__(
-        self, kube: Kube, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        kube: Kube,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        backend: str = "",
     ) -> None:
         self._kube = kube
         self._now = now
+        self._backend = backend
 
     def read(self, service: str) -> Kept | None:
         """Give a service's newest record; None if it never had a release.
 
         Raises:
             StaleError: The server cannot be asked now.
+            InputError: It is that of a release which another backend has begun and not ended.
             CoalmineError: What is there is no record.
         """
         found = self._kube.get(RECORDS, name_of(service))
-        return None if found is None else from_config_map(found)
+        if found is None:
+            return None
+        kept = from_config_map(found)
+        begun_by = kept.notes.get(BACKEND, "")
+        if self._backend not in {"", begun_by} and begun_by and kept.record.phase in UNFINISHED:
+            raise InputError(
+                f"the release {kept.record.release_id} of {service} was begun by the serving "
+                f"backend {begun_by}, and is not ended",
+                field="serving",
+                fix=f"end it first, with --serving {begun_by}",
+            )
+        return kept
 
     def write(self, kept: Kept) -> Kept:
         """Keep a record, if nobody else has written since it was read.
@@ -62,6 +82,8 @@ class Ownership:
         Raises:
             StaleError: Somebody has.
         """
+        if self._backend:
+            kept = kept.noted(**{BACKEND: self._backend})
         where, body = self._kube.namespace, to_config_map(kept)
         phase = f"record {kept.record.release_id} as {kept.record.phase}"
         if kept.version:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from coalmine._base.errors import CoalmineError
+from coalmine._base.errors import CoalmineError, InputError
 from coalmine.serving.kube.client import Kube, StaleError
 from coalmine.serving.kube.kept import Kept, from_config_map, to_config_map
 from coalmine.serving.kube.ownership import LEASES, NotOwnerError, Ownership
@@ -72,3 +72,16 @@ def test_a_lease_passes_only_from_the_release_it_may_be_taken_from(
     lease = kube.get(LEASES, "coalmine-iris")
     assert lease is not None
     assert lease["spec"]["leaseTransitions"] == 2
+
+
+def test_a_release_is_ended_by_the_backend_that_began_it(kube: Kube) -> None:
+    record = ReleaseRecord("iris", "r1", Phase.CANARY, "iris-2", "image", "2")
+    kept = Ownership(kube, backend="kserve").write(Kept(record))
+    other = Ownership(kube, backend="kfserving")
+    with pytest.raises(InputError, match="--serving kserve"):
+        other.read("iris")
+    ended = replace(record, phase=Phase.ROLLED_BACK)
+    Ownership(kube, backend="kserve").write(kept.with_record(ended))
+    found = other.read("iris")
+    assert found is not None
+    assert found.record == ended
