@@ -63,7 +63,7 @@ def make_app(
     others = _others(api, _probes(ledger, telemetry, ready, settings), access)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEAD_BYTES:
+        if _head_bytes(scope) > MAX_HEAD_BYTES:
             large = problem(
                 431, f"the head has more than {MAX_HEAD_BYTES} bytes", "send less of it"
             )
@@ -76,6 +76,11 @@ def make_app(
         await (receiver if takes else others)(scope, receive, send)
 
     return app
+
+
+def _head_bytes(scope: Scope) -> int:
+    target = len(scope.get("raw_path") or b"") + len(scope.get("query_string") or b"")
+    return target + sum(len(name) + len(value) for name, value in scope.get("headers", ()))
 
 
 def _others(

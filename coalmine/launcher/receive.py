@@ -75,6 +75,8 @@ class Receiver:
         ]
         headers = dict(reversed(pairs))  # of a name that came twice the first counts, as elsewhere
         caller = await self._access.admit(headers, Right.SEND)
+        if _said_length(headers) > MAX_EVENT_BYTES:
+            raise _too_large()
         body = await read_body(receive)
         if caller is None:
             caller = self._access.admit_signed(headers, body)
@@ -133,6 +135,19 @@ def _releases_url(scheme: str, server: tuple[object, ...] | None, host: str | No
     return str(URL(scope={**base, "path": "/releases/"}))
 
 
+def _said_length(headers: Mapping[str, str]) -> int:
+    length = headers.get("content-length", "")
+    return int(length[:20]) if length.isascii() and length.isdigit() else 0
+
+
+def _too_large() -> EventError:
+    return EventError(
+        f"the body has more than {MAX_EVENT_BYTES} bytes",
+        status=413,
+        fix="send a reference to the data, not the data",
+    )
+
+
 async def read_body(receive: Receive) -> bytes:
     """Read a body, but never more of it than may be, nor for longer.
 
@@ -160,11 +175,7 @@ async def _read_body(receive: Receive) -> bytes:
         part = message.get("body", b"")
         length += len(part)
         if length > MAX_EVENT_BYTES:
-            raise EventError(
-                f"the body has more than {MAX_EVENT_BYTES} bytes",
-                status=413,
-                fix="send a reference to the data, not the data",
-            )
+            raise _too_large()
         parts.append(part)
         more = message.get("more_body", False)
     return b"".join(parts)

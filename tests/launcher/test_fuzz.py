@@ -117,6 +117,8 @@ def test_bytes_of_any_kind(quiet: Any, sent: bytes) -> None:
     ("sent", "status"),
     [
         (b"GET / HTTP/1.1\r\nHost: h\r\nA: " + b"a" * 40_000, b"431"),
+        (b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\nHost: h\r\n\r\n", b"431"),
+        (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999\r\n\r\nx", b"413"),
         (b"GET /healthz HTTP/1.1\r\nHost: h\r\nA: " + b"a" * 40_000 + b"\r\n\r\n", b"431"),
         (
             b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1073741824\r\n\r\n" + b"a" * (2 << 20),
