@@ -6,11 +6,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from coalmine._base.errors import InputError
 from coalmine.images.config import Below, Blob, LayerBlob
 from coalmine.images.platforms import Platform
 from coalmine.registry.address import RemoteReference, Repository
+from coalmine.registry.digest import is_digest
 
 __all__ = ["BaseImage", "Python", "check_python", "choose_platform", "find_python", "read_base"]
 
@@ -64,14 +66,17 @@ def choose_platform(content: bytes, media_type: str, platform: Platform, name: s
     """Find the digest of a platform's image in an index; empty if it is no index.
 
     Raises:
-        InputError: There is none for the platform.
+        InputError: There is none for the platform, or the index cannot be read.
     """
     if media_type not in _INDEX_TYPES:
         return ""
     found: dict[str, str] = {}
-    for item in json.loads(content)["manifests"]:
-        about = item.get("platform") or {}
-        found.setdefault(f"{about.get('os')}/{about.get('architecture')}", item["digest"])
+    try:
+        for item in json.loads(content)["manifests"]:
+            about = item.get("platform") or {}
+            found.setdefault(f"{about.get('os')}/{about.get('architecture')}", item["digest"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{name} is no image", field=_FIELD) from None
     if str(platform) not in found:
         raise _wrong_platform(name, platform, found)
     return found[str(platform)]
@@ -101,10 +106,10 @@ def read_base(
         env = [str(item).partition("=") for item in runs.get("Env") or ()]
         entrypoint = tuple(str(word) for word in runs.get("Entrypoint") or ())
         stacked = [
-            LayerBlob("", Blob(item["digest"], item["size"]), diff_id, _type(item["mediaType"]))
+            LayerBlob("", _blob(item), diff_id, _type(item["mediaType"]))
             for item, diff_id in zip(layers, diff_ids, strict=True)
         ]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{name} is no image", field=_FIELD) from None
     if system != str(on):
         raise _wrong_platform(name, on, {system: ""})
@@ -112,6 +117,12 @@ def read_base(
     history = tuple(about.get("history") or ())
     below = Below(pairs, history, name, digest, entrypoint)
     return BaseImage(asked.repository, name, digest, tuple(stacked), below)
+
+
+def _blob(item: Mapping[str, Any]) -> Blob:
+    if not is_digest(item["digest"]):
+        raise ValueError
+    return Blob(item["digest"], item["size"])
 
 
 def find_python(base: BaseImage, program: str) -> Python:

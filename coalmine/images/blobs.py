@@ -13,7 +13,7 @@ from typing import IO
 from coalmine._base.errors import InputError
 from coalmine.images.config import Blob
 from coalmine.images.tar import Sink
-from coalmine.registry.digest import digest_of
+from coalmine.registry.digest import digest_of, is_digest
 
 __all__ = ["Blobs", "HashingWriter"]
 
@@ -141,7 +141,15 @@ class Blobs:
         return file
 
     def path(self, digest: str) -> Path:
-        """Give the file of a blob, whether or not it is there."""
+        """Give the file of a blob, whether or not it is there.
+
+        Raises:
+            InputError: It is no digest: a registry may write a path there, to have it removed.
+        """
+        if not is_digest(digest):
+            raise InputError(
+                f"{digest!r} is no digest", fix="see who wrote the image that names it"
+            )
         return self._folder / digest.removeprefix("sha256:")
 
 
