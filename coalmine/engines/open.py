@@ -58,7 +58,8 @@ def make_engine(name: str, settings: EngineSettings, read_graph: ReadGraph) -> F
 
 def _on_kfp(settings: EngineSettings, read_graph: ReadGraph) -> Far:
     from coalmine.engines.kfp import KfpEngine  # noqa: PLC0415 - only where it is asked for
-    from coalmine.engines.kfp.api import KfpApi, pod_token  # noqa: PLC0415
+    from coalmine.engines.kfp.api import KfpApi  # noqa: PLC0415
+    from coalmine.engines.kfp.token import pod_token  # noqa: PLC0415
 
     token = settings.kfp_token_file or pod_token()
     api = KfpApi(settings.kfp_host or IN_CLUSTER, settings.namespace, token)

@@ -1,5 +1,8 @@
 """A server of Kubeflow Pipelines' REST API, v2beta1: pipelines, versions, experiments and runs.
 
+And of the two older paths that logs need: a run's Workflow, and what a pod has written, with the
+answers of its API server's source (`run_log_server.go`) where there is no such pod.
+
 What it takes is held against the models of kfp-server-api, made from the API's own definition: an
 unknown field is a 400, as it is there. Nothing runs: a test says how a run goes.
 """
@@ -26,6 +29,8 @@ import yaml
 __all__ = ["Kubeflow", "Trouble", "serve_kubeflow"]
 
 ROOT = "/apis/v2beta1"
+WORKFLOW = re.compile("/apis/v1beta1/runs/([^/:]+)")
+LOG = re.compile("/apis/v1alpha1/runs/([^/]+)/nodes/([^/]+)/log")
 Object = dict[str, Any]
 
 
@@ -61,6 +66,8 @@ class Kubeflow:
     pipelines: dict[str, Object] = field(default_factory=dict)
     versions: dict[str, Object] = field(default_factory=dict)
     runs: dict[str, Object] = field(default_factory=dict)
+    workflows: dict[str, Object] = field(default_factory=dict)
+    logs: dict[tuple[str, str], bytes | str] = field(default_factory=dict)
     lock: Any = field(default_factory=threading.RLock)
     clock: int = 0
 
@@ -86,6 +93,24 @@ class Kubeflow:
     def _task(self, name: str, state: str) -> Object:
         moments = {"start_time": self.now(), "end_time": self.now()}
         return {"display_name": name, "task_id": str(uuid.uuid4()), "state": state, **moments}
+
+    def old_answer(self, path: str) -> Object | bytes | None:
+        """Answer what only an older version has; None for all else.
+
+        ``workflows`` are by run id, ``logs`` by that and the pod: bytes, or why there is none.
+        """
+        if found := WORKFLOW.fullmatch(path):
+            run = _one(self.runs, found[1])
+            made = self.workflows.get(found[1])
+            about = {"workflow_manifest": json.dumps(made)} if made else {}
+            return {"run": {"id": run["run_id"]}, "pipeline_runtime": about}
+        if found := LOG.fullmatch(path):
+            run_id, pod = found.groups()
+            kept = self.logs.get((run_id, pod), f'pods "{pod}" not found')
+            if isinstance(kept, bytes):
+                return kept
+            raise RefusedError(500, f"Failed to read logs for run {run_id}: {kept}")
+        return None
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Object:
         for verb, pattern, act in (
@@ -235,7 +260,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self._break()
                 return
             self._refuse(trouble)
-            said = self.known.answer(self.command, split.path, query, body)
+            said = self.known.old_answer(split.path) if self.command == "GET" else None
+            if said is None:
+                said = self.known.answer(self.command, split.path, query, body)
             if trouble:
                 self._break()
                 return
@@ -272,11 +299,13 @@ class _Handler(BaseHTTPRequestHandler):
                     return one
         return None
 
-    def _say(self, code: int, said: Object, **headers: str) -> None:
-        data = json.dumps(said).encode()
+    def _say(self, code: int, said: Object | bytes, **headers: str) -> None:
+        plain = isinstance(said, bytes)
+        data = said if isinstance(said, bytes) else json.dumps(said).encode()
+        kind = "text/plain" if plain else "application/json"
         self.send_response(code)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        for name, value in {**named, "content-type": "application/json"}.items():
+        for name, value in {"content-type": kind, **named}.items():
             self.send_header(name, value)
         self.send_header("content-length", str(len(data)))
         self.end_headers()

@@ -1,4 +1,4 @@
-"""The few requests of Kubeflow Pipelines' REST API, v2beta1, that runs need.
+"""The few requests of Kubeflow Pipelines' REST API that runs need: v2beta1, but for logs.
 
 Not by the KFP SDK's client: importing that takes more than a second and 100 MB, and a launcher
 needs neither its compiler nor its printing. Source of paths and fields: kfp-server-api 2.17, which
@@ -8,25 +8,26 @@ is made from the API's own definition; tests hold the two against each other.
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from coalmine._base.bearer import bearer
 from coalmine._base.errors import CoalmineError, InputError
+from coalmine.engines.kfp.token import TokenFile
 from coalmine.engines.protocol import BusyError
 
-__all__ = ["NOT_FOUND", "KfpApi", "KfpError", "TokenFile", "pod_token"]
+__all__ = ["NOT_FOUND", "KfpApi", "KfpError"]
 
 Object = dict[str, Any]
 ROOT = "/apis/v2beta1"
+WORKFLOWS, LOGS = "/apis/v1beta1", "/apis/v1alpha1"
+"""Where alone it gives these two: a run's Workflow, and what a pod has written."""
 TIMEOUT = 30.0
 PAGE = 100
-NOT_FOUND, CONFLICT, TOO_MANY, UNAUTHORIZED = 404, 409, 429, 401
-POD_TOKEN = Path("/var/run/secrets/kubeflow/pipelines/token")
-"""Where Kubeflow mounts a pod's token (its documentation, "Connect the SDK to the API")."""
+NOT_FOUND, CONFLICT, TOO_MANY = 404, 409, 429
 
 
 class KfpError(CoalmineError):
@@ -41,41 +42,6 @@ class KfpError(CoalmineError):
     def __init__(self, message: str, code: int, *, fix: str = "") -> None:
         super().__init__(message, fix=fix)
         self.code = code
-
-
-class TokenFile(httpx.Auth):
-    """Shows a token from a file, which is read again when the token was refused: pods' are renewed.
-
-    Args:
-        path: The file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._shown: dict[str, str] = {}
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Show the token, and once more if it was refused."""
-        self._shown = self._shown or self._read()
-        request.headers.update(self._shown)
-        answer = yield request
-        if answer.status_code == UNAUTHORIZED:
-            self._shown = self._read()
-            request.headers.update(self._shown)
-            yield request
-
-    def _read(self) -> dict[str, str]:
-        try:
-            return bearer(self._path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, InputError) as error:
-            raise CoalmineError(
-                f"the token for Kubeflow Pipelines cannot be read: {error}"
-            ) from None
-
-
-def pod_token() -> Path | None:
-    """Find the token that a pod in the cluster has for the API."""
-    return POD_TOKEN if POD_TOKEN.is_file() else None
 
 
 class KfpApi:
@@ -185,6 +151,25 @@ class KfpApi:
         """End a run."""
         self._send("POST", f"/runs/{run_id}:terminate", absent={NOT_FOUND})
 
+    def workflow(self, run_id: str) -> Object:
+        """Give the Workflow that a run became; empty while there is none."""
+        found = self._send("GET", f"/runs/{run_id}", root=WORKFLOWS) or {}
+        text = (found.get("pipeline_runtime") or {}).get("workflow_manifest")
+        return dict(json.loads(text)) if text else {}
+
+    @contextmanager
+    def log(self, run_id: str, pod: str) -> Iterator[Iterator[bytes]]:
+        """Give what a pod of a run has written so far, part by part."""
+        path = f"/runs/{run_id}/nodes/{pod}/log"
+        try:
+            with self._http.stream("GET", f"{self.host}{LOGS}{path}") as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise _refusal(f"GET {path}", answer)
+                yield answer.iter_bytes()
+        except httpx.HTTPError as error:
+            raise self._silent(error) from None
+
     def _made(self, found: str | None, name: str) -> str:
         """Take what another made a moment ago."""
         if not found:
@@ -202,39 +187,42 @@ class KfpApi:
         method: str,
         path: str,
         *,
+        root: str = ROOT,
         absent: frozenset[int] | set[int] = frozenset(),
         **rest: Any,  # noqa: ANN401 - passed on
     ) -> Object | None:
         try:
-            answer = self._http.request(method, f"{self.host}{ROOT}{path}", **rest)
+            answer = self._http.request(method, f"{self.host}{root}{path}", **rest)
         except httpx.HTTPError as error:
-            raise CoalmineError(
-                f"Kubeflow Pipelines at {self.host} does not answer: {error}",
-                fix="give the base URL of its API with --kfp-host",
-            ) from None
+            raise self._silent(error) from None
         if answer.status_code in absent:
             return None
         if not answer.is_success:
             raise _refusal(f"{method} {path}", answer)
-        return _read(answer, self.host)
+        return self._read(answer)
+
+    def _read(self, answer: httpx.Response) -> Object:
+        try:
+            found = answer.json()
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            fix = "give the base URL of its API with --kfp-host; a login page may stand before it"
+            raise CoalmineError(
+                f"what answers at {self.host} is not the API of Kubeflow Pipelines", fix=fix
+            )
+        return found
+
+    def _silent(self, error: Exception) -> CoalmineError:
+        return CoalmineError(
+            f"Kubeflow Pipelines at {self.host} does not answer: {error}",
+            fix="give the base URL of its API with --kfp-host",
+        )
 
 
 def _named(name: str) -> str:
     equal = {"operation": "EQUALS", "key": "display_name", "stringValue": name}
     return json.dumps({"predicates": [equal]})
-
-
-def _read(answer: httpx.Response, host: str) -> Object:
-    try:
-        found = answer.json()
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise CoalmineError(
-            f"what answers at {host} is not the API of Kubeflow Pipelines",
-            fix="give the base URL of its API with --kfp-host; a login page may stand before it",
-        )
-    return found
 
 
 def _refusal(what: str, answer: httpx.Response) -> CoalmineError:

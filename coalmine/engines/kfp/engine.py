@@ -18,6 +18,7 @@ from coalmine.compiler.graph import Graph
 from coalmine.engines.callback import Callback
 from coalmine.engines.ending import exit_run_of, unclean, with_exit
 from coalmine.engines.kfp.api import NOT_FOUND, KfpApi, KfpError
+from coalmine.engines.kfp.logs import read_task_log
 from coalmine.engines.kfp.package import exit_only, graph_of, uncached, version_name, with_token
 from coalmine.engines.kfp.status import read_run
 from coalmine.engines.kfp.typed import typed
@@ -154,8 +155,13 @@ class KfpEngine:
         if run.get("state") not in ENDED:
             self._api.terminate(str(run["run_id"]))
 
-    def logs(self, run_id: str, task: str, start: int = 0) -> bytes:  # noqa: ARG002
-        """Give nothing: its API has no logs; they are in the pods that it names."""
+    def logs(self, run_id: str, task: str, start: int = 0) -> bytes:
+        """Give what a task has written; see `coalmine.engines.protocol.Engine`."""
+        for name in (name_of(run_id), name_of(exit_run_of(run_id))):
+            key = self._ids.get(name) or (self._find(name) or {}).get("run_id")
+            found = read_task_log(self._api, key, task, start) if key else None
+            if found is not None:
+                return found
         return b""
 
     def _compiled(self, path: Path) -> tuple[Graph, str]:
