@@ -8,6 +8,7 @@ nothing and gets nothing twice.
 from __future__ import annotations
 
 import asyncio
+import codecs
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -21,7 +22,7 @@ from coalmine.engines.protocol import Engine
 from coalmine.launcher.ledger import Ledger
 from coalmine.launcher.read import select_release
 
-__all__ = ["Logs", "Position", "parse_position"]
+__all__ = ["LONGEST", "Logs", "Position", "parse_position", "whole_lines"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ POLL_SECONDS = 0.5
 QUIET_SECONDS = 15.0
 MOST_STREAMS = 200
 MOST_BYTES = 4096
+LONGEST = 1 << 16
+"""Bytes of a line that is sent before it has come to its end."""
 OPEN = frozenset({"accepted", "running"})
 ENDED = frozenset({"succeeded", "failed", "skipped", "cancelled"})
 
@@ -163,22 +166,27 @@ class Logs:
         ended = step["state"] in ENDED or release["state"] not in OPEN
         if ended and not written:
             position.whole.add(name)
-        for line, end in _whole_lines(written, ended=ended):
+        for line, end in whole_lines(written, ended=ended):
             position.offsets[name] = start + end
             text = line.decode("utf-8", "replace")
             yield _event("log", {"step": name, "text": text}, position)
 
 
-def _whole_lines(written: bytes, *, ended: bool) -> Iterator[tuple[bytes, int]]:
-    """Part what was written into lines, each with where it ends; one that is not whole waits."""
+def whole_lines(written: bytes, *, ended: bool) -> Iterator[tuple[bytes, int]]:
+    """Part what was written into lines, each with where it ends; one that is not whole waits.
+
+    An engine may give a part at a time, so the rest of a line is taken for all of it only where
+    there is nothing else in the part. One that is longer than `LONGEST` does not wait for its end.
+    """
     start = 0
-    while start < len(written):
-        found = written.find(b"\n", start)
-        if found < 0 and not ended:
-            return
-        end = len(written) if found < 0 else found + 1
-        yield written[start:end].rstrip(b"\r\n"), end
-        start = end
+    while found := written.find(b"\n", start) + 1:
+        yield written[start:found].rstrip(b"\r\n"), found
+        start = found
+    if written and not start and (ended or len(written) >= LONGEST):
+        # A character that is cut in two waits for its other half, if there is anything before it.
+        _, end = codecs.utf_8_decode(written, "replace", False)
+        end = end or len(written)
+        yield written[:end].rstrip(b"\r"), end
 
 
 def _if_new(kind: str, name: str, about: Mapping[str, object], position: Position) -> Iterator[str]:

@@ -15,7 +15,7 @@ from coalmine.cli import cli
 from coalmine.engines.callback import Callback
 from coalmine.engines.kube.connect import connect
 from coalmine.engines.kube.dialect import name_of
-from coalmine.engines.kube.engine import KubeEngine
+from coalmine.engines.kube.engine import LOG_BYTES, KubeEngine
 from coalmine.engines.protocol import RunState
 from coalmine.engines.settings import EngineSettings
 from tests.engines.kubefix import DIALECTS, KINDS, make_engine, request, runs_of, say, wait_ended
@@ -173,6 +173,9 @@ def test_logs_come_from_the_pod(
     assert engine.logs(RUN, "gate") == b"one\ntwo\n"
     assert engine.logs(RUN, "gate", 4) == b"two\n"
     assert engine.logs(RUN, "rollback") == b""
+    api.app.logs["ci", found, container] = "x" * (LOG_BYTES + 5)
+    assert len(engine.logs(RUN, "gate")) == LOG_BYTES
+    assert engine.logs(RUN, "gate", LOG_BYTES) == b"xxxxx"
     engine.close()
 
 

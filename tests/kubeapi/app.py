@@ -155,7 +155,8 @@ class App:
         query = request.query_params
         if target.subresource == "log":
             key = (target.namespace, target.name, query.get("container", ""))
-            return PlainTextResponse(self.logs.get(key, ""))
+            limit = int(query["limitBytes"]) if "limitBytes" in query else None
+            return PlainTextResponse(self.logs.get(key, "").encode()[:limit])
         if target.name:
             return JSONResponse(self.store.get(target.kind, target.namespace, target.name))
         if query.get("watch") in {"1", "true"}:

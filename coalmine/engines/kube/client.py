@@ -112,10 +112,16 @@ class KubeClient:
         except httpx2.HTTPError as error:
             raise self._silent(error) from None
 
-    def logs(self, pod: str, container: str) -> bytes | None:
-        """Give what a container has written; None if there is no such pod or it has not begun."""
+    def logs(self, pod: str, container: str, most: int) -> bytes | None:
+        """Give what a container has written; None if there is no such pod or it has not begun.
+
+        Args:
+            pod: The pod.
+            container: Its container.
+            most: Bytes from the beginning, which is the only place that a server reads from.
+        """
         path = f"api/v1/namespaces/{self.namespace}/pods/{pod}/log"
-        answer = self._send("GET", path, params={"container": container})
+        answer = self._send("GET", path, params={"container": container, "limitBytes": str(most)})
         if answer.status_code in {NOT_FOUND, 400}:  # 400: the container is still being made
             return None
         if answer.is_error:

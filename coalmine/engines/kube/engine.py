@@ -22,6 +22,8 @@ __all__ = ["KubeEngine"]
 
 LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 VERBS = ("create", "get", "list", "watch", "patch")
+LOG_BYTES = 1 << 20
+"""Of a log at a time; whoever wants more asks again."""
 REFUSED = {400, 413, 422}
 """Answers to an object that will be the same the next time."""
 
@@ -161,7 +163,7 @@ class KubeEngine:
         if run is None:
             return b""
         place = self._dialect.container(run, self._tasks_of(run_id, run), task)
-        found = place and self._client.logs(place.pod, place.name)
+        found = place and self._client.logs(place.pod, place.name, start + LOG_BYTES)
         return (found or b"")[start:]
 
     def _end(self, run_id: str) -> None:
