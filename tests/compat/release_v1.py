@@ -44,6 +44,7 @@ def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position 
     namespace: str = "",
     kind: str = "bento",
     force_takeover: str = "",
+    launcher_url: str = "",
 ) -> None:
     end = _load("finalize")(
         release_id=release_id, service=service, serving=serving, namespace=namespace
@@ -76,6 +77,8 @@ def release(  # noqa: PLR0917 - kfp pipelines take their parameters by position 
             policy=policy,
             prometheus_url=prometheus_url,
             namespace=namespace,
+            serving=serving,
+            launcher_url=launcher_url,
         )
         _guard(judge, minutes=24 * 60, retries=2)
         with dsl.Condition(judge.outputs["verdict"] == "promote"):
