@@ -8,6 +8,7 @@ with.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from coalmine._base.errors import CoalmineError, InputError
 
-__all__ = ["check_import", "import_seconds"]
+__all__ = ["check_import", "find_python", "import_seconds"]
 
 _LAST_LINES = 3
 _LONGEST = 500
@@ -56,24 +57,51 @@ def import_seconds(text: str) -> float:
     return float(text)
 
 
-def check_import(context: Path, *, seconds: float, packages: Path | None = None) -> None:
+def find_python(text: str) -> Path:
+    """Find the Python that a service is to be imported with; an empty text means this one.
+
+    Raises:
+        InputError: It is no program here.
+    """
+    if not text:
+        return Path(sys.executable)
+    found = shutil.which(text)
+    if found is None:
+        raise InputError(
+            f"{text!r} is no program here",
+            field="import_python",
+            fix="give the path of a Python with the service's packages, for example "
+            "venv/bin/python; leave it empty to try the Python that runs coalmine",
+        )
+    return Path(found).absolute()
+
+
+def check_import(
+    context: Path,
+    *,
+    seconds: float,
+    packages: Path | None = None,
+    python: Path | None = None,
+) -> None:
     """Import a bento's service, and see that it can be.
 
     Args:
         context: The bento with its models.
         seconds: How long that may take.
-        packages: A folder of packages that it sees; None means what this Python has.
+        packages: A folder of packages that it sees; None means what the Python has.
+        python: What imports it; None means the Python that runs us.
 
     Raises:
         InputError: It cannot be imported; the last words of Python are in the error.
         CoalmineError: It takes too long.
     """
+    program = str(python or sys.executable)
     with tempfile.TemporaryDirectory(prefix="coalmine-import-") as home:
         environ = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         environ |= _OFFLINE | {"HOME": home, "BENTOML_HOME": home, "HF_HOME": home}
         alone = ["-S"] if packages else []
         with subprocess.Popen(
-            [sys.executable, "-E", "-s", *alone, "-c", _PROGRAM, str(context), str(packages or "")],
+            [program, "-E", "-s", *alone, "-c", _PROGRAM, str(context), str(packages or "")],
             cwd=home,
             env=environ,
             stdin=subprocess.DEVNULL,

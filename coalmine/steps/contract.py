@@ -64,7 +64,7 @@ def artifact(kind: str, description: str) -> Any:  # noqa: ANN401 - as above
     return field(metadata={"help": description, "artifact": kind})
 
 
-def optional(description: str, default: str | float = "", *, setting: bool = False) -> Any:  # noqa: ANN401
+def optional(description: str, default: str | float = "", *, setting: bool | str = False) -> Any:  # noqa: ANN401 - as above
     """Declare an input that has a default; an empty string on the command line means it too.
 
     Args:
@@ -72,7 +72,8 @@ def optional(description: str, default: str | float = "", *, setting: bool = Fal
         default: Its value when it is not given.
         setting: It says how things are where the step runs, not what is released: when it is not
             given, the environment is asked before the default. Of other inputs an empty value is a
-            value too (no stable version, no reason), which nothing around the step may replace.
+            value too (no stable version, no reason), which nothing around the step may replace. A
+            text names the variable, where another step has one of the usual name.
     """
     return field(default=default, metadata={"help": description, "setting": setting})
 
@@ -108,7 +109,8 @@ def default_of(spec: Field[Any]) -> str | None:
 
 def variable_of(spec: Field[Any]) -> str:
     """Name the environment variable that stands in for a setting; empty for any other input."""
-    return f"COALMINE_{spec.name.upper()}" if spec.metadata.get("setting") else ""
+    setting = spec.metadata.get("setting")
+    return setting if isinstance(setting, str) else f"COALMINE_{spec.name.upper()}" * bool(setting)
 
 
 def input_fields(step: Step[Any, Any]) -> tuple[Field[Any], ...]:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
+from coalmine.images.importing import check_import, find_python, import_seconds
 from coalmine.stack.layout import Layout
 from coalmine.steps.contract import Step, Surroundings, given, optional
 from coalmine.stores.context import keep_bento
@@ -35,6 +39,16 @@ class RetrieveInputs:
         "stays in the state folder, where only steps on this machine find it.",
         setting=True,
     )
+    check_import: str = optional(
+        "How many seconds importing the bento's service may take, which is tried before the bento "
+        "is taken; empty means that it is not imported.",
+        setting="COALMINE_RETRIEVE_CHECK_IMPORT",
+    )
+    import_python: str = optional(
+        "The Python that it is imported with, which has its packages; empty means the one that "
+        "runs coalmine.",
+        setting=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +61,11 @@ class RetrieveOutputs:
 
 def retrieve(inputs: RetrieveInputs, surroundings: Surroundings) -> RetrieveOutputs:
     """Fetch the bento; a context with the same content is found and used again."""
-    layout = Layout(surroundings.state.absolute())
+    layout, check = Layout(surroundings.state.absolute()), _check(inputs)
     store = select_store(inputs.store, own=layout.bento_home)
     version = store.resolve(inputs.name, inputs.version)
     began = time.monotonic()
-    context, here = keep_bento(layout.contexts, store, inputs.name, version)
+    context, here = keep_bento(layout.contexts, store, inputs.name, version, check=check)
     if store.url:
         check_known(layout.known_bentos, f"{store.url}/{inputs.name}:{version}", context.name)
     reference, sent = publish_context(context, inputs.contexts)
@@ -65,6 +79,14 @@ def retrieve(inputs: RetrieveInputs, surroundings: Surroundings) -> RetrieveOutp
         },
     )
     return RetrieveOutputs(version=version, context=reference)
+
+
+def _check(inputs: RetrieveInputs) -> Callable[[Path], None] | None:
+    """Make what a bento must pass before it is taken; None where it is only read."""
+    seconds = import_seconds(inputs.check_import)
+    if not seconds:
+        return None
+    return partial(check_import, seconds=seconds, python=find_python(inputs.import_python))
 
 
 STEP = Step(

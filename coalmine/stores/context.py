@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from coalmine._base.errors import CoalmineError
+from coalmine._base.errors import CoalmineError, InputError
 from coalmine._base.files import write_atomic
 from coalmine.stores.protocol import Store
 
@@ -29,7 +29,12 @@ _LOCKS = 256
 
 
 def keep_context(
-    contexts: Path, fetch: Callable[[Path], object], *, source: str = "", wanted: str = ""
+    contexts: Path,
+    fetch: Callable[[Path], object],
+    *,
+    source: str = "",
+    wanted: str = "",
+    check: Callable[[Path], object] | None = None,
 ) -> tuple[Path, bool]:
     """Fetch a build context and keep it under the digest of its content.
 
@@ -42,11 +47,14 @@ def keep_context(
         source: Names what would be fetched, so that the same name always means the same content.
             It is fetched once, however many ask for it at once; empty if it has no such name.
         wanted: The digest that it must have; empty if any will do.
+        check: Raises an error if the context is not to be taken. One that was there before is
+            checked as well, and stays, as whoever fetched it has taken it.
 
     Returns:
         The context's folder, and whether it was there before.
 
     Raises:
+        InputError: The check has changed it, and nothing is left of it.
         CoalmineError: It could not be written, or has another digest than the wanted one, and
             nothing is left of it; or another one fetches for too long.
     """
@@ -62,7 +70,11 @@ def keep_context(
         with FileLock(lanes(contexts)[lane], timeout=_LOCK_SECONDS):
             shutil.rmtree(new, ignore_errors=True)
             known = own / "sources" / key if source else None
-            return _keep(contexts, partial(_fetched, fetch, source, wanted), new, known)
+            fetched = partial(_fetched, fetch, source, wanted, check)
+            place, here = _keep(contexts, fetched, new, known)
+            if here and check:
+                _checked(place, place.name, check)
+            return place, here
     except Timeout:
         raise CoalmineError(
             f"another retrieve has held {contexts} for {_LOCK_SECONDS} s",
@@ -80,7 +92,14 @@ def lanes(contexts: Path) -> list[Path]:
     return [contexts / OWN / "locks" / f"{lane}.lock" for lane in range(_LOCKS)]
 
 
-def keep_bento(contexts: Path, store: Store, name: str, version: str) -> tuple[Path, bool]:
+def keep_bento(
+    contexts: Path,
+    store: Store,
+    name: str,
+    version: str,
+    *,
+    check: Callable[[Path], object] | None = None,
+) -> tuple[Path, bool]:
     """Fetch a bento from a store, as ``keep_context`` does.
 
     Args:
@@ -88,13 +107,14 @@ def keep_bento(contexts: Path, store: Store, name: str, version: str) -> tuple[P
         store: Where the bento is.
         name: Its name.
         version: Its version, resolved.
+        check: Raises an error if it is not to be taken.
 
     Raises:
-        InputError: The bento is not there, is damaged or is refused.
+        InputError: The bento is not there, is damaged or is refused, also by the check.
         CoalmineError: The store cannot be read, or the context not be kept.
     """
     found = store.find(name, version)
-    return keep_context(contexts, found.fetch, source=found.source)
+    return keep_context(contexts, found.fetch, source=found.source, check=check)
 
 
 def digest_of_folder(folder: Path) -> str:
@@ -111,7 +131,13 @@ def digest_of_folder(folder: Path) -> str:
     return total.hexdigest()
 
 
-def _fetched(fetch: Callable[[Path], object], source: str, wanted: str, into: Path) -> str:
+def _fetched(
+    fetch: Callable[[Path], object],
+    source: str,
+    wanted: str,
+    check: Callable[[Path], object] | None,
+    into: Path,
+) -> str:
     fetch(into)
     digest = digest_of_folder(into)
     if wanted not in {"", digest}:
@@ -119,7 +145,20 @@ def _fetched(fetch: Callable[[Path], object], source: str, wanted: str, into: Pa
             f"{source} holds another content, with the digest {digest}",
             fix="remove it there and run retrieve again",
         )
+    if check:
+        _checked(into, digest, check)
     return digest
+
+
+def _checked(folder: Path, digest: str, check: Callable[[Path], object]) -> None:
+    """Check a context; what runs in it may write there, and then it is not what was fetched."""
+    check(folder)
+    if digest_of_folder(folder) != digest:
+        shutil.rmtree(folder)
+        raise InputError(
+            "the bento changes its own files when it is imported",
+            fix="have it write elsewhere, and build the bento again; or do not ask for its import",
+        )
 
 
 def _keep(

@@ -13,7 +13,9 @@ import pytest
 from coalmine._base.errors import InputError
 from coalmine.stack.layout import Layout
 from coalmine.steps.contract import Surroundings
-from coalmine.steps.retrieve import RetrieveInputs, retrieve
+from coalmine.steps.retrieve import STEP, RetrieveInputs, retrieve
+from coalmine.steps.runner import parse_inputs
+from coalmine.stores.objects import open_objects
 from coalmine.stores.select import select_push_store
 
 
@@ -89,3 +91,98 @@ def test_a_bento_in_a_bucket_is_retrieved_once_and_known_from_then_on(
     select_push_store(s3).push(context, ("iris", "v1"), replace=True)
     with pytest.raises(InputError, match=r"s3://.*/iris:v1 is not what it was on"):
         retrieve(RetrieveInputs(name="iris", store=s3), elsewhere)
+
+
+LOADS = "import runpy\ndef load(path):\n    runpy.run_path(path + '/src/service.py')\n"
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Path:
+    """A Python whose one package is a stand-in for BentoML, so that importing takes no time."""
+    home = tmp_path / "venv"
+    packages = home / f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+    packages.mkdir(parents=True)
+    (packages / "bentoml.py").write_text(LOADS)
+    (home / "pyvenv.cfg").write_text(f"home = {Path(sys._base_executable).parent}\n")  # type: ignore[attr-defined]
+    (home / "bin").mkdir()
+    (home / "bin" / "python").symlink_to(sys._base_executable)  # type: ignore[attr-defined]
+    return home / "bin" / "python"
+
+
+def _serves(surroundings: Surroundings, code: str) -> None:
+    home = Layout(surroundings.state).bento_home
+    (home / "bentos/iris/v1/src/service.py").write_text(code)
+
+
+def _kept(surroundings: Surroundings) -> list[Path]:
+    return list(Layout(surroundings.state).contexts.glob("[!.]*"))
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import petals", r"cannot be imported: .*line 1, in <module>; import petals; .*petals"),
+        ("open(__file__ + '.new', 'w')", "the bento changes its own files when it is imported"),
+    ],
+)
+def test_a_bento_whose_service_does_not_import_is_not_taken(
+    surroundings: Surroundings, python: Path, code: str, said: str
+) -> None:
+    _serves(surroundings, code)
+    inputs = RetrieveInputs(name="iris", check_import="60", import_python=str(python))
+    with pytest.raises(InputError, match=said):
+        retrieve(inputs, surroundings)
+    assert _kept(surroundings) == []
+
+
+def test_what_was_read_before_is_imported_when_that_is_asked_for(
+    surroundings: Surroundings, python: Path
+) -> None:
+    _serves(surroundings, "import petals")
+    retrieve(RetrieveInputs(name="iris"), surroundings)
+    inputs = RetrieveInputs(name="iris", check_import="60", import_python=str(python))
+    with pytest.raises(InputError, match="No module named 'petals'"):
+        retrieve(inputs, surroundings)
+    (context,) = _kept(surroundings)
+    _serves(surroundings, "answer = 43")
+    taken = retrieve(inputs, surroundings).context
+    assert taken != context.as_uri()
+    assert retrieve(inputs, surroundings).context == taken
+
+
+@pytest.mark.integration
+def test_nothing_is_sent_or_written_down_of_what_does_not_import(
+    surroundings: Surroundings, python: Path, s3: str, tmp_path: Path
+) -> None:
+    _serves(surroundings, "1 / 0")
+    here = Path(urlsplit(retrieve(RetrieveInputs(name="iris"), surroundings).context).path)
+    select_push_store(f"{s3}/bentos").push(here, ("iris", "v1"))
+    elsewhere = Surroundings(tmp_path / "elsewhere")
+    inputs = RetrieveInputs(
+        name="iris",
+        store=f"{s3}/bentos",
+        contexts=f"{s3}/contexts",
+        check_import="60",
+        import_python=str(python),
+    )
+    with pytest.raises(InputError, match="ZeroDivisionError"):
+        retrieve(inputs, elsewhere)
+    assert open_objects(s3, field="store").list("contexts") == []
+    assert not Layout(elsewhere.state).known_bentos.exists()
+    assert _kept(elsewhere) == []
+
+
+def test_a_python_that_is_none_is_refused_before_anything_is_read(
+    surroundings: Surroundings,
+) -> None:
+    inputs = RetrieveInputs(name="rose", check_import="60", import_python="/no/python")
+    with pytest.raises(InputError, match=r"^import_python: '/no/python' is no program here"):
+        retrieve(inputs, surroundings)
+
+
+def test_build_has_a_variable_of_its_own() -> None:
+    environ = {"COALMINE_CHECK_IMPORT": "60"}
+    assert parse_inputs(STEP, {"name": "iris"}, environ).check_import == ""
+    environ = {"COALMINE_RETRIEVE_CHECK_IMPORT": "60", "COALMINE_IMPORT_PYTHON": "python"}
+    inputs = parse_inputs(STEP, {"name": "iris"}, environ)
+    assert (inputs.check_import, inputs.import_python) == ("60", "python")

@@ -124,6 +124,7 @@ def test_the_settings_of_the_release_steps() -> None:
         "launcher_url",
         "sign",
         "check_import",
+        "import_python",
         "template",
         "probe",
         "preview",
