@@ -16,6 +16,7 @@ from coalmine._base.errors import CoalmineError
 from coalmine.images.dockerfile import DOCKERFILE, buildable, find_tool, run_tool
 from coalmine.images.protocol import BuiltImage
 from coalmine.images.reference import ImageReference, parse_target
+from coalmine.images.rootless import lacking, this_machine
 from coalmine.registry.address import RemoteReference
 from coalmine.registry.digest import is_digest
 from coalmine.registry.options import RegistryOptions
@@ -92,4 +93,9 @@ class BuildahBuilder:
         places = ["--root", str(self.storage / "root"), "--runroot", str(self.storage / "run")]
         words = [buildah, *places, "--storage-driver", "vfs", *arguments]
         environ = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
-        run_tool(f"buildah {arguments[0]}", words, environ)
+        run_tool(f"buildah {arguments[0]}", words, environ, fix=_what_is_lacking)
+
+
+def _what_is_lacking() -> str:
+    found = lacking(this_machine())
+    return f"to run what a Dockerfile says, {'; '.join(found)}" if found else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from coalmine._base.errors import CoalmineError, InputError
@@ -67,13 +67,23 @@ def find_tool(*names: str, fix: str) -> str:
     return found
 
 
-def run_tool(name: str, words: Sequence[str], environ: Mapping[str, str]) -> None:
+def run_tool(
+    name: str,
+    words: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    fix: Callable[[], str] = lambda: "",
+) -> str:
     """Run a builder to its end.
 
     Args:
         name: What it is called in errors.
         words: The program and its arguments.
         environ: Its whole environment.
+        fix: Says what to do if it fails.
+
+    Returns:
+        What it said on its standard output.
 
     Raises:
         CoalmineError: It failed, or took over an hour; its last words are in the error.
@@ -92,5 +102,13 @@ def run_tool(name: str, words: Sequence[str], environ: Mapping[str, str]) -> Non
     except subprocess.TimeoutExpired:
         raise CoalmineError(f"{name} took over {_SECONDS} s") from None
     if done.returncode:
-        last = "; ".join(done.stderr.strip().splitlines()[-_SAID_LINES:])
-        raise CoalmineError(f"{name} failed: {last}")
+        raise CoalmineError(f"{name} failed: {_last_words(done.stderr)}", fix=fix())
+    return done.stdout
+
+
+def _last_words(said: str) -> str:
+    lines = said.strip().splitlines()
+    falls = [n for n, line in enumerate(lines, 1) if line.startswith(("panic: ", "fatal error: "))]
+    if falls:
+        lines = lines[: falls[0]]  # what follows is the trace of a program in Go
+    return "; ".join(lines[-_SAID_LINES:])

@@ -157,6 +157,16 @@ def test_last_words_are_told(builder: Builder, context: Path, put: Put) -> None:
     assert caught.value.exit_code == 1
 
 
+def test_of_a_panic_the_reason_is_told_and_not_the_trace(
+    builder: Builder, context: Path, put: Put
+) -> None:
+    trace = "\\n".join(f"main.f{number}()" for number in range(20))
+    for name in ("buildctl", "executor"):
+        put(name, f"sys.exit('at step 3\\npanic: no room\\n\\ngoroutine 1:\\n{trace}')")
+    with pytest.raises(CoalmineError, match=r"failed: at step 3; panic: no room$"):
+        builder.build(context, "ghcr.io/me/iris")
+
+
 def test_a_builder_that_names_no_digest_has_failed(
     builder: Builder, context: Path, put: Put
 ) -> None:
