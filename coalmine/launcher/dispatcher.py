@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from coalmine._base.errors import CoalmineError
 from coalmine.engines.protocol import Engine
-from coalmine.launcher.drive import Driver
+from coalmine.launcher.drive import Change, Driver
 from coalmine.launcher.ledger import Ledger
 from coalmine.launcher.patience import SUBMIT_SECONDS, Patience
 from coalmine.launcher.release import OpenRelease
+from coalmine.launcher.settling import Settling
 
 __all__ = ["Dispatcher"]
 
@@ -23,9 +24,11 @@ logger = logging.getLogger(__name__)
 ACTIVE_SECONDS = 0.2
 IDLE_SECONDS = 2.0
 REST_SECONDS = 0.05
-"""At least, and as long as the round took of the processor."""
+"""At least, and as long as the round took of the processor; none while releases wait in line."""
 CHECK_IN_SECONDS = 3.0
 SUBMITTERS = 8
+PARTS = 4 * SUBMITTERS
+"""In which what is asked of far engines is dealt out, so that a slow one holds few others up."""
 MOST_BEGUN = 100
 """At once; the others follow in the next round, so that none waits for all."""
 
@@ -60,16 +63,17 @@ class Dispatcher:
         self._engines = engines
         self._monotonic = monotonic
         self._on_trouble = on_trouble
-        self._on_end = on_end
         self._driver = Driver(
-            ledger,
             engines,
             find_pipeline,
             Patience(submit_for, monotonic),
             on_trouble=on_trouble,
             on_step=on_step,
-            on_end=self._ended,
+            on_end=on_end,
         )
+        self._settling = Settling(ledger, self._driver, self._take_up, monotonic)
+        self._hands = ThreadPoolExecutor(SUBMITTERS, "submit")
+        self._in_line = False
         self._next_check_in = monotonic()
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -85,6 +89,7 @@ class Dispatcher:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._hands.shutdown()
 
     def wake(self) -> None:
         """Tell that there may be something new."""
@@ -98,41 +103,41 @@ class Dispatcher:
     def tick(self) -> bool:
         """Do one round; tells whether anything is open."""
         self._check_in()
-        for release in self._ledger.running():
-            self._driver.drive(release)
-        begun = set(self._ledger.begin(MOST_BEGUN))
-        if begun:
-            self._wake.set()  # there may be more than could begin at once
-            self._begin([one for one in self._ledger.running() if one.id in begun])
-        return bool(begun) or self._ledger.any_open()
+        self._in_line = False
+        begun = self._ledger.begin(MOST_BEGUN)
+        self._take_up(begun)
+        self._in_line = len(begun) == MOST_BEGUN  # there may be more than could begin at once
+        running = self._ledger.running()
+        self._drive(running)
+        return bool(running) or self._ledger.any_open()
 
-    def _begin(self, releases: list[OpenRelease]) -> None:
-        for release in releases:
-            extra = {"release_id": release.id, "service": release.service}
-            logger.info("release %s begins", release.id, extra=extra)
-        self._driver.expect_none(one.id for one in releases)
+    def _take_up(self, begun: Sequence[str]) -> None:
+        """Take note that releases have begun; they are driven with all that run."""
+        self._driver.expect_none(begun)
+        self._in_line = self._in_line or bool(begun)
+
+    def _drive(self, releases: Sequence[OpenRelease]) -> None:
         far = [one for one in releases if self._is_far(one)]
         for release in releases:
-            if release not in far:
-                self._driver.drive(release)
-        if far:
-            self._begin_far(far)
+            if not self._is_far(release):
+                self._settling.add(self._driver.drive(release))
+        for change in self._drive_far(far):
+            self._settling.add(change)
+        self._settling.write()
 
-    def _begin_far(self, releases: list[OpenRelease]) -> None:
-        """Submit to an engine behind a network: several at a time, each in one hand still."""
-        with (
-            self._driver.noted_together(),
-            ThreadPoolExecutor(min(SUBMITTERS, len(releases)), "submit") as hands,
-        ):
-            list(hands.map(self._driver.drive, releases))
+    def _drive_far(self, releases: Sequence[OpenRelease]) -> Iterator[Change | None]:
+        """Ask engines behind a network: several at a time, each release in one hand still."""
+        parts = [releases[number::PARTS] for number in range(min(PARTS, len(releases)))]
+        under_way = [self._hands.submit(self._drive_some, part) for part in parts]
+        for done in as_completed(under_way):
+            yield from done.result()
+
+    def _drive_some(self, releases: Sequence[OpenRelease]) -> list[Change | None]:
+        return [self._driver.drive(one) for one in releases]
 
     def _is_far(self, release: OpenRelease) -> bool:
         engine = self._engines.get(release.engine)
         return engine is not None and engine.portable
-
-    def _ended(self, release_id: str) -> None:
-        self._wake.set()  # its service is free for the next
-        self._on_end(release_id)
 
     def _check_in(self) -> None:
         now = self._monotonic()
@@ -156,6 +161,8 @@ class Dispatcher:
             except Exception:  # the thread must live on: all services depend on it
                 logger.exception("a round of the dispatcher broke")
                 self._on_trouble()
+            if active and self._in_line:
+                continue
             # Woken at every commit, rounds would leave no time to those who receive.
             self._stop.wait(max(REST_SECONDS, time.thread_time() - before))
             self._wake.wait(ACTIVE_SECONDS if active else IDLE_SECONDS)

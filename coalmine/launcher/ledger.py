@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import URL, Connection, select, update
+from sqlalchemy import URL, Connection, select
 
 from coalmine.engines.protocol import TaskStatus
 from coalmine.events.happening import What
@@ -22,15 +22,14 @@ from coalmine.launcher.admission import (
 )
 from coalmine.launcher.database import Database, ledger_url
 from coalmine.launcher.facts import Facts
-from coalmine.launcher.line import RUNS, WAITS, end_or_ask, put_back
+from coalmine.launcher.line import end_or_ask, put_back
 from coalmine.launcher.notes import Note, Notes
-from coalmine.launcher.outbox import select_waiting
-from coalmine.launcher.read import count_by_state
-from coalmine.launcher.recording import Told, record_run
-from coalmine.launcher.release import OpenRelease, ReleaseState
-from coalmine.launcher.running import Running
+from coalmine.launcher.readings import Readings
+from coalmine.launcher.recording import Told, record_runs
+from coalmine.launcher.release import ReleaseState
+from coalmine.launcher.running import begin_next, free_services
 from coalmine.launcher.statements import Statements
-from coalmine.launcher.tables import RELEASES, moment_text
+from coalmine.launcher.tables import RELEASES
 
 __all__ = ["LEASE_SECONDS", "Ledger", "ledger_url"]
 
@@ -42,8 +41,8 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Ledger:
-    """Holds releases and their tasks.
+class Ledger(Readings):
+    """Holds releases and their tasks: how they come in, go on and end.
 
     Args:
         url: A SQLite or PostgreSQL URL.
@@ -66,16 +65,14 @@ class Ledger:
         notes: Notes | None = None,
         reached_at: str = "",
     ) -> None:
-        self._database = Database(url)
+        super().__init__(Database(url), clock, owner)
         self._say = Statements(sqlite=self._database.sqlite)
         self._accepting: Accepting = (
             SqliteAccepting() if self._database.sqlite else PostgresAccepting()
         )
-        self._clock = clock
         self._owner = owner
         self._lease = lease
         self._reached_at = reached_at
-        self._running = Running(owner)
         self.notes = notes or Notes()
         """What others are told of."""
 
@@ -119,17 +116,12 @@ class Ledger:
         """
         # Most often there is none, and to find that out nobody needs to wait.
         with self._database.reading() as connection:
-            if connection.execute(self._say.any_startable).first() is None:
-                return ()
+            free = free_services(connection, self._say, limit)
+        if not free:
+            return ()
         with self.writing(in_order=True) as connection:
-            found = connection.execute(self._say.startable, {"limit": limit}).scalars().all()
-            if found:
-                values = {"state": "running", "owner": self._owner, "started_at": self.moment()}
-                change = update(RELEASES).where(RELEASES.c.id.in_(found), WAITS)
-                connection.execute(change.values(**values))
-                noted = [(one, Note(What.RUNNING)) for one in found]
-                self.notes.put(connection, values["started_at"], noted)
-        return tuple(found)
+            by = (self._owner, self.moment())
+            return begin_next(connection, self._say, self.notes, free, by)
 
     def cancel(self, release_id: str, reason: str) -> ReleaseState | None:
         """End a release that has not begun, or note that a running one shall end.
@@ -160,8 +152,6 @@ class Ledger:
         tasks: tuple[TaskStatus, ...],
         facts: Facts,
         state: ReleaseState = ReleaseState.RUNNING,
-        *,
-        submitted: bool = False,
     ) -> frozenset[str]:
         """Note how a release of this launcher goes, or its end; an ended one is left as it is.
 
@@ -170,43 +160,45 @@ class Ledger:
             tasks: How its tasks go; none leaves those that are known.
             facts: What is known of it.
             state: Where it is.
-            submitted: Whether its engine was seen to have its run.
 
         Returns:
             The names of the tasks whose end was not noted before, by whatever launcher.
         """
-        told = Told(tasks, facts, state, submitted)
-        with self.writing() as connection:
-            release = (release_id, self._owner)
-            new = record_run(connection, self.notes, release, told, self.moment())
-            if state is ReleaseState.PROMOTED:
-                self._leave_behind(connection, release_id)
+        with self.writing(in_order=True) as connection:
+            new = self._record(connection, {release_id: Told(tasks, facts, state)})
+        return new.get(release_id, frozenset())
+
+    def settle(
+        self, told: Mapping[str, Told], services: Sequence[str]
+    ) -> tuple[dict[str, frozenset[str]], tuple[str, ...]]:
+        """Note how releases of this launcher go, and begin what waited for them, in one commit.
+
+        Args:
+            told: What is noted, by the releases' ids; ended ones are left as they are.
+            services: Those whose oldest release begins, if none runs now.
+
+        Returns:
+            For each release that was noted the names of the tasks whose end was not noted before,
+            and the ids of the releases that have begun.
+        """
+        with self.writing(in_order=bool(services)) as connection:
+            new = self._record(connection, told)
+            by = (self._owner, self.moment())
+            return new, begin_next(connection, self._say, self.notes, services, by)
+
+    def _record(
+        self, connection: Connection, told: Mapping[str, Told]
+    ) -> dict[str, frozenset[str]]:
+        new = record_runs(connection, self.notes, self._owner, told, self.moment())
+        promoted = [one for one in new if told[one].state is ReleaseState.PROMOTED]
+        if promoted:  # what is older and waits was dead, and put back
+            found = connection.execute(
+                self._say.older_that_wait, {"promoted": json.dumps(promoted)}
+            )
+            for older, newer in found.all():
+                reason = f"the newer release {newer} was promoted"
+                end_or_ask(connection, self.notes, older, reason, self.moment())
         return new
-
-    def _leave_behind(self, connection: Connection, promoted: str) -> None:
-        """End what waits and is older than a promotion: a dead release that was put back."""
-        older = connection.execute(self._say.older_that_wait, {"id": promoted}).scalars().all()
-        for release_id in older:
-            reason = f"the newer release {promoted} was promoted"
-            end_or_ask(connection, self.notes, release_id, reason, self.moment())
-
-    def submitted(self, releases: Iterable[str]) -> None:
-        """Note that engines were seen to have the runs of releases of this launcher."""
-        mine = (RELEASES.c.id.in_(list(releases)), RUNS, RELEASES.c.owner == self._owner)
-        with self.writing() as connection:
-            change = update(RELEASES).where(*mine, RELEASES.c.submitted_at.is_(None))
-            connection.execute(change.values(submitted_at=self.moment()))
-
-    def running(self) -> tuple[OpenRelease, ...]:
-        """List this launcher's releases that run, the oldest first."""
-        with self._database.reading() as connection:
-            return self._running.read(connection)
-
-    def any_open(self) -> bool:
-        """Tell whether any release has not ended, on whatever launcher."""
-        query = select(RELEASES.c.seq).where(WAITS | RUNS).limit(1)
-        with self._database.reading() as connection:
-            return connection.execute(query).first() is not None
 
     def check_in(self, portable: Iterable[str]) -> int:
         """Say that this launcher lives, and take over the runs of those that do not.
@@ -222,49 +214,9 @@ class Ledger:
             connection.execute(self._say.heartbeat, {"id": self._owner, "url": self._reached_at})
             return connection.execute(self._say.take_over, given).rowcount
 
-    def count_by_state(self) -> dict[str, int]:
-        """Count releases, by every state there is."""
-        with self._database.reading() as connection:
-            return count_by_state(connection)
-
-    def queue_age(self) -> float:
-        """Give the seconds for which the oldest release that has not begun has waited."""
-        query = select(RELEASES.c.requested_at).where(WAITS).order_by(RELEASES.c.seq).limit(1)
-        with self._database.reading() as connection:
-            found = connection.execute(query).scalar()
-        return (
-            max(0.0, (self._clock() - datetime.fromisoformat(found)).total_seconds())
-            if found
-            else 0.0
-        )
-
-    def waiting(self) -> list[tuple[str, int, float, int]]:
-        """Tell of each sink that has not taken everything.
-
-        Returns:
-            For each: its name, the number of things that it has yet to be told, the age of the
-            oldest in seconds, and the number of those that it is told no more.
-        """
-        with self._database.reading() as connection:
-            found = select_waiting(connection)
-        return [(one.sink, one.count, one.age(self._clock()), one.dead) for one in found]
-
-    def connect(self) -> contextlib.AbstractContextManager[Connection]:
-        """Open a connection to read with."""
-        return self._database.reading()
-
     @contextlib.contextmanager
     def writing(self, *, in_order: bool = False) -> Iterator[Connection]:
         """Open a transaction to write with; what it notes for others is sent once it has ended."""
         with self._database.writing(in_order=in_order) as connection:
             yield connection
         self.notes.wake()
-
-    @property
-    def database(self) -> Database:
-        """Where it is kept."""
-        return self._database
-
-    def moment(self) -> str:
-        """Give the present moment as the tables have it."""
-        return str(moment_text(self._clock()))

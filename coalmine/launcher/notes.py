@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select
 
@@ -15,9 +14,9 @@ from coalmine.engines.protocol import TaskStatus
 from coalmine.events.happening import What, artifact_of
 from coalmine.launcher.facts import Facts
 from coalmine.launcher.release import ReleaseState
-from coalmine.launcher.tables import OUTBOX, RELEASES, TASKS, moment_text
+from coalmine.launcher.tables import OUTBOX, RELEASES, moment_text
 
-__all__ = ["Before", "Note", "Notes", "happened"]
+__all__ = ["Before", "Changed", "Note", "Notes", "happened"]
 
 OUTCOMES = {
     "promoted": What.SERVED,
@@ -45,6 +44,25 @@ class Before:
     outcome: str = ""
     begun: frozenset[str] = frozenset()
     ended: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A running release that was told more of.
+
+    Attributes:
+        release: Its id, service, name, pipeline, and version as it is known now.
+        before: What was known before.
+        tasks: Its run's tasks now.
+        facts: What they tell.
+        state: Where it is now.
+    """
+
+    release: Mapping[str, str]
+    before: Before
+    tasks: Sequence[TaskStatus]
+    facts: Facts
+    state: ReleaseState
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,47 +176,29 @@ class Notes:
         if rows:
             connection.execute(PUT, rows)
 
-    def before(self, connection: Connection, release_id: str) -> Before:
-        """Read what is known of a release, before it is changed."""
-        if not self._sinks:
-            return Before()
-        found = connection.execute(select(RELEASES).where(RELEASES.c.id == release_id)).mappings()
-        row = found.first() or {"image_digest": "", "outcome": ""}
-        query = select(TASKS.c.name, TASKS.c.started_at, TASKS.c.ended_at)
-        tasks = connection.execute(query.where(TASKS.c.release_id == release_id)).all()
-        return Before(
-            row["image_digest"],
-            row["outcome"],
-            frozenset(task.name for task in tasks if task.started_at),
-            frozenset(task.name for task in tasks if task.ended_at),
-        )
+    def recorded(self, connection: Connection, changes: Iterable[Changed], moment: str) -> None:
+        """Note what changes of running releases came to, once they are written."""
+        made = [
+            (change.release["id"], note)
+            for change in changes
+            for note in self._made(connection, change)
+        ]
+        self.put(connection, moment, made)
 
-    def recorded(
-        self,
-        connection: Connection,
-        release_id: str,
-        before: Before,
-        told: tuple[tuple[TaskStatus, ...], Facts, ReleaseState],
-        moment: str,
-    ) -> None:
-        """Note what a change of a running release came to, once it is written."""
-        if not self._sinks:
-            return
-        tasks, facts, state = told
-        query = select(RELEASES).where(RELEASES.c.id == release_id)
-        row = connection.execute(query).mappings().one()
-        notes = happened(before, tasks, facts, self._judges(row["pipeline"]))
-        known = {name: text for name, text in asdict(facts).items() if text}
-        known["version"] = row["version"]
+    def _made(self, connection: Connection, change: Changed) -> list[Note]:
+        release = change.release
+        judges = self._judges(release["pipeline"])
+        notes = happened(change.before, change.tasks, change.facts, judges)
+        known = {name: text for name, text in asdict(change.facts).items() if text}
+        known["version"] = release["version"]
         if any(note.what in OUTCOMES.values() for note in notes):
-            known |= _served_before(connection, row)
-        if state.ended:
-            notes.append(Note(What(state.value)))
-        made = [Note(note.what, note.at, {**known, **(note.facts or {})}) for note in notes]
-        self.put(connection, moment, [(release_id, note) for note in made])
+            known |= _served_before(connection, release)
+        if change.state.ended:
+            notes.append(Note(What(change.state.value)))
+        return [Note(note.what, note.at, {**known, **(note.facts or {})}) for note in notes]
 
 
-def _served_before(connection: Connection, row: Mapping[Any, Any]) -> dict[str, str]:
+def _served_before(connection: Connection, row: Mapping[str, str]) -> dict[str, str]:
     query = select(RELEASES).where(
         RELEASES.c.service == row["service"],
         RELEASES.c.state == ReleaseState.PROMOTED.value,

@@ -1,18 +1,36 @@
-"""How a run goes, written into the ledger over an open transaction."""
+"""How runs go, written into the ledger over an open transaction: many in few statements."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, update
 
 from coalmine.engines.protocol import TaskState, TaskStatus
 from coalmine.launcher.facts import Facts
-from coalmine.launcher.notes import Notes
+from coalmine.launcher.notes import Before, Changed, Notes
 from coalmine.launcher.release import ReleaseState
 from coalmine.launcher.tables import RELEASES, TASKS, moment_text
 
-__all__ = ["Told", "record_run"]
+__all__ = ["Told", "record_runs"]
+
+KNOWN = [
+    RELEASES.c[name]
+    for name in (
+        "id", "service", "name", "pipeline", "version", "verdict", "image_digest", "outcome",
+        "submitted_at",
+    )
+]  # fmt: skip
+WRITTEN = (
+    "version", "image_digest", "verdict", "reason", "outcome", "state", "ended_at", "submitted_at",
+)  # fmt: skip
+CHANGE = (
+    update(RELEASES)
+    .where(RELEASES.c.id == bindparam("of_release"))
+    .values({name: bindparam(f"new_{name}") for name in WRITTEN})
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,58 +44,98 @@ class Told:
         submitted: Whether the engine was seen to have the run.
     """
 
-    tasks: tuple[TaskStatus, ...]
-    facts: Facts
-    state: ReleaseState
+    tasks: tuple[TaskStatus, ...] = ()
+    facts: Facts = field(default_factory=Facts)
+    state: ReleaseState = ReleaseState.RUNNING
     submitted: bool = False
 
 
-def record_run(
-    connection: Connection, notes: Notes, release: tuple[str, str], told: Told, moment: str
-) -> frozenset[str]:
-    """Write it, unless the release has ended or is another launcher's.
+def record_runs(
+    connection: Connection, notes: Notes, owner: str, told: Mapping[str, Told], moment: str
+) -> dict[str, frozenset[str]]:
+    """Write how releases go, but for those that have ended or are another launcher's.
 
     Args:
         connection: To write with.
         notes: What others are told of it.
-        release: The release's id, and the launcher that writes.
-        told: What is written.
+        owner: The launcher that writes.
+        told: What is written, by the releases' ids.
         moment: When.
 
     Returns:
-        The names of the tasks whose end was not noted before.
+        For each release that was written the names of the tasks whose end was not noted before.
     """
-    release_id, owner = release
-    before = notes.before(connection, release_id)
-    noted = _ended_tasks(connection, release_id) if told.tasks else frozenset()
-    mine = (RELEASES.c.id == release_id, RELEASES.c.state == "running", RELEASES.c.owner == owner)
-    change = update(RELEASES).where(*mine).values(**_values(told, moment))
-    if not connection.execute(change).rowcount:
-        return frozenset()
-    if told.tasks:
-        rows = [_task_row(release_id, position, task) for position, task in enumerate(told.tasks)]
-        connection.execute(delete(TASKS).where(TASKS.c.release_id == release_id))
-        connection.execute(insert(TASKS), rows)
-    changed = (told.tasks, told.facts, told.state)
-    notes.recorded(connection, release_id, before, changed, moment)
-    return frozenset(task.name for task in told.tasks if task.state.ended) - noted
+    mine = (RELEASES.c.id.in_(list(told)), RELEASES.c.state == "running", RELEASES.c.owner == owner)
+    query = select(*KNOWN).where(*mine).order_by(RELEASES.c.seq).with_for_update()
+    rows = connection.execute(query).mappings().all()
+    if not rows:
+        return {}
+    with_tasks = [row["id"] for row in rows if told[row["id"]].tasks]
+    noted = _noted(connection, with_tasks)
+    connection.execute(CHANGE, [_values(row, told[row["id"]], moment) for row in rows])
+    _write_tasks(connection, told, with_tasks)
+    if notes:
+        changed = [_changed(row, told[row["id"]], noted.get(row["id"], ())) for row in rows]
+        notes.recorded(connection, changed, moment)
+    return {
+        row["id"]: _ended(told[row["id"]].tasks) - _ended_before(noted.get(row["id"], ()))
+        for row in rows
+    }
 
 
-def _values(told: Told, moment: str) -> dict[str, object]:
-    facts = asdict(told.facts).items()
-    values: dict[str, object] = {k: value for k, value in facts if value or k == "reason"}
+def _values(row: RowMapping, told: Told, moment: str) -> dict[str, object]:
+    """Give every column that may change: one statement is for all."""
+    values: dict[str, object] = {
+        name: text or row[name] for name, text in asdict(told.facts).items() if name != "reason"
+    }
+    values["reason"] = told.facts.reason
     values["state"] = told.state.value
-    if told.state.ended:
-        values["ended_at"] = moment
-    if told.submitted:
-        values["submitted_at"] = func.coalesce(RELEASES.c.submitted_at, moment)
-    return values
+    values["ended_at"] = moment if told.state.ended else None
+    values["submitted_at"] = row["submitted_at"] or (moment if told.submitted else None)
+    return {"of_release": row["id"], **{f"new_{name}": value for name, value in values.items()}}
 
 
-def _ended_tasks(connection: Connection, release_id: str) -> frozenset[str]:
-    query = select(TASKS.c.name, TASKS.c.state).where(TASKS.c.release_id == release_id)
-    found = connection.execute(query)
-    return frozenset(task.name for task in found if TaskState(task.state).ended)
+def _noted(connection: Connection, releases: Sequence[str]) -> dict[str, list[RowMapping]]:
+    """Read what was noted of the tasks of releases."""
+    found: dict[str, list[RowMapping]] = {}
+    if releases:
+        columns = [TASKS.c[name] for name in ("release_id", "name", "state", "started_at")]
+        query = select(*columns, TASKS.c.ended_at).where(TASKS.c.release_id.in_(releases))
+        for task in connection.execute(query).mappings():
+            found.setdefault(task["release_id"], []).append(task)
+    return found
+
+
+def _write_tasks(connection: Connection, told: Mapping[str, Told], releases: Sequence[str]) -> None:
+    if not releases:
+        return
+    connection.execute(delete(TASKS).where(TASKS.c.release_id.in_(releases)))
+    rows = [
+        _task_row(release_id, position, task)
+        for release_id in releases
+        for position, task in enumerate(told[release_id].tasks)
+    ]
+    connection.execute(insert(TASKS), rows)
+
+
+def _changed(row: RowMapping, told: Told, noted: Iterable[Mapping[Any, Any]]) -> Changed:
+    before = Before(
+        row["image_digest"],
+        row["outcome"],
+        frozenset(task["name"] for task in noted if task["started_at"]),
+        frozenset(task["name"] for task in noted if task["ended_at"]),
+    )
+    version = told.facts.version or row["version"]
+    release = {name: row[name] for name in ("id", "service", "name", "pipeline")}
+    return Changed({**release, "version": version}, before, told.tasks, told.facts, told.state)
+
+
+def _ended(tasks: Iterable[TaskStatus]) -> frozenset[str]:
+    return frozenset(task.name for task in tasks if task.state.ended)
+
+
+def _ended_before(noted: Iterable[Mapping[Any, Any]]) -> frozenset[str]:
+    return frozenset(task["name"] for task in noted if TaskState(task["state"]).ended)
 
 
 def _task_row(release_id: str, position: int, task: TaskStatus) -> dict[str, object]:

@@ -75,6 +75,14 @@ Index(
     sqlite_where=OPEN,
     postgresql_where=OPEN,
 )
+WAITING = RELEASES.c.state == "accepted"
+Index(
+    "waiting_releases_of_a_service",
+    RELEASES.c.service,
+    RELEASES.c.seq,
+    sqlite_where=WAITING,
+    postgresql_where=WAITING,
+)
 Index("releases_of_a_service", RELEASES.c.service, RELEASES.c.seq)
 RUNNING = RELEASES.c.state == "running"
 Index(

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -121,6 +123,7 @@ def test_one_service_at_a_time(bench: Bench) -> None:
     bench.engine.say("r1", RunState.SUCCEEDED, outcome="promoted")
     bench.dispatcher.tick()
     assert bench.states() == {"r1": "promoted", "r2": "running", "r3": "running"}
+    bench.dispatcher.tick()
     first, second, third = (one.run_id for one in bench.engine.submitted)
     assert ({first, second}, third) == ({"r1", "r3"}, "r2")
     assert {one.run_id: one.parameters for one in bench.engine.submitted}["r1"] == {
@@ -190,21 +193,41 @@ def test_a_release_that_breaks_does_not_hold_up_the_others(
     assert read_release(bench.state, "r1")["reason"] == ""
 
 
-def test_a_ledger_that_cannot_be_written_does_not_hold_up_the_others(
+def test_what_cannot_be_written_does_not_hold_up_the_others(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(4):
+        bench.accept(f"r{number}", f"s{number}")
+    bench.dispatcher.tick()
+    for number in range(4):
+        no_text = "\ud800" if number == 1 else ""
+        bench.engine.say(f"r{number}", RunState.SUCCEEDED, outcome="promoted", reason=no_text)
+    bench.dispatcher.tick()
+    assert bench.states() == {"r0": "promoted", "r1": "running", "r2": "promoted", "r3": "promoted"}
+    assert "surrogates not allowed" in str(read_release(bench.state, "r1")["reason"])
+    assert "release r1 waits 0.5 s" in caplog.text
+    bench.engine.say("r1", RunState.SUCCEEDED, outcome="promoted")
+    bench.tick_at(0.6)
+    assert bench.states()["r1"] == "promoted"
+
+
+def test_a_ledger_that_is_locked_ends_the_round_and_nothing_is_lost(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = bench.ledger.record
-
-    def fail(release_id: str, *rest: Any, **named: Any) -> None:
-        if release_id == "r1":
-            raise CoalmineError("no disk")
-        record(release_id, *rest, **named)
-
-    monkeypatch.setattr(bench.ledger, "record", fail)
-    bench.accept("r1")
-    bench.accept("r2", "other")
+    monkeypatch.setattr("coalmine.launcher.database.BUSY_MILLISECONDS", 1)
+    bench.ledger = Ledger(ledger_url(bench.state))
+    bench.dispatcher = bench.make()
+    for number in range(4):
+        bench.accept(f"r{number}", f"s{number}")
     bench.dispatcher.tick()
-    assert {one.run_id for one in bench.engine.submitted} == {"r1", "r2"}
+    for number in range(4):
+        bench.engine.say(f"r{number}", RunState.SUCCEEDED, outcome="promoted")
+    with contextlib.closing(sqlite3.connect(bench.state / "ledger.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(CoalmineError, match="locked"):
+            bench.dispatcher.tick()
+    bench.tick_at(1)
+    assert set(bench.states().values()) == {"promoted"}
 
 
 def test_the_thread_outlives_a_round_that_breaks(

@@ -23,6 +23,7 @@ from coalmine.launcher.facts import Facts
 from coalmine.launcher.ledger import Ledger, ledger_url
 from coalmine.launcher.notes import Notes
 from coalmine.launcher.read import select_releases
+from coalmine.launcher.recording import Told
 from coalmine.launcher.release import Conflict, NewRelease, ReleaseState
 
 Made = Callable[..., Ledger]
@@ -269,7 +270,7 @@ def test_what_is_no_url_of_a_ledger(url: str) -> None:
 
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["accept", "begin", "end"]), st.integers(0, 3)), max_size=30
+    st.tuples(st.sampled_from(["accept", "begin", "end", "settle"]), st.integers(0, 3)), max_size=30
 )
 
 
@@ -295,8 +296,37 @@ def test_order_is_kept_and_no_service_runs_two(tmp_path_factory: Any, steps: Any
             running.update({name: release_id for release_id, name in expected})
             waiting = [one for one in waiting if one not in expected]
         elif service in running:
-            end(ledger, running.pop(service))
+            ended = running.pop(service)
+            if step == "end":
+                end(ledger, ended)
+                continue
+            behind = [one for one in waiting if one[1] == service][:1]
+            noted, begun = ledger.settle({ended: Told(state=ReleaseState.FAILED)}, [service])
+            assert (list(noted), begun) == ([ended], tuple(one[0] for one in behind))
+            running.update({name: release_id for release_id, name in behind})
+            waiting = [one for one in waiting if one not in behind]
     ledger.close()
+
+
+def test_many_are_noted_in_one_commit_and_each_service_goes_on(make: Made) -> None:
+    ledger, other = make("a"), make("b")
+    accept(ledger, *(new(f"r{number}", f"s{number % 3}") for number in range(9)))
+    assert ledger.begin(2) == ("r0", "r1")
+    assert other.begin(9) == ("r2",)
+    tasks = (TaskStatus("build", TaskState.SUCCEEDED, 1),)
+    told = {
+        "r0": Told(tasks, Facts(version="v7"), ReleaseState.PROMOTED),
+        "r1": Told(submitted=True),
+        "r2": Told(state=ReleaseState.FAILED),  # it is the other's
+    }
+    new_steps, begun = ledger.settle(told, ["s0", "s1", "s2", "none"])
+    assert (new_steps, begun) == ({"r0": {"build"}, "r1": frozenset()}, ("r3",))
+    found = rows(ledger)
+    assert (found["r0"]["state"], found["r0"]["version"]) == ("promoted", "v7")
+    assert found["r1"]["submitted_at"]
+    assert (found["r2"]["state"], found["r3"]["owner"]) == ("running", "a")
+    assert ledger.settle({"r0": Told(state=ReleaseState.FAILED)}, []) == ({}, ())
+    assert states(ledger)["r0"] == "promoted"
 
 
 def test_a_promotion_ends_what_is_older_and_waits(make: Made) -> None:
