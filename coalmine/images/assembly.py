@@ -122,7 +122,7 @@ class Assembly:
         installed: list[Installed | None],
     ) -> BuiltImage:
         with self._layout.writing():
-            own = [self._own.make(layer) for layer in plan]
+            own = self._own.make(plan)
             titles = [layer.title for layer in plan if layer.title.startswith(_MODEL)]
             self._models = [title.removeprefix(_MODEL) for title in titles]
             images = [

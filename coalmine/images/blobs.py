@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +17,8 @@ from coalmine.images.tar import Sink
 from coalmine.registry.digest import digest_of, is_digest
 
 __all__ = ["Blobs", "HashingWriter"]
+
+_PIECE = 1 << 20
 
 
 class HashingWriter:
@@ -72,21 +75,42 @@ class Blobs:
         Raises:
             OSError: It cannot be written; nothing is left of it.
         """
-        number, name = tempfile.mkstemp(dir=self._temporary)
+        with self._written() as (file, name):
+            through = HashingWriter(file)
+            write(through)
+            name(through.blob.digest)
+        return through.blob
+
+    def adopt(self, file: IO[bytes], blob: Blob) -> None:
+        """Store a copy of a file whose digest was found while it was written.
+
+        Raises:
+            OSError: It cannot be written; nothing is left of it.
+        """
+        file.seek(0)
+        with self._written() as (out, name):
+            shutil.copyfileobj(file, out, _PIECE)
+            name(blob.digest)
+
+    @contextlib.contextmanager
+    def _written(self) -> Iterator[tuple[IO[bytes], Callable[[str], None]]]:
+        """Give a file to write, and what names it once it is whole; else it is taken away."""
+        number, temporary = tempfile.mkstemp(dir=self._temporary)
         try:
             with os.fdopen(number, "wb") as file:
-                through = HashingWriter(file)
-                write(through)
-                file.flush()
-                if self._durable:
-                    os.fsync(file.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(self.path(through.blob.digest))
+
+                def name(digest: str) -> None:
+                    file.flush()
+                    if self._durable:
+                        os.fsync(file.fileno())
+                    Path(temporary).chmod(0o644)
+                    Path(temporary).replace(self.path(digest))
+
+                yield file, name
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
-                Path(name).unlink()
+                Path(temporary).unlink()
             raise
-        return through.blob
 
     def has(self, blob: Blob) -> bool:
         """Tell whether a blob is here, by its name and size."""

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from coalmine._base.errors import CoalmineError
 from coalmine._base.files import write_atomic
@@ -66,6 +67,24 @@ class CompressedLayers:
         known = self._known(plain.digest, kind)
         blob = known or self._store(write, kind, plain)
         return Stored(blob, plain.digest, LAYER_TYPES[kind], here=known is not None)
+
+    def adopt(self, kind: str, plain: Blob, packed: Blob, file: IO[bytes]) -> Stored:
+        """Store a layer that was packed elsewhere.
+
+        Args:
+            kind: How.
+            plain: Its uncompressed form.
+            packed: Its packed form.
+            file: That form's bytes.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        here = self._known(plain.digest, kind) == packed
+        if not here:
+            self._blobs.adopt(file, packed)
+            self._note(plain.digest, kind, packed)
+        return Stored(packed, plain.digest, LAYER_TYPES[kind], here=here)
 
     def is_whole(self, stored: Stored) -> bool:
         """Tell whether a layer that was stored once is still here and sound."""

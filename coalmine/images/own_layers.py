@@ -1,19 +1,23 @@
 """The layers of a bento's own files: kept in a layout, or on their way to a registry.
 
 A layer that does not shrink is not copied on that way: it is read for its digest, and read again to
-be sent. If it is news, both at once.
+be sent; if it is news, both at once. News that shrinks is read once, and sent while it is packed.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from coalmine.images.compressed import hashed
+from coalmine.images.compressed import Stored, hashed
 from coalmine.images.compression import PLAIN, shrinks
 from coalmine.images.config import LAYER_TYPES, Blob, LayerBlob
 from coalmine.images.layout import OciLayout
+from coalmine.images.one_pass import OnePass
 from coalmine.images.plan import Layer
 from coalmine.images.sampling import samples
 from coalmine.images.seen import Seen
@@ -21,7 +25,7 @@ from coalmine.images.tally import Tally
 from coalmine.images.tar import tar_pieces, tar_size, write_tar
 from coalmine.registry.client import RemoteRepository
 from coalmine.registry.early import EarlyUpload
-from coalmine.registry.source import BlobSource, stream_source
+from coalmine.registry.source import BlobSource, file_source, stream_source
 
 __all__ = ["OwnLayers"]
 
@@ -41,7 +45,7 @@ class OwnLayers:
         remote: Where they are sent; None means that they stay in the layout.
 
     Attributes:
-        sources: Those that are not in the layout, by digest.
+        sources: Those that are not in the layout, or are being sent already, by digest.
     """
 
     def __init__(
@@ -59,6 +63,8 @@ class OwnLayers:
         self._compression, self._mtime, self._remote = compression, mtime, remote
         self._seen = Seen(layout.notes / "seen", time.time)
         self._begun: dict[str, EarlyUpload] = {}
+        self._passes: dict[str, tuple[OnePass, Callable[[Blob], None] | None]] = {}
+        self._worker = ThreadPoolExecutor(1)
         self._kinds: dict[str, str] = {}
         self._made: list[Layer] = []
 
@@ -73,37 +79,76 @@ class OwnLayers:
         news = [layer for layer in plan if self._seen.is_news(layer)]
         for layer in news[:_MOST_EARLY]:
             size = tar_size(layer, self._context)
-            if size >= _WORTH_EARLY and self._kind(layer) == PLAIN:
-                pieces = partial(tar_pieces, layer, self._context, mtime=self._mtime)
-                self._begun[layer.title] = self._remote.begin_blob(size, pieces)
+            if size >= _WORTH_EARLY:
+                self._begin(layer, size, self._remote)
+
+    def _begin(self, layer: Layer, size: int, remote: RemoteRepository) -> None:
+        kind = self._kind(layer)
+        pieces = partial(tar_pieces, layer, self._context, mtime=self._mtime)
+        if kind == PLAIN:
+            self._begun[layer.title] = remote.begin_blob(size, pieces)
+            return
+        watch = self._seen.watch(layer, self._context, self._mtime)
+        one = OnePass(
+            pieces,
+            size,
+            kind,
+            folder=self._layout.folder,
+            begin=partial(remote.begin_blob, None),
+            worker=self._worker,
+        )
+        self._passes[layer.title] = one, watch
 
     def abandon(self) -> None:
         """Stop sending what was begun, unless it has arrived."""
         for begun in self._begun.values():
             begun.abandon()
+        for one, _ in self._passes.values():
+            one.close()
+        self._worker.shutdown()
 
     def doubt(self) -> None:
         """Have the layers read anew by the next build, whatever is noted of them."""
         for layer in self._made:
             self._seen.forget(layer)
 
-    def make(self, layer: Layer) -> LayerBlob:
-        """Make a layer; the layout is held for writing.
+    def make(self, plan: tuple[Layer, ...]) -> list[LayerBlob]:
+        """Make the layers; the layout is held for writing.
 
         Raises:
             CoalmineError: A file changed while it was read.
-            OSError: A file cannot be read, or the layer not be written.
+            OSError: A file cannot be read, or a layer not be written.
         """
-        self._made.append(layer)
+        self._made += plan
+        # What is being packed already is waited for last.
+        last = sorted(plan, key=lambda layer: layer.title in self._passes)
+        made = {layer.title: self._make(layer) for layer in last}
+        return [made[layer.title] for layer in plan]
+
+    def _make(self, layer: Layer) -> LayerBlob:
+        kind = self._kind(layer)
+        if layer.title in self._passes:
+            return self._count(layer, self._passed(layer, kind))
         write = partial(write_tar, layer, self._context, mtime=self._mtime)
         plain = self._seen.find(layer, self._context, self._mtime)
         if plain is None:
             plain = self._seen.keep(layer, self._context, self._mtime, lambda: hashed(write))
-        kind = self._kind(layer)
         if kind == PLAIN and self._remote is not None:
             self._stream(layer, plain)
             return LayerBlob(layer.title, plain, plain.digest, LAYER_TYPES[kind])
-        stored = self._layout.layers.add(write, kind, plain)
+        return self._count(layer, self._layout.layers.add(write, kind, plain))
+
+    def _passed(self, layer: Layer, kind: str) -> Stored:
+        one, watch = self._passes[layer.title]
+        done = one.result()
+        if watch:
+            watch(done.plain)
+        stored = self._layout.layers.adopt(kind, done.plain, done.packed, done.file)
+        source = file_source(self._layout.blobs.path(done.packed.digest), done.packed.digest)
+        self.sources[done.packed.digest] = replace(source, begun=done.begun)
+        return stored
+
+    def _count(self, layer: Layer, stored: Stored) -> LayerBlob:
         self._tally.count(stored.blob, here=stored.here)
         return LayerBlob(layer.title, stored.blob, stored.diff_id, stored.media_type)
 

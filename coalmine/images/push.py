@@ -106,7 +106,7 @@ def _push(
         return remote.push_blobs([*others, *(_source(blobs, blob) for blob in own)])
     except RegistryError as error:
         if error.status == _BAD_REQUEST:
-            _refuse_damaged(blobs, own)
+            _refuse_damaged(blobs, [blob for blob in wanted if blobs.has(blob)])
         raise
 
 

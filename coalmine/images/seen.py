@@ -58,16 +58,29 @@ class Seen:
 
     def keep(self, layer: Layer, context: Path, mtime: int, read: Callable[[], Blob]) -> Blob:
         """Note what a layer is, unless it was touched a moment ago or meanwhile."""
+        watch = self.watch(layer, context, mtime)
+        blob = read()
+        if watch:
+            watch(blob)
+        return blob
+
+    def watch(self, layer: Layer, context: Path, mtime: int) -> Callable[[Blob], None] | None:
+        """Look at a layer's files before they are read; what comes back notes what they are.
+
+        None comes back for a layer of which nothing is noted.
+        """
         note = self._note(layer)
         if note is None:
-            return read()
+            return None
         before, touched = _state(layer, context, mtime)
         settled = touched + _SETTLED_SECONDS < self._clock()
-        blob = read()
-        files = before if settled and _state(layer, context, mtime)[0] == before else ""
-        note.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(note, canonical({"digest": blob.digest, "size": blob.size, "files": files}))
-        return blob
+
+        def keep(blob: Blob) -> None:
+            files = before if settled and _state(layer, context, mtime)[0] == before else ""
+            about = {"digest": blob.digest, "size": blob.size, "files": files}
+            write_atomic(note, canonical(about))
+
+        return keep
 
     def forget(self, layer: Layer) -> None:
         """Drop what is noted of a layer, so that it is read anew."""

@@ -77,11 +77,11 @@ class RemoteRepository:
             return Pushed(reused_bytes=source.size)
         return Pushed(sent_bytes=source.size)
 
-    def begin_blob(self, size: int, pieces: Callable[[], Iterator[bytes]]) -> EarlyUpload:
+    def begin_blob(self, size: int | None, pieces: Callable[[], Iterator[bytes]]) -> EarlyUpload:
         """Begin to send a blob whose digest is still to be found out.
 
         Args:
-            size: In bytes.
+            size: In bytes; None where it is not known either.
             pieces: Gives the blob, front to back.
         """
         return EarlyUpload(self._session, self._path, size, pieces)

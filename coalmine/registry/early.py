@@ -29,12 +29,17 @@ class EarlyUpload:
     Args:
         session: The registry.
         path: The repository.
-        size: Of the blob, in bytes.
+        size: Of the blob, in bytes; None where it is still being made. Then it goes in pieces and
+            no length is said before, as in Docker's own push.
         pieces: Gives the blob, front to back.
     """
 
     def __init__(
-        self, session: Session, path: str, size: int, pieces: Callable[[], Iterator[bytes]]
+        self,
+        session: Session,
+        path: str,
+        size: int | None,
+        pieces: Callable[[], Iterator[bytes]],
     ) -> None:
         self._session, self._path, self._size, self._pieces = session, path, size, pieces
         self._scopes = (f"repository:{path}:pull,push",)
@@ -86,10 +91,9 @@ class EarlyUpload:
             self._location = location_of(begun)
             if self._session.chunk_bytes or "OCI-Chunk-Min-Length" in begun.headers:
                 return
-            headers = {
-                "Content-Type": "application/octet-stream",
-                "Content-Length": str(self._size),
-            }
+            headers = {"Content-Type": "application/octet-stream"}
+            if self._size is not None:
+                headers["Content-Length"] = str(self._size)
             self._location = location_of(self._ask("PATCH", self._location, headers, self._body))
             self._arrived = True
 

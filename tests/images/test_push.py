@@ -25,6 +25,7 @@ from coalmine.registry.client import open_repository
 from coalmine.registry.options import RegistryOptions
 
 WEIGHTS = random.Random(1).randbytes(2_000_000)
+SHRINKING = random.Random(3).randbytes(3_000_000).hex().encode()
 real = pytest.mark.skipif(find_registry() is None, reason="docker-registry cannot be had here")
 
 
@@ -282,10 +283,37 @@ def test_a_new_version_of_a_model_is_sent_while_it_is_hashed(
         assert push("three", "v2") == [], "retrieved anew"
 
 
-def test_what_was_begun_is_given_up_where_the_build_fails(
-    builder: LayeredBuilder, tmp_path: Path, context_writer: Callable[..., Path]
+@pytest.mark.parametrize("fault", [False, True])
+def test_a_new_version_of_a_model_that_shrinks_is_sent_while_it_is_packed(
+    builder: LayeredBuilder, tmp_path: Path, context_writer: Callable[..., Path], *, fault: bool
 ) -> None:
-    large = random.Random(2).randbytes(5_000_000)
+    def drop(exchange: Exchange) -> bool:
+        if not fault or exchange.command != "PATCH":
+            return False
+        exchange.body()
+        return exchange.drop()
+
+    with bad_registry() as registry:
+        registry.misbehave = drop
+        first = context_writer(tmp_path / "one", weights=SHRINKING)
+        second = context_writer(tmp_path / "two", version="v2", weights=SHRINKING)
+        builder.build(first, f"{registry.host}/early/iris")
+        registry.seen.clear()
+        built = builder.build(second, f"{registry.host}/early/iris")
+        assert len(registry.requests("PATCH")) == 1
+        layer = json.loads(registry.manifests["v2"][0])["layers"][1]
+        assert layer["mediaType"] == "application/vnd.oci.image.layer.v1.tar+zstd"
+        assert layer["size"] == len(registry.blobs[layer["digest"]]) < len(SHRINKING)
+        assert layer["size"] <= built.sent_bytes < len(SHRINKING)
+        assert builder.build(second, f"{registry.host}/early/iris").sent_bytes == 0
+        anew = replace(builder, cache=tmp_path / "empty")
+        assert anew.build(second, str(tmp_path / "folder")).digest == built.digest
+
+
+@pytest.mark.parametrize("large", [WEIGHTS * 3, SHRINKING])
+def test_what_was_begun_is_given_up_where_the_build_fails(
+    builder: LayeredBuilder, tmp_path: Path, context_writer: Callable[..., Path], large: bytes
+) -> None:
     with bad_registry() as registry:
         first = context_writer(tmp_path / "one", weights=large)
         builder.build(first, f"{registry.host}/early/iris")
@@ -298,10 +326,10 @@ def test_what_was_begun_is_given_up_where_the_build_fails(
         assert not any(registry.uploads.values())
 
 
+@pytest.mark.parametrize("large", [WEIGHTS * 3, SHRINKING])
 def test_killed_while_a_model_is_sent_and_hashed_it_leaves_no_half_image(
-    builder: LayeredBuilder, tmp_path: Path, context_writer: Callable[..., Path]
+    builder: LayeredBuilder, tmp_path: Path, context_writer: Callable[..., Path], large: bytes
 ) -> None:
-    large = random.Random(2).randbytes(5_000_000)
     first = context_writer(tmp_path / "one", weights=large)
     second = context_writer(tmp_path / "two", version="v2", weights=large[1:])
     with bad_registry() as registry:

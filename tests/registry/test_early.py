@@ -28,8 +28,8 @@ def _pieces() -> Iterator[bytes]:
         yield CONTENT[begin : begin + (1 << 20)]
 
 
-def _early(remote: RemoteRepository) -> BlobSource:
-    return stream_source(DIGEST, len(CONTENT), _pieces, remote.begin_blob(len(CONTENT), _pieces))
+def _early(remote: RemoteRepository, size: int | None = len(CONTENT)) -> BlobSource:
+    return stream_source(DIGEST, len(CONTENT), _pieces, remote.begin_blob(size, _pieces))
 
 
 @pytest.fixture
@@ -46,10 +46,11 @@ def remote(registry: BadRegistry) -> Iterator[RemoteRepository]:
         yield opened
 
 
+@pytest.mark.parametrize("size", [len(CONTENT), None])
 def test_a_blob_is_sent_once_and_named_at_its_end(
-    registry: BadRegistry, remote: RemoteRepository
+    registry: BadRegistry, remote: RemoteRepository, size: int | None
 ) -> None:
-    assert remote.push_blob(_early(remote)).sent_bytes == len(CONTENT)
+    assert remote.push_blob(_early(remote, size)).sent_bytes == len(CONTENT)
     assert registry.blobs[DIGEST] == CONTENT
     assert [method for method, _, _ in registry.seen if method != "HEAD"] == [
         "POST",
@@ -59,9 +60,12 @@ def test_a_blob_is_sent_once_and_named_at_its_end(
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH", "PUT"])
-@pytest.mark.parametrize("fault", ["drop", 400, 404, 500, 413])
+@pytest.mark.parametrize(
+    ("fault", "size"),
+    [*((fault, len(CONTENT)) for fault in ("drop", 400, 404, 500, 413)), ("drop", None)],
+)
 def test_whatever_fails_the_blob_is_sent_in_the_usual_way(
-    registry: BadRegistry, remote: RemoteRepository, method: str, fault: str | int
+    registry: BadRegistry, remote: RemoteRepository, method: str, fault: str | int, size: int | None
 ) -> None:
     failed = threading.Event()
 
@@ -73,7 +77,7 @@ def test_whatever_fails_the_blob_is_sent_in_the_usual_way(
         return exchange.drop() if isinstance(fault, str) else exchange.answer(fault)
 
     registry.misbehave = misbehave
-    assert remote.push_blob(_early(remote)).sent_bytes == len(CONTENT)
+    assert remote.push_blob(_early(remote, size)).sent_bytes == len(CONTENT)
     assert failed.is_set()
     assert registry.blobs == {DIGEST: CONTENT}
 

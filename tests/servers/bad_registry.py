@@ -55,7 +55,18 @@ class Exchange(BaseHTTPRequestHandler):
         return int(self.headers.get("Content-Length", "0"))
 
     def body(self, at_most: int | None = None) -> bytes:
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            return b"".join(self._chunks(at_most))
         return self.rfile.read(self.length if at_most is None else min(at_most, self.length))
+
+    def _chunks(self, at_most: int | None) -> Iterator[bytes]:
+        got = 0
+        while (at_most is None or got < at_most) and (size := int(self.rfile.readline(), 16)):
+            got += size
+            yield self.rfile.read(size)
+            self.rfile.readline()
+        if at_most is None:
+            self.rfile.readline()
 
     def answer(self, status: int, content: bytes = b"", **headers: str) -> bool:
         self.send_response(status)
