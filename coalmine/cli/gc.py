@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from coalmine.cli.history import Forgotten, clean_releases
 from coalmine.cli.needed import cutoff, in_progress, served_images
 from coalmine.cli.options import database_option, output_option, state_option
 
@@ -72,19 +73,17 @@ def command(
     is under way, nothing is removed.
 
     With --history-days releases that ended long ago go, too, from the ledger in the state folder or
-    the database: with their steps, their event and what their runs wrote here. The newest promotion
-    of each service stays, and so does what a sink has yet to be told.
+    the database: with their steps, their event, their runs and what those wrote here. The newest
+    promotion of each service stays, and so does what a sink has yet to be told.
     """
-    from coalmine.cli.history import clean_releases  # noqa: PLC0415 - keeps `--help` quick
-
-    releases = (
+    forgotten = (
         clean_releases(state.absolute(), database, history_days, dry_run=dry_run)
         if history_days
-        else []
+        else Forgotten()
     )
     gone = _clean(state.absolute(), days, keep, dry_run=dry_run)
     if output == "json":
-        told = {"dry_run": dry_run, **_entry(gone), "releases": releases}
+        told = {"dry_run": dry_run, **_entry(gone), **_told(forgotten)}
         click.echo(json.dumps(told, indent=2))
         return
     did = "would be removed" if dry_run else "removed"
@@ -95,7 +94,8 @@ def command(
         f"{gone.size / 1e6:.1f} MB"
     )
     if history_days:
-        click.echo(f"{len(releases)} releases {did}")
+        released = f"{len(forgotten.releases)} releases"
+        click.echo(f"{released} and {forgotten.runs} runs of the local engine {did}")
     for folder in gone.in_use:
         click.echo(f"left alone, as a build or a push uses it: {folder}")
 
@@ -121,6 +121,10 @@ def _clean(state: Path, days: float, keep: int | None, *, dry_run: bool) -> _Gon
             in_use.append(str(folder))
     contexts = clean_contexts(layout.contexts, before=before, dry_run=dry_run)
     return _Gone(contexts, cleaned, in_use)
+
+
+def _told(forgotten: Forgotten) -> dict[str, object]:
+    return {"releases": list(forgotten.releases), "runs": forgotten.runs}
 
 
 def _entry(gone: _Gone) -> dict[str, object]:

@@ -358,6 +358,22 @@ def test_gc_removes_old_releases_and_what_their_runs_wrote(state: Path) -> None:
     assert call("gc", "--state", state, "--history-days", "0").exit_code == 2
 
 
+def test_gc_forgets_runs_beside_a_launcher_that_works(live: Path) -> None:
+    for name in ("gc1", "gc2"):
+        done = call("release", "iris", "--service", "gc", "--id", name, "--watch", "--state", live)
+        assert done.exit_code == 0, done.output
+    with closing(sqlite3.connect(live / "ledger.db")) as ledger, ledger:
+        change = "UPDATE release SET ended_at = ? WHERE service = 'gc'"
+        ledger.execute(change, ["2026-01-01T00:00:00.000000Z"])
+    words: list[str | Path] = ["gc", "--state", live, "--history-days", "30"]
+    said = "1 releases and 1 runs of the local engine"
+    assert f"{said} would be removed" in call(*words, "--dry-run").output
+    assert f"{said} removed" in call(*words).output
+    assert json.loads(call(*words, "-o", "json").output)["runs"] == 0
+    again = call("release", "iris", "--service", "gc", "--id", "gc3", "--watch", "--state", live)
+    assert again.exit_code == 0, again.output
+
+
 def test_gc_keeps_what_a_release_in_progress_may_need(state: Path) -> None:
     """The release was asked for 20 days ago; a context of 10 days may be its own."""
     ago = {name: time.time() - days * 86400 for name, days in (("a", 10), ("b", 30))}

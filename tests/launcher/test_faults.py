@@ -44,8 +44,13 @@ def test_kill_9_under_load(counted: Callable[..., Any]) -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_kill_9_a_hundred_times(counted: Callable[..., Any]) -> None:
-    kill_and_count(counted(), 100)
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_kill_9_a_hundred_times(
+    counted: Callable[..., Any], request: pytest.FixtureRequest, kind: str
+) -> None:
+    on_postgres = kind == "postgresql"
+    database = request.getfixturevalue("postgres").url if on_postgres else ""
+    kill_and_count(counted(database=database), 100)
 
 
 @pytest.mark.soak

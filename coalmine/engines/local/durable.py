@@ -24,14 +24,17 @@ from coalmine.engines.local.process import Interrupted
 from coalmine.engines.local.runner import Durably
 from coalmine.engines.protocol import TaskState
 
-__all__ = ["Body", "Durable"]
+__all__ = ["ACTIVE", "DATABASE", "Body", "Durable", "database_url"]
 
 Body = Callable[[str, Mapping[str, str], Durably], dict[str, Any]]
 """The work of a run, from its id, its parameters and a way to do a piece of it durably."""
 
 logger = logging.getLogger(__name__)
 
+DATABASE = "engine.db"
+"""In the state folder."""
 ACTIVE = {"PENDING", "ENQUEUED", "DELAYED"}
+"""What DBOS says of runs that go on."""
 _bodies: list[Body] = []
 """At most one: DBOS is one a process, and so is the engine."""
 
@@ -91,7 +94,7 @@ class Durable:
                 DBOS(
                     config=DBOSConfig(
                         name="coalmine",
-                        system_database_url=_url(self._database),
+                        system_database_url=database_url(self._database),
                         application_version="1",
                         executor_id="coalmine",
                         log_level="WARNING",
@@ -137,7 +140,8 @@ class Durable:
         return "broken", {"message": f"{status.status}: {status.error or 'no reason given'}"}
 
 
-def _url(database: Path) -> str:
+def database_url(database: Path) -> str:
+    """Give the URL of the record, whatever characters its path has."""
     # Quoted: a path may hold what a URL takes for its own: '?', '#', '%'.
     return f"sqlite:///{quote(str(database))}"
 

@@ -93,10 +93,10 @@ class LocalEngine:
         Raises:
             CoalmineError: The engine's database cannot be used.
         """
-        from coalmine.engines.local.durable import Durable  # noqa: PLC0415 - takes a second
+        from coalmine.engines.local.durable import DATABASE, Durable  # noqa: PLC0415 - takes a second
 
         self._state.mkdir(parents=True, exist_ok=True)
-        durable = Durable(self._state / "engine.db", self._carry)
+        durable = Durable(self._state / DATABASE, self._carry)
         durable.open()
         self._durable = durable
         self._keeper = Keeper(
