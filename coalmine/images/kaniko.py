@@ -10,8 +10,10 @@ import os
 import sys
 import tarfile
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.images.dockerfile import DOCKERFILE, buildable, find_tool, in_registry, run_tool
@@ -21,15 +23,32 @@ from coalmine.registry.address import RemoteReference
 from coalmine.registry.digest import is_digest
 from coalmine.registry.options import RegistryOptions
 
-__all__ = ["KanikoBuilder", "executor_arguments"]
+__all__ = ["KanikoBuilder", "Source", "executor_arguments"]
 
 _OWN = Path("/kaniko")
 _EXECUTOR = str(_OWN / "executor")
 
 
+class Source(Protocol):
+    """A bento's archive in a bucket, which the executor fetches itself.
+
+    Attributes:
+        url: ``s3://bucket/path.tar.gz``.
+    """
+
+    @property
+    def url(self) -> str: ...  # noqa: D102
+
+    def environ(self) -> Mapping[str, str]:
+        """Say how the bucket is reached, in the executor's own variables."""
+
+    def check(self) -> None:
+        """Raise CoalmineError if the archive is not what it was when it was verified."""
+
+
 @dataclass(frozen=True, slots=True)
 class KanikoBuilder:
-    """Builds with kaniko's executor, from a tar.
+    """Builds with kaniko's executor, from a tar here or in a bucket.
 
     Attributes:
         scratch: A folder for the tar.
@@ -37,13 +56,15 @@ class KanikoBuilder:
         epoch: If given, times are taken out of the image, as kaniko knows no other.
         registry: How registries are reached.
         python: Where the Python that runs us lies.
+        source: Where the executor finds the bento; None where it is handed a tar.
     """
 
     scratch: Path
     platform: Platform | None = None
     epoch: int | None = None
     registry: RegistryOptions = field(default_factory=RegistryOptions)
-    python: Path = Path(sys.base_prefix)
+    python: Path = field(default_factory=lambda: Path(sys.base_prefix))
+    source: Source | None = None
 
     def build(self, context: Path, repository: str) -> BuiltImage:
         """Build the image of a context, and have it pushed.
@@ -64,11 +85,9 @@ class KanikoBuilder:
         program = find_tool(_EXECUTOR, "executor", fix="use an image of kaniko, with coalmine")
         self.scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
-            packed, said = Path(folder) / "context.tar.gz", Path(folder) / "digest"
-            with tarfile.open(packed, "w:gz", compresslevel=1) as archive:
-                archive.add(context, ".")
+            said = Path(folder) / "digest"
             words = executor_arguments(
-                packed,
+                self.source.url if self.source else _packed(context, Path(folder)),
                 target,
                 target.tag or facts.version,
                 said,
@@ -76,15 +95,26 @@ class KanikoBuilder:
                 reproducible=self.epoch is not None,
                 registry=self.registry,
             )
-            run_tool("kaniko", [program, *words], os.environ)
+            more = self.source.environ() if self.source else {}
+            run_tool("kaniko", [program, *words], {**os.environ, **more})
             digest = said.read_text().strip() if said.is_file() else ""
         if not is_digest(digest):
             raise CoalmineError(f"kaniko named no digest but {digest!r}")
+        if self.source:
+            self.source.check()
         return BuiltImage(str(target.repository), digest, 0, 0)
 
 
+def _packed(context: Path, folder: Path) -> str:
+    """Pack a bento as kaniko reads it; making it smaller would take longer than it saves."""
+    packed = folder / "context.tar.gz"
+    with tarfile.open(packed, "w:gz", compresslevel=0) as archive:
+        archive.add(context, ".")
+    return f"tar://{packed}"
+
+
 def executor_arguments(
-    packed: Path,
+    source: str,
     target: RemoteReference,
     tag: str,
     digest: Path,
@@ -96,7 +126,7 @@ def executor_arguments(
     """Write the executor's arguments. Pure.
 
     Args:
-        packed: The bento, as a tar with gzip; kaniko takes no other.
+        source: URL of the bento, a tar with gzip; kaniko takes no other.
         target: The repository.
         tag: The image's tag.
         digest: A file to be, with the image's digest.
@@ -106,11 +136,11 @@ def executor_arguments(
     """
     host = target.repository.api_host
     return [
-        f"--context=tar://{packed}",
+        f"--context={source}",
         f"--dockerfile={DOCKERFILE}",
         f"--destination={target.repository}:{tag}",
         f"--digest-file={digest}",
-        f"--ignore-path={packed.parent}",
+        f"--ignore-path={digest.parent}",
         *([f"--custom-platform={platform}"] if platform else []),
         *(["--reproducible"] if reproducible else []),
         *(["--insecure", f"--insecure-registry={host}"] if registry.is_plain(host) else []),

@@ -5,24 +5,22 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coalmine._base.errors import InputError
 from coalmine.images.bento import read_facts
-from coalmine.images.compression import COMPRESSIONS
-from coalmine.images.epoch import source_date
-from coalmine.images.importing import import_seconds
-from coalmine.images.kinds import MODEL, find_kind
-from coalmine.images.layered import LayeredBuilder
-from coalmine.images.platforms import parse_platforms
-from coalmine.images.protocol import Builder, BuiltImage
+from coalmine.images.protocol import BuiltImage
 from coalmine.images.reference import parse_target
 from coalmine.registry.options import options_from
 from coalmine.stack.layout import Layout
+from coalmine.steps.builders import KANIKO, select_builder
 from coalmine.steps.contract import Step, Surroundings, given, optional
 from coalmine.stores.reference import open_context
+
+if TYPE_CHECKING:
+    from coalmine.stores.in_bucket import InBucket
 
 __all__ = ["STEP", "BuildInputs", "BuildOutputs"]
 
@@ -87,9 +85,9 @@ class BuildOutputs:
 def build(inputs: BuildInputs, surroundings: Surroundings) -> BuildOutputs:
     """Build the image; if it is there already, find that out and write nothing."""
     layout = Layout(surroundings.state.absolute())
-    context = open_context(inputs.context, layout.contexts)
+    context, source = _opened(inputs, layout.contexts)
     own = layout.images / read_facts(context).name
-    builder = _builder(inputs, own)
+    builder = select_builder(inputs, own, source)
     repository = inputs.repository or str(own)
     if inputs.sign:
         _check_sign(inputs.sign, repository)
@@ -99,6 +97,15 @@ def build(inputs: BuildInputs, surroundings: Surroundings) -> BuildOutputs:
         _sign(image, inputs.sign)
     _report(image, time.monotonic() - began)
     return BuildOutputs(image.reference, image.url, image.digest)
+
+
+def _opened(inputs: BuildInputs, contexts: Path) -> tuple[Path, InBucket | None]:
+    """Have the context here; and say where it is, for a builder that fetches it itself."""
+    if inputs.builder == KANIKO and inputs.context.startswith("s3://"):
+        from coalmine.stores.in_bucket import open_in_bucket  # noqa: PLC0415 - seldom used
+
+        return open_in_bucket(inputs.context, contexts)
+    return open_context(inputs.context, contexts), None
 
 
 def _check_sign(key: str, repository: str) -> None:
@@ -119,100 +126,6 @@ def _sign(image: BuiltImage, key: str) -> None:
     from coalmine.registry.address import parse_remote  # noqa: PLC0415
 
     sign_image(parse_remote(image.reference), key, options_from(os.environ))
-
-
-def _layered(inputs: BuildInputs, cache: Path) -> Builder:
-    if inputs.compression not in COMPRESSIONS:
-        raise InputError(
-            f"{inputs.compression!r} is no compression of layers",
-            field="compression",
-            fix=f"use one of: {', '.join(COMPRESSIONS)}",
-        )
-    return LayeredBuilder(
-        epoch=source_date(os.environ.get("SOURCE_DATE_EPOCH", "")),
-        compression=inputs.compression,
-        cache=cache,
-        registry=options_from(os.environ),
-        platforms=parse_platforms(inputs.platforms),
-        base=inputs.base_image,
-        base_python=os.environ.get("COALMINE_BASE_PYTHON", ""),
-        kind=find_kind(inputs.kind),
-        import_seconds=import_seconds(inputs.check_import),
-    )
-
-
-def _buildah(inputs: BuildInputs, cache: Path) -> Builder:
-    from coalmine.images.buildah import BuildahBuilder  # noqa: PLC0415 - seldom used
-
-    _refuse_what_is_layered(inputs)
-    return BuildahBuilder(
-        storage=cache.parent / ".buildah",
-        epoch=source_date(os.environ.get("SOURCE_DATE_EPOCH", "")),
-        registry=options_from(os.environ),
-    )
-
-
-def _buildkit(inputs: BuildInputs, _: Path) -> Builder:
-    from coalmine.images.buildkit import BuildkitBuilder  # noqa: PLC0415 - seldom used
-
-    _refuse_what_is_layered(inputs)
-    return BuildkitBuilder(
-        platforms=parse_platforms(inputs.platforms) if inputs.platforms else (),
-        epoch=source_date(os.environ.get("SOURCE_DATE_EPOCH", "")),
-        registry=options_from(os.environ),
-    )
-
-
-def _kaniko(inputs: BuildInputs, cache: Path) -> Builder:
-    from coalmine.images.kaniko import KanikoBuilder  # noqa: PLC0415 - seldom used
-
-    _refuse_what_is_layered(inputs)
-    platforms = parse_platforms(inputs.platforms)
-    if len(platforms) > 1:
-        raise InputError(
-            "kaniko builds for one platform at a time",
-            field="platforms",
-            fix="name one, or use --builder layered or buildkit",
-        )
-    return KanikoBuilder(
-        scratch=cache.parent / ".kaniko",
-        platform=platforms[0] if inputs.platforms else None,
-        epoch=source_date(os.environ.get("SOURCE_DATE_EPOCH", "")),
-        registry=options_from(os.environ),
-    )
-
-
-def _refuse_what_is_layered(inputs: BuildInputs) -> None:
-    if inputs.check_import:
-        raise InputError(
-            f"{inputs.builder} has no packages at hand that the service could be imported with",
-            field="check_import",
-            fix="leave it empty, or use --builder layered",
-        )
-    if find_kind(inputs.kind) is MODEL:
-        raise InputError(
-            f"{inputs.builder} builds the Dockerfile of a bento, and no image of models",
-            field="kind",
-            fix="use --builder layered for it",
-        )
-
-
-_BUILDERS: dict[str, Callable[[BuildInputs, Path], Builder]] = {
-    "layered": _layered,
-    "buildah": _buildah,
-    "buildkit": _buildkit,
-    "kaniko": _kaniko,
-}
-
-
-def _builder(inputs: BuildInputs, cache: Path) -> Builder:
-    if inputs.builder not in _BUILDERS:
-        raise InputError(
-            f"there is no builder {inputs.builder!r}",
-            field="builder",
-            fix=f"use one of: {', '.join(_BUILDERS)}",
-        )
-    return _BUILDERS[inputs.builder](inputs, cache)
 
 
 def _report(image: BuiltImage, seconds: float) -> None:

@@ -142,7 +142,7 @@ def _fetched(
     digest = digest_of_folder(into)
     if wanted not in {"", digest}:
         raise CoalmineError(
-            f"{source} holds another content, with the digest {digest}",
+            f"{source.partition(' ')[0]} holds another content, with the digest {digest}",
             fix="remove it there and run retrieve again",
         )
     if check:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from obstore import Attributes
     from obstore.store import ClientConfig, RetryConfig, S3Store
 
-__all__ = ["Objects", "Stored", "open_objects"]
+__all__ = ["Objects", "Stored", "endpoint_of", "open_objects"]
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _KEY = re.compile(r"[A-Za-z0-9!_.*'()/-]*")
@@ -181,7 +181,7 @@ def open_objects(url: str, *, field: str, environ: Mapping[str, str] = os.enviro
         raise InputError(
             f"{url!r} is no place in a bucket", field=field, fix="give s3://bucket/prefix"
         )
-    endpoint = _endpoint(environ)
+    endpoint = endpoint_of(environ)
     make = _client_class()
     client = make(
         parts.netloc,
@@ -198,7 +198,12 @@ def open_objects(url: str, *, field: str, environ: Mapping[str, str] = os.enviro
     )
 
 
-def _endpoint(environ: Mapping[str, str]) -> str:
+def endpoint_of(environ: Mapping[str, str]) -> str:
+    """Tell the base URL of the S3 server; empty means AWS.
+
+    Raises:
+        InputError: It is none.
+    """
     names = ("COALMINE_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     name = next((name for name in names if environ.get(name)), "")
     endpoint = environ.get(name, "").rstrip("/")

@@ -10,18 +10,23 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from coalmine._base.errors import InputError
 from coalmine.stores.archive import extract
 from coalmine.stores.context import digest_of_folder, keep_context
+from coalmine.stores.gz import wrapped_gz
 from coalmine.stores.limits import Limits, read_limits
 from coalmine.stores.pack import tar_of
 
-__all__ = ["open_context", "publish_context"]
+if TYPE_CHECKING:
+    from coalmine.stores.objects import Objects, Stored
+
+__all__ = ["find_there", "in_bucket", "open_context", "publish_context", "unpack_from"]
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_SUFFIX = ".tar"
+_SUFFIX = ".tar.gz"  # kaniko, which may fetch it itself, reads nothing else
 
 
 def publish_context(
@@ -118,24 +123,52 @@ def _to_registry(context: Path, where: str, environ: Mapping[str, str]) -> tuple
 def _from_bucket(
     reference: str, limits: Limits, environ: Mapping[str, str]
 ) -> tuple[str, Callable[[Path], None]]:
+    objects, key, wanted = in_bucket(reference, environ)
+    return wanted, lambda into: unpack_from(objects, find_there(objects, key), into, limits)
+
+
+def in_bucket(reference: str, environ: Mapping[str, str]) -> tuple[Objects, str, str]:
+    """Open the place of a context in a bucket.
+
+    Returns:
+        The place, the context's key there, and its digest.
+
+    Raises:
+        InputError: It is no reference to such a context.
+    """
     from coalmine.stores.objects import open_objects  # noqa: PLC0415
 
     where, _, key = reference.rpartition("/")
     wanted = key.removesuffix(_SUFFIX)
     if not key.endswith(_SUFFIX) or not _DIGEST.fullmatch(wanted):
         raise _no_reference(reference)
-    objects = open_objects(where, field="context", environ=environ)
+    return open_objects(where, field="context", environ=environ), key, wanted
 
-    def fetch(into: Path) -> None:
-        stored = objects.find(key)
-        if stored is None:
-            raise _gone(reference)
-        archive = into.with_name("archive")
-        with archive.open("wb") as file:
-            file.writelines(objects.read(stored))
-        extract(archive, into, limits)
 
-    return wanted, fetch
+def find_there(objects: Objects, key: str) -> Stored:
+    """Look a context up.
+
+    Raises:
+        InputError: It is not there.
+        CoalmineError: The bucket does not answer.
+    """
+    stored = objects.find(key)
+    if stored is None:
+        raise _gone(f"{objects.url}/{key}")
+    return stored
+
+
+def unpack_from(objects: Objects, stored: Stored, into: Path, limits: Limits) -> None:
+    """Fetch a context's archive, as it was when it was looked up, and unpack it.
+
+    Raises:
+        InputError: It is refused.
+        CoalmineError: The bucket does not answer, or the archive was written anew.
+    """
+    archive = into.with_name("archive")
+    with archive.open("wb") as file:
+        file.writelines(objects.read(stored))
+    extract(archive, into, limits)
 
 
 def _from_registry(
@@ -184,7 +217,7 @@ def _unchanged(folder: Path) -> Path:
 
 
 def _counted(context: Path, report: Callable[[int], None]) -> Iterator[bytes]:
-    for chunk in tar_of(context):
+    for chunk in wrapped_gz(tar_of(context)):
         report(len(chunk))
         yield chunk
 

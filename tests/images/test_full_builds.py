@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tarfile
 from pathlib import Path
@@ -17,6 +18,8 @@ from coalmine.registry.address import parse_remote
 from coalmine.registry.options import RegistryOptions
 from coalmine.steps.build import BuildInputs, build
 from coalmine.steps.contract import Surroundings
+from coalmine.stores.context import keep_context
+from coalmine.stores.reference import publish_context
 
 TARGET = parse_remote("ghcr.io/me/iris")
 DIGEST = "sha256:" + "5" * 64
@@ -89,7 +92,7 @@ def test_buildctl_is_told_no_more_than_it_must() -> None:
 
 
 def test_kanikos_arguments() -> None:
-    packed, digest = Path("/s/context.tar.gz"), Path("/s/digest")
+    packed, digest = "tar:///s/context.tar.gz", Path("/s/digest")
     plain = executor_arguments(packed, TARGET, "v1", digest, registry=RegistryOptions())
     assert plain == [
         "--context=tar:///s/context.tar.gz",
@@ -147,6 +150,47 @@ def test_kaniko_is_given_the_bento_as_a_tar_and_leaves_none_behind(
     with tarfile.open(said, "r:gz") as archive:
         assert "./env/docker/Dockerfile" in archive.getnames()
     assert list((tmp_path / "scratch").iterdir()) == []
+
+
+FETCHES = """
+import gzip, io, tarfile
+from pathlib import Path
+import obstore
+from obstore.store import S3Store
+given = dict(word[2:].split("=", 1) for word in sys.argv[1:])
+bucket, _, key = given["context"].removeprefix("s3://").partition("/")
+assert os.environ["S3_FORCE_PATH_STYLE"] == "true"
+client = S3Store(
+    bucket, endpoint=os.environ["S3_ENDPOINT"], region=os.environ["AWS_REGION"],
+    access_key_id=os.environ["AWS_ACCESS_KEY_ID"],
+    secret_access_key=os.environ["AWS_SECRET_ACCESS_KEY"], client_options={"allow_http": True},
+)
+packed = bytes(obstore.get(client, key).bytes())
+with tarfile.open(fileobj=io.BytesIO(gzip.decompress(packed))) as archive:
+    assert given["dockerfile"] in archive.getnames()
+"""
+SWAPS = "obstore.put(client, key, gzip.compress(b'another'))\n"
+ENDS = f"Path(given['digest-file']).write_text({DIGEST!r})\n"
+
+
+@pytest.mark.integration
+def test_kaniko_fetches_a_context_from_its_bucket_itself(
+    context: Path, put: Put, s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kaniko is not here; what stands in for it reads what it reads, by S3's own words."""
+    kept, _ = keep_context(tmp_path / "kept", lambda into: shutil.copytree(context, into))
+    reference, _ = publish_context(kept, s3)
+    monkeypatch.setattr(sys, "base_prefix", "/kaniko/python")
+    put("executor", FETCHES + ENDS)
+    inputs = BuildInputs(context=reference, builder="kaniko", repository="ghcr.io/me/iris")
+    built = build(inputs, Surroundings(tmp_path / "state"))
+    assert built.image == f"ghcr.io/me/iris@{DIGEST}"
+    put("executor", FETCHES + SWAPS + ENDS)
+    with pytest.raises(CoalmineError, match="was changed while it was built") as caught:
+        build(inputs, Surroundings(tmp_path / "state"))
+    assert caught.value.exit_code == 1
+    with pytest.raises(InputError, match="the archive is refused"):
+        build(inputs, Surroundings(tmp_path / "state"))
 
 
 def test_last_words_are_told(builder: Builder, context: Path, put: Put) -> None:

@@ -71,7 +71,7 @@ def test_a_context_that_is_gone_is_named(context: Path, where: str, tmp_path: Pa
 def test_another_content_under_a_name_is_refused(context: Path, s3: str, tmp_path: Path) -> None:
     objects = open_objects(s3, field="contexts")
     reference, _ = publish_context(context, s3)
-    moved = f"{'0' * 64}.tar"
+    moved = f"{'0' * 64}.tar.gz"
     stored = objects.find(reference.rpartition("/")[2])
     assert stored
     objects.write(moved, iter([b"".join(objects.read(stored))]), {})
@@ -109,7 +109,7 @@ def test_a_folder_of_ones_own_is_taken_as_it_is(context: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "reference",
-    ["", "/x", "file://host/x", "file:x", "s3://bucket/x", "s3://bucket/x.tar", "oci://h.x/a",
+    ["", "/x", "file://host/x", "file:x", "s3://bucket/x", "s3://bucket/x.tar.gz", "oci://h.x/a",
      "oci://h.x/a:b", "https://x/y"],
 )  # fmt: skip
 def test_what_is_no_reference_is_refused(reference: str, tmp_path: Path) -> None:
