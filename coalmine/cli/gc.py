@@ -27,6 +27,8 @@ class _Gone:
     contexts: Sequence[Removed]
     layouts: Sequence[Cleaned]
     in_use: Sequence[str]
+    full_builds: Sequence[str]
+    left: str
 
     @property
     def size(self) -> int:
@@ -67,10 +69,10 @@ def command(
 ) -> None:
     """Remove build contexts, images and parts of images that nobody needs any more.
 
-    Contexts go, and what was kept of images on their way to a registry, when nobody has asked for
-    them in some days. Images go only with --keep. What a service runs or tries stays, and so does
-    what a release in progress may need, however long it has been running. Where a build or a push
-    is under way, nothing is removed.
+    Contexts go, and what was kept of images on their way to a registry or by buildah, when nobody
+    has asked for them in some days. Images go only with --keep. What a service runs or tries stays,
+    and so does what a release in progress may need, however long it has been running. Where a build
+    or a push is under way, nothing is removed.
 
     With --history-days releases that ended long ago go, too, from the ledger in the state folder or
     the database: with their steps, their event, their runs and what those wrote here. The newest
@@ -96,6 +98,10 @@ def command(
     if history_days:
         released = f"{len(forgotten.releases)} releases"
         click.echo(f"{released} and {forgotten.runs} runs of the local engine {did}")
+    if gone.full_builds:
+        click.echo(f"{len(gone.full_builds)} images in buildah's own store {did}")
+    if gone.left:
+        click.echo(f"buildah's own store was left alone: {gone.left}")
     for folder in gone.in_use:
         click.echo(f"left alone, as a build or a push uses it: {folder}")
 
@@ -120,7 +126,19 @@ def _clean(state: Path, days: float, keep: int | None, *, dry_run: bool) -> _Gon
         except InUseError:
             in_use.append(str(folder))
     contexts = clean_contexts(layout.contexts, before=before, dry_run=dry_run)
-    return _Gone(contexts, cleaned, in_use)
+    full_builds, left = _clean_buildah(layout.images / ".buildah", before, dry_run=dry_run)
+    return _Gone(contexts, cleaned, in_use, full_builds, left)
+
+
+def _clean_buildah(folder: Path, before: float, *, dry_run: bool) -> tuple[tuple[str, ...], str]:
+    """Clean buildah's store; where that cannot be done, say why, and go on with the rest."""
+    from coalmine._base.errors import CoalmineError  # noqa: PLC0415
+    from coalmine.images.buildah_store import BuildahStore  # noqa: PLC0415
+
+    try:
+        return BuildahStore(folder).clean(before=before, dry_run=dry_run), ""
+    except CoalmineError as error:
+        return (), error.message
 
 
 def _told(forgotten: Forgotten) -> dict[str, object]:
@@ -137,4 +155,6 @@ def _entry(gone: _Gone) -> dict[str, object]:
             if one.images or one.blobs
         ],
         "in_use": list(gone.in_use),
+        "full_builds": list(gone.full_builds),
+        "full_builds_left": gone.left,
     }

@@ -6,17 +6,16 @@ builder, and the base image's whole content. Two builds of one bento need not ha
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from coalmine._base.errors import CoalmineError
-from coalmine.images.dockerfile import DOCKERFILE, buildable, find_tool, run_tool
+from coalmine.images.buildah_store import BuildahStore
+from coalmine.images.dockerfile import DOCKERFILE, buildable
 from coalmine.images.protocol import BuiltImage
 from coalmine.images.reference import ImageReference, parse_target
-from coalmine.images.rootless import lacking, this_machine
 from coalmine.registry.address import RemoteReference
 from coalmine.registry.digest import is_digest
 from coalmine.registry.options import RegistryOptions
@@ -50,12 +49,17 @@ class BuildahBuilder:
         if isinstance(target, RemoteReference):
             tag = target.tag or tag
         name = f"localhost/coalmine/{facts.name.lower()}:{tag}"
-        self._build(context, name)
-        return self._push(name, target, tag)
+        with self._store.building(name):
+            self._build(context, name)
+            return self._push(name, target, tag)
+
+    @property
+    def _store(self) -> BuildahStore:
+        return BuildahStore(self.storage)
 
     def _build(self, context: Path, name: str) -> None:
         dated = ["--timestamp", str(self.epoch)] if self.epoch is not None else []
-        self._run(
+        self._store.run(
             *("bud", "--isolation", "chroot", "--layers", "--format", "oci", *dated),
             *("--file", str(context / DOCKERFILE), "--tag", name, str(context)),
         )
@@ -65,12 +69,12 @@ class BuildahBuilder:
             said = Path(folder) / "digest"
             if isinstance(target, Path):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                self._run("push", "--digestfile", str(said), name, f"oci:{target}:{tag}")
+                self._store.run("push", "--digestfile", str(said), name, f"oci:{target}:{tag}")
                 url = ImageReference(target, "").url
             else:
                 to = f"docker://{target.repository}:{tag}"
                 trust = self._trust(target, Path(folder))
-                self._run("push", *trust, "--digestfile", str(said), name, to)
+                self._store.run("push", *trust, "--digestfile", str(said), name, to)
                 url = str(target.repository)
             digest = said.read_text().strip()
         if not is_digest(digest):
@@ -84,18 +88,3 @@ class BuildahBuilder:
             return []
         shutil.copy(self.registry.ca_file, folder / "ca.crt")
         return ["--cert-dir", str(folder)]
-
-    def _run(self, *arguments: str) -> None:
-        buildah = find_tool(
-            "buildah", fix="install it (apt install buildah), or use --builder layered"
-        )
-        self.storage.mkdir(parents=True, exist_ok=True)
-        places = ["--root", str(self.storage / "root"), "--runroot", str(self.storage / "run")]
-        words = [buildah, *places, "--storage-driver", "vfs", *arguments]
-        environ = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
-        run_tool(f"buildah {arguments[0]}", words, environ, fix=_what_is_lacking)
-
-
-def _what_is_lacking() -> str:
-    found = lacking(this_machine())
-    return f"to run what a Dockerfile says, {'; '.join(found)}" if found else ""

@@ -10,7 +10,7 @@ import fcntl
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,15 @@ from coalmine.images.blobs import Blobs
 from coalmine.images.compressed import CompressedLayers
 from coalmine.images.config import MANIFEST_TYPE, Blob, canonical, descriptor
 
-__all__ = ["InUseError", "OciLayout", "images_of", "layouts_in", "with_image"]
+__all__ = [
+    "InUseError",
+    "OciLayout",
+    "exclusively",
+    "images_of",
+    "layouts_in",
+    "shared",
+    "with_image",
+]
 
 _REF_NAME = "org.opencontainers.image.ref.name"
 _LOCK_SECONDS = 600
@@ -63,7 +71,7 @@ class OciLayout:
             InputError: The folder holds something else.
         """
         self._check()
-        with _held(self._use, fcntl.LOCK_SH):
+        with shared(self._use):
             yield
 
     @contextmanager
@@ -73,7 +81,7 @@ class OciLayout:
         Raises:
             InUseError: A build or a push uses it.
         """
-        with _held(self._use, fcntl.LOCK_EX | fcntl.LOCK_NB), self.writing():
+        with exclusively(self._use), self.writing():
             yield
 
     @contextmanager
@@ -130,6 +138,20 @@ class OciLayout:
         marker = self.folder / "oci-layout"
         if not marker.exists():
             write_atomic(marker, canonical({"imageLayoutVersion": "1.0.0"}))
+
+
+def shared(lock: Path) -> AbstractContextManager[None]:
+    """Hold a folder's lock with others who use it; it waits for a clean-up to end."""
+    return _held(lock, fcntl.LOCK_SH)
+
+
+def exclusively(lock: Path) -> AbstractContextManager[None]:
+    """Hold a folder's lock alone.
+
+    Raises:
+        InUseError: Somebody uses the folder.
+    """
+    return _held(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextmanager
