@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from coalmine import __version__
+from coalmine.cli.told import JSON, Group, describe_error, tell, tell_error
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["main"]
 
@@ -50,7 +54,7 @@ NO_VERDICT = 3
 CONFIG_FILES = ("coalmine.yaml", ".coalmine/config.yaml")
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(Group):
     """Knows its commands' names and one-line helps without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
@@ -66,33 +70,71 @@ class _LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - keeps `--help` quick
+
+        names = [
+            CompletionItem(name, help=text)
+            for name, text in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - whatever the command gives
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:  # click itself would end with 1, as if the work had failed
             click.echo(err=True)
             sys.exit(INTERRUPTED)
+        except (click.exceptions.Exit, click.Abort):
+            raise
         except Exception as error:
-            if ctx.meta.get(ASKED) != "gate" or getattr(error, "exit_code", 1) != 1:
+            code = _tell_end(error, ctx)
+            if code is None:
                 raise
-            _tell_no_verdict(error)
-            sys.exit(NO_VERDICT)
+            sys.exit(code)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         ctx.meta[ASKED] = args[0] if args else ""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from difflib import get_close_matches  # noqa: PLC0415 - only on an error
-
-            near = get_close_matches(args[0], COMMANDS, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else " See 'coalmine --help'."
-            ctx.fail(f"No such command {args[0]!r}.{hint}")
         return super().resolve_command(ctx, args)
+
+
+def _tell_end(error: Exception, ctx: click.Context) -> int | None:
+    """Tell of a gate's failure, and of any in JSON; gives the exit code, or None for the rest."""
+    from coalmine._base.errors import CoalmineError  # noqa: PLC0415 - keeps `--help` quick
+
+    as_json = bool(ctx.meta.get(JSON))
+    told, code = describe_error(error)
+    known = isinstance(error, (CoalmineError, OSError, click.ClickException))
+    unread = isinstance(error, OSError) and error.errno == errno.EPIPE
+    if ctx.meta.get(ASKED) == "gate" and code == 1:
+        told["error"] = f"no verdict: {told['error'] if known else _named(error)}"
+        code = NO_VERDICT
+    elif unread or not known or not as_json:
+        return None
+    if not known:
+        from traceback import format_exception  # noqa: PLC0415 - only on an error
+
+        tell("".join(format_exception(error)))
+    if not unread:
+        tell_error(told, code, as_json=as_json)
+    return code
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 @click.group(
     cls=_LazyGroup,
+    examples=(
+        "coalmine doctor",
+        "coalmine demo",
+        "coalmine up && coalmine release iris_classifier --watch",
+        'eval "$(_COALMINE_COMPLETE=bash_source coalmine)"   # completion; also zsh_, fish_source',
+    ),
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "COALMINE"},
 )
 @click.version_option(__version__, prog_name="coalmine")
@@ -111,10 +153,11 @@ def cli(ctx: click.Context, config: Path | None) -> None:
     """
     ctx.default_map = _read_config(config)
     if ctx.invoked_subcommand in ctx.default_map:
-        from coalmine.cli.config import check_options  # noqa: PLC0415 - keeps `--help` quick
+        from coalmine.cli.config import named_options  # noqa: PLC0415 - keeps `--help` quick
 
         name = str(ctx.invoked_subcommand)
-        check_options(ctx.default_map[name], name, cli.get_command(ctx, name))
+        section = named_options(ctx.default_map[name], name, cli.get_command(ctx, name))
+        ctx.default_map = {**ctx.default_map, name: section}
 
 
 def main() -> None:
@@ -122,32 +165,11 @@ def main() -> None:
     from coalmine._base.errors import CoalmineError  # noqa: PLC0415 - keeps `--help` quick
 
     try:
-        cli(standalone_mode=True)
-    except CoalmineError as error:
-        _tell(f"Error: {error}")
-        sys.exit(error.exit_code)
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        _tell(f"Error: {place}{error.strerror or error}")
-        sys.exit(1)
-
-
-def _tell(text: str) -> None:
-    """Say it on stderr; where nobody reads that, the exit code still has to be right."""
-    with suppress(OSError):
-        click.echo(text, err=True)
-
-
-def _tell_no_verdict(error: Exception) -> None:
-    from traceback import format_exception  # noqa: PLC0415 - only on an error
-
-    from coalmine._base.errors import CoalmineError  # noqa: PLC0415 - keeps `--help` quick
-
-    if isinstance(error, (CoalmineError, OSError)):
-        _tell(f"Error: no verdict: {error}")
-    else:
-        _tell("".join(format_exception(error)))
-        _tell(f"Error: no verdict: {type(error).__name__}: {error}")
+        cli(prog_name="coalmine")
+    except (CoalmineError, OSError) as error:
+        told, code = describe_error(error)
+        tell_error(told, code, as_json=False)
+        sys.exit(code)
 
 
 def _read_config(path: Path | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``coalmine approve ID``, and what it shares with ``reject`` and ``retry``."""
+"""``coalmine approve ID``, and what it shares with ``reject`` and ``cancel``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ from pathlib import Path
 
 import click
 
-from coalmine.cli.options import (
-    database_option,
-    launcher_option,
-    output_option,
-    state_option,
-    token_option,
-)
+from coalmine.cli.options import release_options
+from coalmine.cli.told import Command
 
 __all__ = ["command", "deciding"]
 
@@ -28,13 +23,9 @@ def deciding(verb: str, told: str, *, text: str) -> click.Command:
         text: Its help.
     """
 
-    @click.command(verb, help=text)
+    @click.command(verb, cls=Command, help=text, examples=(f"coalmine {verb} 3f2a",))
     @click.argument("release_id", metavar="ID")
-    @launcher_option
-    @database_option
-    @token_option
-    @state_option
-    @output_option
+    @release_options
     def command(
         *, release_id: str, url: str, database: str, token: str, state: Path, output: str
     ) -> None:
@@ -46,6 +37,8 @@ def deciding(verb: str, told: str, *, text: str) -> click.Command:
         answer = ask_to(verb, reading.launcher(), whole, token=token)
         if output == "json":
             click.echo(json.dumps(asdict(answer)))
+        elif answer.state == "cancelled":
+            click.echo(f"release {answer.id} is cancelled")
         else:
             click.echo(f"release {answer.id} is {told}; see: coalmine watch {answer.id}")
 

@@ -8,11 +8,15 @@ from pathlib import Path
 import click
 
 from coalmine.cli.options import output_option, state_option
+from coalmine.cli.told import Command
 
 __all__ = ["command"]
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=("coalmine bentos", "coalmine bentos s3://bentos/team -o json"),
+)
 @click.argument("store", default="")
 @state_option
 @output_option

@@ -16,6 +16,7 @@ __all__ = ["beside_pipeline", "named_values"]
 
 ID_PARAMETER = "release_id"
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
+NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def beside_pipeline(
@@ -26,6 +27,12 @@ def beside_pipeline(
     Raises:
         InputError: One is wrong; names it.
     """
+    if not NAMESPACE.fullmatch(namespace):
+        raise InputError(
+            f"{namespace!r} is no name of a namespace",
+            field="--namespace",
+            fix="use at most 63 small letters, digits and dashes",
+        )
     wanted = tuple(_extra(name.strip()) for name in extras.split(","))
     rules: tuple[Rule, ...] = ()
     if Extra.TRIGGERS in wanted:

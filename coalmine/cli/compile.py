@@ -6,10 +6,18 @@ from pathlib import Path
 
 import click
 
+from coalmine.cli.told import Command
+
 __all__ = ["command"]
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "coalmine compile pipeline.py --target tekton -o pipeline.yaml",
+        "coalmine compile pipeline.yaml --target argo --with run,rbac --param name=iris",
+    ),
+)
 @click.argument(
     "pipeline_file", metavar="PIPELINE", type=click.Path(dir_okay=False, path_type=Path)
 )
@@ -87,6 +95,8 @@ def command(
         compile_via(pipeline_file, target, parameters, pipeline, extras, output)
         return
     beside = None
+    if (parameters or bindings) and not extras:
+        raise click.UsageError("--param and --bindings say what --with writes; give it too")
     if extras:
         from coalmine.cli.beside import beside_pipeline  # noqa: PLC0415
 

@@ -9,7 +9,9 @@ from typing import Any
 import click
 import yaml
 
-__all__ = ["check_options", "read_config"]
+from coalmine.cli.told import long_name
+
+__all__ = ["named_options", "read_config"]
 
 
 def read_config(path: Path, commands: Collection[str]) -> dict[str, dict[str, Any]]:
@@ -26,6 +28,8 @@ def read_config(path: Path, commands: Collection[str]) -> dict[str, dict[str, An
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise click.UsageError(f"{path} is no YAML: {error}") from None
+    except RecursionError:
+        raise click.UsageError(f"{path} is no YAML that can be meant: it is too deep") from None
     if not isinstance(content or {}, dict):
         raise click.UsageError(f"{path}: write a mapping from command to options")
     sections: Mapping[object, object] = content or {}
@@ -41,21 +45,28 @@ def read_config(path: Path, commands: Collection[str]) -> dict[str, dict[str, An
     }
 
 
-def check_options(options: Mapping[str, Any], name: str, command: click.Command | None) -> None:
+def named_options(
+    options: Mapping[str, Any], name: str, command: click.Command | None
+) -> dict[str, Any]:
     """See that the file's section for a command holds nothing but options of it.
 
     Args:
-        options: The section.
+        options: The section, by the options' names on the command line.
         name: The command's name.
         command: The command.
+
+    Returns:
+        The section by the names of the command's parameters, as click wants it.
 
     Raises:
         click.UsageError: An option is unknown; the message lists those there are.
     """
-    known = {parameter.name for parameter in command.params if parameter.name} if command else set()
-    unknown = sorted(set(options) - known)
+    given = command.params if command else []
+    known = {long_name(one): str(one.name) for one in given if isinstance(one, click.Option)}
+    unknown = sorted(set(options) - set(known))
     if unknown:
         raise click.UsageError(
             f"configuration file: {name}: there is no option {', '.join(unknown)}; "
             f"there are {', '.join(sorted(known))}"
         )
+    return {known[option]: value for option, value in options.items()}

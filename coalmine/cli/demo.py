@@ -11,12 +11,20 @@ from typing import Any
 
 import click
 
-from coalmine.cli.options import output_option
+from coalmine.cli.options import Finite, output_option
+from coalmine.cli.told import Command
 
 __all__ = ["command"]
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=("coalmine demo", "coalmine demo -o json --rate 100"),
+    exits={
+        0: "promoted, promoted and rolled back, as it must be",
+        1: "it came otherwise, or failed",
+    },
+)
 @click.option(
     "--state",
     type=click.Path(file_okay=False, path_type=Path, resolve_path=True),
@@ -26,7 +34,7 @@ __all__ = ["command"]
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(20, 500),
+    type=Finite(20, 500),
     default=60,
     show_default=True,
     help="Requests a second that the simulated users send.",
@@ -36,8 +44,8 @@ def command(state: Path, rate: float, output: str) -> None:
     """Release three versions of a model on this machine, and watch.
 
     The first two must be promoted and the third, which fails on 30 % of the requests, must be
-    rolled back early, without one failed request that the bad model did not cause itself. Exit
-    code 0 if so, 1 if not. Everything that was started is stopped again.
+    rolled back early, without one failed request that the bad model did not cause itself.
+    Everything that was started is stopped again.
     """
     from coalmine.cli.narrator import LiveNarrator, PlainNarrator  # noqa: PLC0415
     from coalmine.demo.story import run_demo  # noqa: PLC0415

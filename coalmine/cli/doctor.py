@@ -22,6 +22,7 @@ import click
 import coalmine
 from coalmine._base.errors import CoalmineError
 from coalmine.cli.options import engine_options, output_option, state_option
+from coalmine.cli.told import Command
 
 __all__ = ["Check", "checks", "command"]
 
@@ -68,7 +69,11 @@ _PACKAGES = (
 )
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=("coalmine doctor", "coalmine doctor --engine tekton --namespace ml -o json"),
+    exits={0: "all that a release needs is here", 1: "something is missing"},
+)
 @engine_options
 @state_option
 @output_option
@@ -81,8 +86,7 @@ def command(
 ) -> None:
     """Say what is here, what is missing and how to get it.
 
-    Exits with 0 if all that a release on this machine needs is here, else with 1. With --engine it
-    also asks whether runs could be made there. Nothing is changed or downloaded.
+    With --engine it also asks whether runs could be made there. Nothing is changed or downloaded.
     """
     far = [name for name in engine_names if name != "local"]
     found = (*checks(state), *(_engine(name, engines) for name in far))
@@ -168,6 +172,8 @@ def _engine(name: str, engines: dict[str, Any]) -> Check:
             engine.close()
     except CoalmineError as error:
         fix = f"{error.message}; {error.fix}" if error.fix else error.message
+    except RecursionError:
+        fix = f"the file {engines['kubeconfig']} is too deep to be meant; give another"
     return Check(name, found, True, "runs pipelines elsewhere", fix)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from coalmine.cli.options import output_option
+from coalmine.cli.told import Group
 
 if TYPE_CHECKING:
     from coalmine.gate.runner import Tick
@@ -30,6 +31,9 @@ EVIDENCE = {
     "skipped",
 }
 """What every evidence file has."""
+CANARY = "--prometheus http://prometheus:9090 --service iris --canary r2"
+"""What every example names."""
+NO_VERDICT_GIVEN = {1: "", 3: "it failed; trying again may help"}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -63,7 +67,20 @@ def _canary_options(function: F) -> F:
     return function
 
 
-@click.group("gate", invoke_without_command=True)
+@click.group(
+    "gate",
+    cls=Group,
+    invoke_without_command=True,
+    examples=(
+        f"coalmine gate {CANARY} --stable r1",
+        f"coalmine gate {CANARY} --replay 2026-01-31T12:00:00Z 2026-01-31T12:30:00Z",
+    ),
+    exits={
+        0: "promote",
+        1: "rollback",
+        3: "inconclusive, or it failed before it came to a verdict",
+    },
+)
 @_canary_options
 @click.option("--since", help="When the canary got its share; RFC 3339.  [default: now]")
 @click.option(
@@ -90,8 +107,8 @@ def command(
 ) -> None:
     """Judge a canary by a policy, and exit with the verdict.
 
-    Exit code 0: promote, 1: rollback, 3: inconclusive, 2: the input is wrong. Progress goes to
-    stderr, one line a sample, or one a minute of a replay; the verdict goes to stdout.
+    Progress goes to stderr, one line a sample, or one a minute of a replay; the verdict goes to
+    stdout.
     """
     if context.invoked_subcommand:
         return
@@ -125,7 +142,9 @@ def command(
     sys.exit(EXIT_CODES[decision.verdict])
 
 
-@command.command("schema")
+@command.command(
+    "schema", examples=("coalmine gate schema > gate-policy.schema.json",), exits=NO_VERDICT_GIVEN
+)
 def schema_command() -> None:
     """Print the JSON schema of a policy file, for editors."""
     from coalmine.gate.schema import policy_schema  # noqa: PLC0415 - keeps `--help` quick
@@ -133,7 +152,14 @@ def schema_command() -> None:
     click.echo(json.dumps(policy_schema(), indent=2))
 
 
-@command.command("explain")
+@command.command(
+    "explain",
+    examples=(
+        f"coalmine gate explain {CANARY} --since 2026-01-31T12:00:00Z",
+        "coalmine gate explain --evidence .coalmine/local/releases/3f2a/gate.json",
+    ),
+    exits=NO_VERDICT_GIVEN,
+)
 @_canary_options
 @click.option("--since", help="When the canary got its share; RFC 3339.  [required]")
 @click.option("--at", metavar="TIME", help="When to look; RFC 3339.  [default: now]")

@@ -13,13 +13,16 @@ import click
 
 from coalmine.cli.history import Forgotten, clean_releases
 from coalmine.cli.needed import cutoff, in_progress, served_images
-from coalmine.cli.options import database_option, output_option, state_option
+from coalmine.cli.options import Finite, database_option, output_option, state_option
+from coalmine.cli.told import Command
 
 if TYPE_CHECKING:
     from coalmine.images.clean import Cleaned
     from coalmine.stores.clean import Removed
 
 __all__ = ["command"]
+
+MOST_DAYS = 36500
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +38,13 @@ class _Gone:
         return sum(one.size for one in self.contexts) + sum(one.size for one in self.layouts)
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=("coalmine gc --dry-run", "coalmine gc --days 3 --keep 5 --history-days 90"),
+)
 @click.option(
     "--days",
-    type=click.FloatRange(min=0.05),
+    type=Finite(min=0.05, max=MOST_DAYS),
     default=7.0,
     show_default=True,
     help="Keep what was asked for in so many days.",
@@ -50,7 +56,7 @@ class _Gone:
 )
 @click.option(
     "--history-days",
-    type=click.FloatRange(min=1),
+    type=Finite(min=1, max=MOST_DAYS),
     help="Remove releases that ended more than so many days ago; none unless given.",
 )
 @click.option("--dry-run", is_flag=True, help="Remove nothing, only say what would be removed.")

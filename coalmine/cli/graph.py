@@ -6,10 +6,16 @@ from pathlib import Path
 
 import click
 
+from coalmine.cli.told import Command
+
 __all__ = ["command"]
 
 
-@click.command("graph")
+@click.command(
+    "graph",
+    cls=Command,
+    examples=("coalmine graph pipeline.py", "coalmine graph pipeline.yaml -o svg > pipeline.svg"),
+)
 @click.argument(
     "pipeline_file", metavar="PIPELINE", type=click.Path(dir_okay=False, path_type=Path)
 )

@@ -7,19 +7,33 @@ from typing import Any
 
 import click
 
-from coalmine.cli.options import engine_options, state_option
+from coalmine.cli.options import Finite, engine_options, state_option
+from coalmine.cli.told import Command
 
 __all__ = ["command"]
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "coalmine launcher",
+        "coalmine launcher --host 0.0.0.0 --access access.yaml --engine tekton --namespace ml",
+    ),
+    exits={0: "stopped with SIGTERM"},
+)
 @click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
     help="Beyond loopback only with --access.",
 )
-@click.option("--port", default=8080, show_default=True, help="0 means any free port.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="0 means any free port.",
+)
 @state_option
 @click.option(
     "--bindings",
@@ -56,7 +70,7 @@ __all__ = ["command"]
 )
 @click.option(
     "--tell-for",
-    type=click.FloatRange(min=0),
+    type=Finite(min=0, max=36500),
     default=3.0,
     show_default=True,
     metavar="DAYS",
@@ -70,7 +84,7 @@ __all__ = ["command"]
 @engine_options
 @click.option(
     "--submit-for",
-    type=click.FloatRange(min=0),
+    type=Finite(min=0),
     default=600.0,
     show_default=True,
     help="Seconds for which a run is submitted again before its release is dead.",

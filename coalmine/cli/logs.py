@@ -11,13 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from coalmine._base.errors import CoalmineError, InputError
-from coalmine.cli.options import (
-    database_option,
-    launcher_option,
-    output_option,
-    state_option,
-    token_option,
-)
+from coalmine.cli.options import release_options
+from coalmine.cli.told import Command
 
 if TYPE_CHECKING:
     from coalmine.cli.reading import Reading
@@ -28,14 +23,13 @@ TRIES = 5
 WAIT_SECONDS = 1.0
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=("coalmine logs 3f2a", "coalmine logs 3f2a --step gate -o json"),
+)
 @click.argument("release_id", metavar="ID")
 @click.option("--step", default="", help="Only the log of this step.")
-@launcher_option
-@database_option
-@token_option
-@state_option
-@output_option
+@release_options
 def command(
     *,
     release_id: str,

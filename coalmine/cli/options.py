@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +12,12 @@ import click
 
 __all__ = [
     "DEFAULT_STATE",
+    "Finite",
     "database_option",
     "engine_options",
     "launcher_option",
     "output_option",
+    "release_options",
     "state_option",
     "token_option",
 ]
@@ -90,6 +93,29 @@ def output_option(function: F) -> F:
         show_default=True,
         help="How to print the result.",
     )(function)
+
+
+def release_options(function: F) -> F:
+    """Add what says where releases are read and how they are shown: ``url`` to ``output``."""
+    options = (launcher_option, database_option, token_option, state_option, output_option)
+    for add in reversed(options):
+        function = add(function)
+    return function
+
+
+class Finite(click.FloatRange):
+    """A number in a range; "nan" is in every range for click, and here in none."""
+
+    def convert(  # noqa: D102 - click's
+        self,
+        value: Any,  # noqa: ANN401
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is no number", param, ctx)
+        return number
 
 
 _ENGINE_OPTIONS = (

@@ -12,13 +12,20 @@ from pathlib import Path
 import click
 
 from coalmine.cli.options import output_option, state_option
+from coalmine.cli.told import Command
 
 __all__ = ["command"]
 
 _MEGABYTE = 1_000_000
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "coalmine push iris_classifier:v2 s3://bentos/team",
+        "coalmine push iris_classifier oci://registry.example.com/bentos",
+    ),
+)
 @click.argument("tag", metavar="NAME[:VERSION]")
 @click.argument("store")
 @click.option("--source", default="", help="Store to take it from; empty means the own one.")

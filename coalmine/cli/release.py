@@ -8,13 +8,24 @@ from pathlib import Path
 import click
 
 from coalmine.cli.options import launcher_option, output_option, state_option, token_option
+from coalmine.cli.told import Command
 
 __all__ = ["command"]
 
 SOURCE = "/coalmine/cli"
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "coalmine release iris_classifier",
+        "coalmine release iris_classifier:v2 --percent 20 --watch",
+    ),
+    exits={
+        0: "accepted; with --watch: promoted",
+        1: "it failed, and trying again may help; with --watch: not promoted",
+    },
+)
 @click.argument("bento", metavar="NAME[:VERSION]")
 @click.option("--service", help="What users call; else the bento's name.")
 @click.option("--percent", type=click.IntRange(1, 99), help="The canary's share of the traffic.")
@@ -38,10 +49,7 @@ def command(
     state: Path,
     output: str,
 ) -> None:
-    """Ask for a release of the bento NAME, in its newest version unless one is given.
-
-    With --watch the exit code tells the end: 0 promoted, 1 otherwise.
-    """
+    """Ask for a release of the bento NAME, in its newest version unless one is given."""
     from coalmine.cli.send import find_launcher, print_answer  # noqa: PLC0415
     from coalmine.events import new_event  # noqa: PLC0415 - `--help` stays quick
     from coalmine.events.send import send_event  # noqa: PLC0415

@@ -9,11 +9,16 @@ from typing import Any
 import click
 
 from coalmine.cli.options import state_option
+from coalmine.cli.told import Command
 
 __all__ = ["command"]
 
 
-@click.command("report")
+@click.command(
+    "report",
+    cls=Command,
+    examples=("coalmine report 3f2a", "coalmine report 3f2a -o report.html"),
+)
 @click.argument("release_id")
 @click.option(
     "-o",

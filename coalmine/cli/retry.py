@@ -11,28 +11,26 @@ from pathlib import Path
 import click
 
 from coalmine._base.errors import InputError
-from coalmine.cli.options import (
-    database_option,
-    launcher_option,
-    output_option,
-    state_option,
-    token_option,
-)
+from coalmine.cli.options import release_options
+from coalmine.cli.told import Command
 
 __all__ = ["command"]
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=("coalmine retry 3f2a --watch", "coalmine retry --sink http://broker.example/events"),
+    exits={
+        0: "asked for; with --watch: promoted",
+        1: "it failed, and trying again may help; with --watch: not promoted",
+    },
+)
 @click.argument("release_id", metavar="[ID]", required=False)
 @click.option("--watch", is_flag=True, help="Follow the new release until it ends.")
 @click.option(
     "--sink", default="", metavar="NAME", help="Put back what was put aside for this sink; no ID."
 )
-@launcher_option
-@database_option
-@token_option
-@state_option
-@output_option
+@release_options
 def command(
     *,
     release_id: str | None,

@@ -12,13 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from coalmine._base.errors import InputError
-from coalmine.cli.options import (
-    database_option,
-    launcher_option,
-    output_option,
-    state_option,
-    token_option,
-)
+from coalmine.cli.options import release_options
+from coalmine.cli.told import Command
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,7 +39,14 @@ COLOURS = {
 }
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "coalmine runs",
+        "coalmine runs --release-state failed --since 2026-01-31T00:00:00Z",
+        "coalmine runs 3f2a -o json",
+    ),
+)
 @click.argument("release_id", metavar="[ID]", required=False)
 @click.option(
     "--release-state", multiple=True, type=click.Choice(STATES), help="Only these; repeatable."
@@ -60,11 +62,7 @@ COLOURS = {
     show_default=True,
     help="At most so many, the newest.",
 )
-@launcher_option
-@database_option
-@token_option
-@state_option
-@output_option
+@release_options
 def command(
     *,
     release_id: str | None,
@@ -92,7 +90,7 @@ def command(
             fix=f"list by state with: coalmine runs --release-state {state.name}",
         )
     reading = Reading(state, url, token, database)
-    if release_id:
+    if release_id is not None:
         _print_one(reading.one(release_id), output)
         return
     from coalmine.launcher.query import Query, parse_since  # noqa: PLC0415 - as above

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from coalmine._base.errors import InputError
+from coalmine.cli.told import Command
+
 if TYPE_CHECKING:
     from coalmine.compiler.around.schedule import Schedule
     from coalmine.compiler.graph import Graph
@@ -18,7 +21,12 @@ IMAGE = "ghcr.io/coalmine-dev/coalmine:{version}"
 TYPE = "dev.coalmine.release.requested.v1"
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "coalmine schedule pipeline.py --cron @daily --engine argo --param name=iris -o cron.yaml",
+    ),
+)
 @click.argument(
     "pipeline_file", metavar="PIPELINE", type=click.Path(dir_okay=False, path_type=Path)
 )
@@ -108,11 +116,21 @@ def _manifest(graph: Graph, schedule: Schedule, options: dict[str, Any]) -> str:
         namespace = options["namespace"] or "default"
         posting = Posting(
             image=options["image"] or IMAGE.format(version=__version__),
-            url=options["url"] or f"http://el-{graph.name}.{namespace}.svc:8080",
+            url=_url(options["url"]) or f"http://el-{graph.name}.{namespace}.svc:8080",
             type=options["event_type"],
         )
         documents = cron_job(schedule, posting)
     return "---\n".join(Manifest(document).to_yaml() for document in documents)
+
+
+def _url(given: str) -> str:
+    if given and not given.startswith(("http://", "https://")):
+        raise InputError(
+            f"{given!r} is no URL that an event can be posted to",
+            field="--url",
+            fix="give one like http://el-release.ml.svc:8080",
+        )
+    return given
 
 
 def _recurring_run(
@@ -120,7 +138,6 @@ def _recurring_run(
 ) -> str:
     from tempfile import TemporaryDirectory  # noqa: PLC0415
 
-    from coalmine._base.errors import InputError  # noqa: PLC0415
     from coalmine.compiler.around.recurring import create_recurring_run  # noqa: PLC0415
     from coalmine.compiler.targets import Target, compile_pipeline  # noqa: PLC0415
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from coalmine.cli.options import output_option, state_option, token_option
+from coalmine.cli.told import Command
 
 if TYPE_CHECKING:
     from coalmine.events.send import Answer
@@ -21,7 +22,13 @@ __all__ = ["command", "find_launcher", "print_answer", "short_id"]
 ID_CHARACTERS = 15
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "coalmine send event.json",
+        "coalmine send - --url http://127.0.0.1:8080 < event.json",
+    ),
+)
 @click.argument("file", type=click.File("rb"))
 @click.option("--url", help="Base URL of the launcher; else the one with this state folder.")
 @click.option("--binary", is_flag=True, help="Send in binary mode instead of structured mode.")

@@ -12,11 +12,15 @@ import click
 
 from coalmine._base.errors import CoalmineError
 from coalmine.cli.options import database_option, launcher_option, output_option, state_option
+from coalmine.cli.told import Command
 
 __all__ = ["command"]
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=("coalmine status", "coalmine status --launcher http://127.0.0.1:8080 -o json"),
+)
 @launcher_option
 @database_option
 @state_option

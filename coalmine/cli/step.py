@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from coalmine.cli.options import state_option
+from coalmine.cli.told import Command, Group
 from coalmine.steps.contract import (
     STEPS,
     Step,
@@ -25,7 +26,7 @@ from coalmine.steps.contract import (
 __all__ = ["command"]
 
 
-class _Steps(click.Group):
+class _Steps(Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(STEPS)
 
@@ -33,14 +34,20 @@ class _Steps(click.Group):
         return _command_of(load_step(cmd_name)) if cmd_name in STEPS else None
 
 
-@click.group(cls=_Steps)
+@click.group(
+    cls=_Steps,
+    examples=(
+        "coalmine step retrieve --name iris_classifier --context-path context.txt",
+        "coalmine step finalize --help",
+    ),
+)
 def command() -> None:
     """Do the work of one task of a release.
 
     Inputs are options; an empty one is not given. A setting that is not given may stand in the
-    environment, as its help says. Each output is written to the file that its --OUTPUT-path
-    names. Exit code 0: done, 1: failed and trying again may help, 2: the input is wrong. One JSON
-    object a line on stderr. A step may be run twice: the second time it finds the work done.
+    environment, as its help says. Each output is written to the file that its --OUTPUT-path names.
+    One JSON object a line on stderr. A step may be run twice: the second time it finds the work
+    done.
     """
 
 
@@ -62,8 +69,20 @@ def _command_of(step: Step[Any, Any]) -> click.Command:
 
     parameters = [_input_option(spec) for spec in input_fields(step)]
     parameters += [_output_option(spec) for spec in output_fields(step)]
-    made = click.Command(step.name, callback=callback, params=list(parameters), help=step.summary)
+    made = Command(
+        step.name,
+        callback=callback,
+        params=list(parameters),
+        help=step.summary,
+        examples=(_example(step),),
+    )
     return state_option(made)
+
+
+def _example(step: Step[Any, Any]) -> str:
+    needed = [spec for spec in input_fields(step) if default_of(spec) is None]
+    given = " ".join(f"{_flag(spec.name)} {spec.name.upper()}" for spec in needed)
+    return f"coalmine step {step.name} {given}"
 
 
 def _input_option(spec: Field[Any]) -> click.Option:

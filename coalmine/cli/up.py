@@ -12,6 +12,7 @@ import click
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.cli.options import output_option, state_option
+from coalmine.cli.told import Command
 
 if TYPE_CHECKING:
     from coalmine.stack.layout import Endpoints, Layout
@@ -22,7 +23,10 @@ __all__ = ["command"]
 PORT = click.IntRange(0, 65535)
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=("coalmine up", "coalmine up --proxy-port 8080 --policy policy.yaml"),
+)
 @click.option("--proxy-port", type=PORT, default=0, help="Where users call; 0 takes any.")
 @click.option("--launcher-port", type=PORT, default=0, help="Where events are sent; 0 takes any.")
 @click.option("--prometheus-port", type=PORT, default=0, help="Where Prometheus is; 0 takes any.")
@@ -108,6 +112,10 @@ def _check(settings: LauncherSettings, layout: Layout) -> None:
             field="bindings",
             fix="give another with --bindings",
         )
+    if settings.bindings:
+        from coalmine.cli.bindings import load  # noqa: PLC0415 - as above
+
+        load(settings.bindings)
 
 
 def _absolute(given: str) -> str:

@@ -11,13 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from coalmine.cli.options import (
-    database_option,
-    launcher_option,
-    output_option,
-    state_option,
-    token_option,
-)
+from coalmine.cli.options import release_options
+from coalmine.cli.told import Command
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -30,17 +25,17 @@ POLL_SECONDS = 0.25
 OPEN = {"accepted", "running"}
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=("coalmine watch 3f2a",),
+    exits={0: "promoted", 1: "not promoted, or it cannot be followed"},
+)
 @click.argument("release_id", metavar="ID")
-@launcher_option
-@database_option
-@token_option
-@state_option
-@output_option
+@release_options
 def command(
     *, release_id: str, url: str, database: str, token: str, state: Path, output: str
 ) -> None:
-    """Follow the release whose id is or begins with ID; exit with 0 if it is promoted, else 1.
+    """Follow the release whose id is or begins with ID, until it ends.
 
     Live on a terminal, plain lines elsewhere. With '-o json' the release is printed at its end.
     """

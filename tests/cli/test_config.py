@@ -42,6 +42,7 @@ def test_the_order_of_strength(
         ("run: {state: x}", "run: there is no such command"),
         ("- runs", "write a mapping from command to options"),
         ("runs: [", "is no YAML"),
+        ("runs: " + "[" * 5000, "it is too deep"),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_place(
@@ -67,6 +68,6 @@ def test_options_may_be_written_with_hyphens(coalmine: Coalmine, folder: Path) -
 
 def test_a_place_that_cannot_be_written_is_a_sentence(coalmine: Coalmine, folder: Path) -> None:
     (folder / "pipeline.yaml").write_text("no pipeline")
-    shown = coalmine("demo", "--state", "/proc/nowhere", "-o", "json", cwd=folder)
+    shown = coalmine("demo", "--state", "/proc/nowhere", cwd=folder)
     assert (shown.returncode, "Traceback" in shown.stderr) == (1, False)
     assert shown.stderr.startswith("Error: /proc/nowhere")

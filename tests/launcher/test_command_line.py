@@ -12,7 +12,6 @@ import pytest
 from click.testing import CliRunner
 from event_sink import EventSink
 
-from coalmine._base.errors import CoalmineError
 from coalmine.cli import cli
 from tests.launcher.bench import Bench, new
 from tests.launcher.postgres import Postgres
@@ -26,7 +25,7 @@ END = "import pathlib, sys; pathlib.Path(sys.argv[-1]).write_text('rolled_back')
 
 
 def call(*words: object) -> Any:
-    """Run a command as a person does; gives what it printed as JSON."""
+    """Run a command as a person does; gives what it printed, or its error, as JSON."""
     result = CliRunner().invoke(cli, [*map(str, words), "-o", "json"])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -64,8 +63,7 @@ def test_all_of_them_by_database_and_by_launcher(
         assert (about["sink"], about["waiting"], about["put_aside"]) == (sink.url, 3, 0)
         assert about["oldest_seconds"] > 0.0
         assert call("approve", first, *way)["id"] == first
-        with pytest.raises(CoalmineError, match="another answer"):
-            call("reject", first, *way)
+        assert "another answer" in call("reject", first, *way)["error"]
     assert call("runs", first[:8], *by_database)["id"] == first
     assert call("cancel", second[:8], *by_database)["state"] == "cancelled"
     gate.touch()
@@ -77,8 +75,7 @@ def test_all_of_them_by_database_and_by_launcher(
     assert call("watch", again["id"], *by_launcher)["state"] == "rolled_back"
     launcher.stop()
     assert len(call("runs", *by_database)) == 3, "no launcher need be running"
-    with pytest.raises(CoalmineError, match="no URL of a database"):
-        call("runs", "--database", "mysql://h/d")
+    assert "no URL of a database" in call("runs", "--database", "mysql://h/d")["error"]
 
 
 def test_what_was_put_aside_is_put_back(bench: Bench, sink: EventSink, tmp_path: Path) -> None:
@@ -95,7 +92,6 @@ def test_what_was_put_aside_is_put_back(bench: Bench, sink: EventSink, tmp_path:
     assert "PUT ASIDE" in shown
     assert call("retry", "--sink", sink.url, *way)["put_back"] == 1
     assert call("status", *way)["sinks"][0]["waiting"] == 1
-    with pytest.raises(CoalmineError, match="nothing was put aside"):
-        call("retry", "--sink", sink.url, *way)
+    assert "nothing was put aside" in call("retry", "--sink", sink.url, *way)["error"]
     assert CliRunner().invoke(cli, ["retry", "r1", "--sink", "x"]).exit_code == 2
     assert CliRunner().invoke(cli, ["retry"]).exit_code == 2
