@@ -151,8 +151,9 @@ class Engine(Protocol):
     def logs(self, run_id: str, task: str, start: int = 0) -> bytes:
         """Give what a task has written so far, in UTF-8, from a byte on.
 
-        Empty if it has written no more, has not begun, or its log is gone or not to be had here.
+        Empty if it has written no more, or has not begun.
 
         Raises:
-            CoalmineError: The engine could not be reached; try again.
+            CoalmineError: Its log is gone or not to be had here, or the engine could not be
+                reached; the message says which.
         """

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import json
-import logging
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,10 +24,10 @@ from coalmine.launcher.read import select_release
 
 __all__ = ["LONGEST", "Logs", "Position", "parse_position", "whole_lines"]
 
-logger = logging.getLogger(__name__)
-
 POLL_SECONDS = 0.5
 QUIET_SECONDS = 15.0
+AGAIN_SECONDS = 5.0
+"""Until a log that was not to be had is asked for once more."""
 MOST_STREAMS = 200
 MOST_BYTES = 4096
 LONGEST = 1 << 16
@@ -44,11 +44,13 @@ class Position:
         offsets: The bytes of each step's log that were sent.
         told: What was last said of each step and, under the empty name, of the release.
         whole: The steps that have ended and whose log was read to its end.
+        again: When a log that was not to be had is asked for again; seconds that only grow.
     """
 
     offsets: dict[str, int] = field(default_factory=dict)
     told: dict[str, str] = field(default_factory=dict)
     whole: set[str] = field(default_factory=set)
+    again: dict[str, float] = field(default_factory=dict)
 
     def text(self) -> str:
         """Write the offsets as the id of an event."""
@@ -152,17 +154,19 @@ class Logs:
     def _lines(
         self, release: Mapping[str, Any], step: Mapping[str, Any], position: Position
     ) -> Iterator[str]:
-        engine = self._engines.get(release["engine"])
         name = step["name"]
         # A cluster is not asked again and again for what will not change.
-        if engine is None or not step["attempts"] or name in position.whole:
+        if not step["attempts"] or name in position.whole or _rests(name, position):
             return
         start = position.offsets.get(name, 0)
         try:
-            written = engine.logs(release["id"], name, start)
+            written = self._written(release, name, start)
         except CoalmineError as error:
-            logger.warning("the log of %s cannot be read: %s", name, error.message)
+            position.again[name] = time.monotonic() + AGAIN_SECONDS
+            about = {"step": name, "reason": error.message, "fix": error.fix}
+            yield from _if_new("unreadable", f"log of {name}", about, position)
             return
+        position.told.pop(f"log of {name}", None)
         ended = step["state"] in ENDED or release["state"] not in OPEN
         if ended and not written:
             position.whole.add(name)
@@ -170,6 +174,19 @@ class Logs:
             position.offsets[name] = start + end
             text = line.decode("utf-8", "replace")
             yield _event("log", {"step": name, "text": text}, position)
+
+    def _written(self, release: Mapping[str, Any], step: str, start: int) -> bytes:
+        engine = self._engines.get(release["engine"])
+        if engine is None:
+            raise CoalmineError(
+                f"this launcher has no engine {release['engine']}",
+                fix=f"ask one that was started with --engine {release['engine']}",
+            )
+        return engine.logs(release["id"], step, start)
+
+
+def _rests(name: str, position: Position) -> bool:
+    return time.monotonic() < position.again.get(name, 0.0)
 
 
 def whole_lines(written: bytes, *, ended: bool) -> Iterator[tuple[bytes, int]]:

@@ -14,7 +14,7 @@ from kubeflow import Kubeflow, Trouble, serve_kubeflow
 from coalmine._base.errors import CoalmineError
 from coalmine.engines.kfp.api import KfpApi, KfpError
 from coalmine.engines.kfp.engine import KfpEngine, name_of
-from coalmine.engines.kfp.logs import LARGEST, MOST, NOTICE, part_of
+from coalmine.engines.kfp.logs import BYTES_A_SECOND, LARGEST, MOST, NOTICE, part_of
 from coalmine.engines.kfp.pods import pod_of
 from coalmine.engines.protocol import BusyError
 from tests.engines.kubefix import read_once, request
@@ -123,6 +123,30 @@ def test_a_large_log_comes_in_parts_and_ends_with_a_notice(
         found += part
     assert max(parts) == MOST
     assert found == whole[:LARGEST] + NOTICE
+
+
+def test_to_follow_a_log_costs_so_much_a_second_however_long_it_gets(
+    kubeflow: Kubeflow,
+) -> None:
+    now = [0.0]
+    engine = KfpEngine(KfpApi(kubeflow.url), read_once, monotonic=lambda: now[0])
+    run = _submit(kubeflow, engine)
+    kubeflow.say(name_of("r1"), "RUNNING", gate="RUNNING")
+    line, log, seen, given = b"x" * 20_000 + b"\n", b"", b"", 0
+    for second in range(60):
+        now[0] = float(second)
+        log += line
+        kubeflow.logs[run, GATE] = log
+        before = len(kubeflow.said("GET", "/log"))
+        seen += engine.logs("r1", "gate", len(seen))
+        given += (len(kubeflow.said("GET", "/log")) - before) * len(log)
+    assert given < 60 * BYTES_A_SECOND, "whole each second it would be 37 MB"
+    assert len(seen) > len(log) // 2
+    kubeflow.say(name_of("r1"), "SUCCEEDED", gate="SUCCEEDED")
+    now[0] += 3.0
+    seen += engine.logs("r1", "gate", len(seen))
+    assert seen == log, "nothing is held back once the task has ended"
+    engine.close()
 
 
 def test_a_container_that_is_still_being_made_has_written_nothing(

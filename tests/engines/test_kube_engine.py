@@ -15,11 +15,11 @@ from coalmine.cli import cli
 from coalmine.engines.callback import Callback
 from coalmine.engines.kube.connect import connect
 from coalmine.engines.kube.dialect import name_of
-from coalmine.engines.kube.engine import LOG_BYTES, KubeEngine
+from coalmine.engines.kube.engine import KubeEngine
 from coalmine.engines.protocol import RunState
 from coalmine.engines.settings import EngineSettings
 from tests.engines.kubefix import DIALECTS, KINDS, make_engine, request, runs_of, say, wait_ended
-from tests.engines.replay import RUN, play
+from tests.engines.replay import RUN
 from tests.kubeapi.server import KubeApi
 
 ENGINES = tuple(KINDS)
@@ -148,35 +148,6 @@ def test_a_run_cancelled_before_it_was_submitted_ends_as_soon_as_it_is(
     engine.cancel(RUN)
     engine.submit(request())
     assert len(api.said("PATCH", name_of(RUN))) == 1
-
-
-@pytest.mark.parametrize(
-    ("name", "pod", "container"),
-    [
-        ("tekton", "coalmine-r1-gate-pod", "step-main"),
-        ("argo", "coalmine-r1-gate-", "main"),
-    ],
-)
-def test_logs_come_from_the_pod(
-    api: KubeApi, tmp_path: Path, name: str, pod: str, container: str
-) -> None:
-    engine = make_engine(api, tmp_path, name)
-    engine.open()
-    for _ in play(api, f"{name}-promote"):
-        pass
-    assert wait_ended(engine).state is RunState.SUCCEEDED
-    engine.logs(RUN, "gate")
-    path = api.said("GET", "/log")[-1][0]
-    found = path.partition("/pods/")[2].partition("/")[0]
-    assert found.startswith(pod)
-    api.app.logs["ci", found, container] = "one\ntwo\n"
-    assert engine.logs(RUN, "gate") == b"one\ntwo\n"
-    assert engine.logs(RUN, "gate", 4) == b"two\n"
-    assert engine.logs(RUN, "rollback") == b""
-    api.app.logs["ci", found, container] = "x" * (LOG_BYTES + 5)
-    assert len(engine.logs(RUN, "gate")) == LOG_BYTES
-    assert engine.logs(RUN, "gate", LOG_BYTES) == b"xxxxx"
-    engine.close()
 
 
 def test_doctor_says_whether_runs_could_be_made(api: KubeApi, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -15,11 +16,13 @@ from tests.kubeapi.discovery import discovery
 from tests.kubeapi.faults import Fault, Faults, Reset
 from tests.kubeapi.kinds import Kind, kind_at
 from tests.kubeapi.patches import json_patch, merge_patch
+from tests.kubeapi.podlogs import Written, log_text
 from tests.kubeapi.selectors import selector
 from tests.kubeapi.status import (
     ApiError,
     bad_request,
     conflict,
+    not_found,
     unsupported_media_type,
 )
 from tests.kubeapi.store import Change, Object, Store
@@ -63,7 +66,9 @@ class App:
     """The ASGI application.
 
     Attributes:
-        logs: Texts that ``pods/NAME/log`` gives, by (namespace, pod, container).
+        logs: What ``pods/NAME/log`` gives, by (namespace, pod, container).
+        log_bytes: How many bytes of logs were given.
+        gone: Pods that were removed, by (namespace, pod).
         pods: What ``pods/NAME:PORT/proxy/PATH`` answers: from the pod's name, the method, the path
             and the body, a status code and a text.
         requests: Every request so far: method, path with query, body.
@@ -77,7 +82,9 @@ class App:
     def __init__(self, store: Store, faults: Faults) -> None:
         self.store = store
         self.faults = faults
-        self.logs: dict[tuple[str, str, str], str] = {}
+        self.logs: dict[tuple[str, str, str], Written] = {}
+        self.log_bytes = 0
+        self.gone: set[tuple[str, str]] = set()
         self.pods: Callable[[str, str, str, Any], tuple[int, str]] = _no_pod
         self.requests: list[tuple[str, str, Any]] = []
         self.token = ""
@@ -154,9 +161,7 @@ class App:
     def _get(self, request: Request, target: Target, _body: Any) -> Response:
         query = request.query_params
         if target.subresource == "log":
-            key = (target.namespace, target.name, query.get("container", ""))
-            limit = int(query["limitBytes"]) if "limitBytes" in query else None
-            return PlainTextResponse(self.logs.get(key, "").encode()[:limit])
+            return self._log(target, query)
         if target.name:
             return JSONResponse(self.store.get(target.kind, target.namespace, target.name))
         if query.get("watch") in {"1", "true"}:
@@ -172,6 +177,14 @@ class App:
             found = found[first : first + limit]
         kind = {"apiVersion": target.kind.api_version, "kind": f"{target.kind.kind}List"}
         return JSONResponse({**kind, "metadata": metadata, "items": found})
+
+    def _log(self, target: Target, query: QueryParams) -> Response:
+        if (target.namespace, target.name) in self.gone:
+            raise not_found(target.kind, target.name)
+        key = (target.namespace, target.name, query.get("container", ""))
+        body = log_text(self.logs.get(key, ""), query)
+        self.log_bytes += len(body)
+        return PlainTextResponse(body)
 
     def _create(self, request: Request, target: Target, body: Any) -> Response:
         if target.name:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -303,6 +304,7 @@ class Writing:
 
     written: bytes = b"one\ntwo\n"
     asked: int = 0
+    error: CoalmineError | None = None
 
     name = "local"
     portable = False
@@ -316,6 +318,8 @@ class Writing:
 
     def logs(self, run_id: str, task: str, start: int = 0) -> bytes:
         self.asked += 1
+        if self.error:
+            raise self.error
         return self.written[start:]
 
 
@@ -331,6 +335,25 @@ def test_answers_name_the_public_url(ledger: Ledger) -> None:
     assert answer.json()["url"] == answer.headers["location"] == f"{base}/{answer.json()['id']}"
     assert client.post("/releases/r5/cancel").json()["url"] == f"{base}/r5"
     assert client.get("/releases?limit=1").headers["link"].startswith(f"<{base}?limit=1&before=")
+
+
+def test_a_log_that_cannot_be_had_is_told_to_the_one_who_asked(ledger: Ledger) -> None:
+    ledger.record("r5", (TaskStatus("gate", TaskState.RUNNING, 1, T0),), Facts())
+    engine = Writing(error=CoalmineError("the pod x is gone", fix="keep pods for longer"))
+
+    async def read(logs: Logs, *, follow: bool) -> list[str]:
+        return [one async for one in logs.stream("r5", Position(), follow=follow)]
+
+    def unreadable(engines: dict[str, Any]) -> dict[str, str]:
+        said = asyncio.run(read(Logs(ledger, engines), follow=False))
+        [found] = [one for one in said if one.startswith("event: unreadable")]
+        assert said[-1].startswith("event: end")
+        return dict(json.loads(found.partition("data: ")[2]))
+
+    told = {"step": "gate", "reason": "the pod x is gone", "fix": "keep pods for longer"}
+    assert unreadable({"local": engine}) == told
+    assert engine.asked == 1, "it is not asked again and again"
+    assert unreadable({})["reason"] == "this launcher has no engine local"
 
 
 def test_a_log_that_was_read_to_its_end_is_not_asked_for_again(ledger: Ledger) -> None:
@@ -493,7 +516,15 @@ def test_logs_are_followed_and_resumed(launched: Callable[..., Any], tmp_path: P
         assert 'build: first\nbuild: é"second\nbuild: last, without an end\n' in shown.output
     text = call("logs", release_id[:7], "--state", launcher.state, "-o", "json", "--step", "build")
     assert json.loads(text.output.splitlines()[0])["text"] == "first"
+    shutil.move(launcher.state / "runs" / release_id, tmp_path / "moved")
+    gone = call("logs", release_id, "--state", launcher.state)
+    assert (gone.exit_code, gone.stdout) == (0, "")
+    assert f"build: its log cannot be had: there is no log of the run {release_id}" in gone.stderr
     assert launcher.end(signal.SIGTERM) == 0
+    gone = call("logs", release_id, "--state", launcher.state, "-o", "json")
+    assert json.loads(gone.stdout.splitlines()[0])["step"] == "build"
+    assert "there is no" in json.loads(gone.stdout.splitlines()[0])["reason"]
+    shutil.move(tmp_path / "moved", launcher.state / "runs" / release_id)
     assert "first" in call("logs", release_id, "--state", launcher.state).output
 
 

@@ -18,7 +18,7 @@ from coalmine.compiler.graph import Graph
 from coalmine.engines.callback import Callback
 from coalmine.engines.ending import exit_run_of, unclean, with_exit
 from coalmine.engines.kfp.api import NOT_FOUND, KfpApi, KfpError
-from coalmine.engines.kfp.logs import read_task_log
+from coalmine.engines.kfp.logs import MOST, Pace, read_task_log
 from coalmine.engines.kfp.package import exit_only, graph_of, uncached, version_name, with_token
 from coalmine.engines.kfp.status import read_run
 from coalmine.engines.kfp.typed import typed
@@ -94,6 +94,7 @@ class KfpEngine:
         self._ids: dict[str, str] = {}
         self._told: dict[str, tuple[float, RunStatus]] = {}
         self._cancelled: set[str] = set()
+        self._pace = Pace()
 
     def open(self) -> None:
         """Nothing needs to be opened: the first run finds out whether the API answers."""
@@ -157,12 +158,21 @@ class KfpEngine:
 
     def logs(self, run_id: str, task: str, start: int = 0) -> bytes:
         """Give what a task has written; see `coalmine.engines.protocol.Engine`."""
+        now = self._monotonic()
+        if self._pace.waits(run_id, task, start, now) and not self._has_ended(run_id, task):
+            return b""
         for name in (name_of(run_id), name_of(exit_run_of(run_id))):
             key = self._ids.get(name) or (self._find(name) or {}).get("run_id")
             found = read_task_log(self._api, key, task, start) if key else None
             if found is not None:
+                more = len(found) == MOST
+                self._pace.read(run_id, task, start + len(found), now, more=more)
                 return found
         return b""
+
+    def _has_ended(self, run_id: str, task: str) -> bool:
+        found = self.status(run_id)
+        return found is None or any(one.name == task and one.state.ended for one in found.tasks)
 
     def _compiled(self, path: Path) -> tuple[Graph, str]:
         text = path.read_text(encoding="utf-8")

@@ -1,26 +1,52 @@
 """What tasks on Kubeflow Pipelines have written, as far as its API server gives it.
 
 It gives the log of a pod that is there, or one that was archived; always from its beginning, so
-what was read before is passed over, and no more is kept at a time than `MOST`.
+what was read before is passed over, and no more is kept at a time than `MOST`. Its parameter
+``follow`` is of no help: what is new is held back until there are 4 KB of it. So a log is asked
+for the more rarely, the longer it is (`Pace`), and to follow one costs so many bytes a second at
+most, however long it goes on.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 
 from coalmine._base.errors import CoalmineError
 from coalmine.engines.kfp.api import NOT_FOUND, KfpApi, KfpError
 from coalmine.engines.kfp.pods import pod_of
 
-__all__ = ["LARGEST", "MOST", "NOTICE", "part_of", "read_task_log"]
+__all__ = ["LARGEST", "MOST", "NOTICE", "Pace", "part_of", "read_task_log"]
 
 MOST = 1 << 20
 """Bytes given at a time."""
 LARGEST = 4 << 20
 """Bytes given of one log: all of it is sent again for each look at what is new."""
 NOTICE = b"\n(Coalmine reads no more of this log than its first 4 MiB; the pod has all of it.)\n"
+BYTES_A_SECOND = 1 << 18
+MOST_KEPT = 1000
+"""Logs whose pace is known, those that were read last."""
 WAITS = "waiting to start"
 """What the kubelet says of a container that is still being made."""
+
+
+class Pace:
+    """When a log may be asked for again by those who have read all that it had."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
+
+    def waits(self, run_id: str, task: str, start: int, now: float) -> bool:
+        """Tell whether it is too early to ask for what follows a byte; seconds that only grow."""
+        size, until = self._known.get((run_id, task), (0, 0.0))
+        return start >= size > 0 and now < until
+
+    def read(self, run_id: str, task: str, end: int, now: float, *, more: bool) -> None:
+        """Take note that it was read up to a byte, and whether there may be more already."""
+        self._known[run_id, task] = (end, now if more else now + end / BYTES_A_SECOND)
+        self._known.move_to_end((run_id, task))
+        while len(self._known) > MOST_KEPT:
+            self._known.popitem(last=False)
 
 
 def read_task_log(api: KfpApi, run: str, task: str, start: int) -> bytes | None:

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     import httpx2
 
 __all__ = [
+    "CONFLICT",
     "GONE",
+    "NOT_FOUND",
     "Asked",
     "KubeError",
     "Object",

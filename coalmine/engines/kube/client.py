@@ -29,6 +29,8 @@ __all__ = ["KubeClient"]
 
 METHODS = {"create": "POST", "get": "GET", "list": "GET", "patch": "PATCH"}
 LOGS = Resource("v1", "pods/log")
+WAITS = "waiting to start"
+"""What is said of a container that is still being made."""
 PAGE = 500
 WATCH_SECONDS = 300
 SILENT_SECONDS = 130.0
@@ -112,21 +114,31 @@ class KubeClient:
         except httpx2.HTTPError as error:
             raise self._silent(error) from None
 
-    def logs(self, pod: str, container: str, most: int) -> bytes | None:
-        """Give what a container has written; None if there is no such pod or it has not begun.
+    @contextlib.contextmanager
+    def log(self, pod: str, container: str, since: str = "") -> Iterator[Iterator[bytes]]:
+        """Give what a container has written, each line after its moment, part by part.
+
+        Nothing, where it is still being made.
 
         Args:
             pod: The pod.
             container: Its container.
-            most: Bytes from the beginning, which is the only place that a server reads from.
+            since: Leave out what is older than this moment, RFC 3339; all unless given.
         """
         path = f"api/v1/namespaces/{self.namespace}/pods/{pod}/log"
-        answer = self._send("GET", path, params={"container": container, "limitBytes": str(most)})
-        if answer.status_code in {NOT_FOUND, 400}:  # 400: the container is still being made
-            return None
-        if answer.is_error:
-            raise self._refused("get", LOGS, answer)
-        return answer.content
+        query = {"container": container, "timestamps": "true"}
+        asked = query | ({"sinceTime": since} if since else {})
+        try:
+            with self._http.stream("GET", path, params=asked) as answer:
+                if answer.is_error:
+                    answer.read()
+                    if WAITS not in answer.text:
+                        raise self._refused("get", LOGS, answer)
+                    yield iter(())
+                else:
+                    yield answer.iter_bytes()
+        except httpx2.HTTPError as error:
+            raise self._silent(error) from None
 
     def version(self) -> str:
         """Ask the server for its version."""

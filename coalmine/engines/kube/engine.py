@@ -11,9 +11,10 @@ from coalmine._base.errors import CoalmineError, InputError
 from coalmine.compiler.graph import Graph
 from coalmine.engines.callback import Callback
 from coalmine.engines.ending import exit_run_of, lacks_exit, unclean, with_exit
-from coalmine.engines.kube.answers import KubeError, Object
+from coalmine.engines.kube.answers import NOT_FOUND, KubeError, Object
 from coalmine.engines.kube.client import KubeClient
 from coalmine.engines.kube.dialect import Dialect, name_of
+from coalmine.engines.kube.logs import PodLogs
 from coalmine.engines.kube.mirror import RELEASE, Mirror
 from coalmine.engines.protocol import RunRequest, RunStatus
 from coalmine.engines.values import check_for, check_known
@@ -22,8 +23,6 @@ __all__ = ["KubeEngine"]
 
 LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 VERBS = ("create", "get", "list", "watch", "patch")
-LOG_BYTES = 1 << 20
-"""Of a log at a time; whoever wants more asks again."""
 REFUSED = {400, 413, 422}
 """Answers to an object that will be the same the next time."""
 
@@ -62,6 +61,7 @@ class KubeEngine:
         self._callback = callback or Callback()
         self._pipelines: dict[str, tuple[Graph, Object | None]] = {}
         self._cancelled: set[str] = set()
+        self._logs = PodLogs(client)
         self._runs = Mirror(client, dialect.runs, dialect.slim)
         tasks = dialect.tasks
         self._tasks = Mirror(client, tasks.resource, dialect.slim) if tasks else None
@@ -162,9 +162,24 @@ class KubeEngine:
         run = self._run(run_id)
         if run is None:
             return b""
-        place = self._dialect.container(run, self._tasks_of(run_id, run), task)
-        found = place and self._client.logs(place.pod, place.name, start + LOG_BYTES)
-        return (found or b"")[start:]
+        tasks = self._tasks_of(run_id, run)
+        container = self._dialect.container(run, tasks, task)
+        if container is None:
+            return b""
+        try:
+            return self._logs.read((run_id, task, start), container)
+        except KubeError as error:
+            if error.code != NOT_FOUND:
+                raise
+            told = self._dialect.read(run_id, run, tasks).tasks
+            if not any(one.name == task and one.state.ended for one in told):
+                return b""  # its pod is yet to be made
+            raise KubeError(
+                f"the pod {container.pod} is gone from {self._client.namespace}, and the log of "
+                f"{task} with it",
+                NOT_FOUND,
+                fix="keep pods for longer, or collect their logs where they outlive them",
+            ) from None
 
     def _end(self, run_id: str) -> None:
         name = name_of(run_id)

@@ -164,7 +164,13 @@ class LocalEngine:
 
     def logs(self, run_id: str, task: str, start: int = 0) -> bytes:
         """Give what a task's tries have written; see `coalmine.engines.protocol.Engine`."""
-        return read_log(self._folder(run_id), task, start)
+        folder = self._folder(run_id)
+        if not folder.is_dir():
+            raise CoalmineError(
+                f"there is no log of the run {run_id} in {folder.parent}",
+                fix="ask the launcher that ran it, with its own state folder; or it was removed",
+            )
+        return read_log(folder, task, start)
 
     def _opened(self) -> Durable:
         if self._durable is None:
