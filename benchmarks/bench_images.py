@@ -1,120 +1,33 @@
-"""Image 2 after image 1: bytes and time, beside the floor and beside buildah, to a registry."""
+"""Image 2 after image 1: bytes and time, beside the floor and beside buildah, to a registry.
+
+Parts can be chosen by name on the command line; see PARTS.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-import httpx
 from base_images import push_base
-from containerize import Containerize, find_busybox, new_version
+from image_bench import MODEL_BYTES, MODELS, Bench, measured_build, next_version, put_model
 from measure import Timing, interleaved, print_head, print_timing
-from real_registry import RealRegistry, find_registry, running_registry
+from real_registry import find_registry, running_registry
 
 from coalmine.demo.bentos import DEMO_NAME, build_demo_bentos
 from coalmine.images.layered import LayeredBuilder
-from coalmine.images.platforms import Platform
-from coalmine.images.protocol import BuiltImage
-from coalmine.registry.source import bytes_source
 from coalmine.stores.local import LocalStore
 
-ROUNDS = 5
-LARGE_MODEL_BYTES = 50_000_000
-HUGE_MODEL_BYTES = 1_000_000_000
+ROUNDS, PEER_ROUNDS = 5, 3
+HUGE_BYTES = 1_000_000_000
 AT_ONCE = 10
-SLOW_ROUNDS = 3
-PEERS = {"buildah", "containerize"}
-DOCKERFILE = """FROM {base}
-WORKDIR /home/bentoml/bento
-COPY env ./env
-COPY src ./src
-COPY . ./
-"""
-MEASURED = """
-import sys
-from pathlib import Path
-from coalmine.images.layered import LayeredBuilder
-LayeredBuilder(cache=Path(sys.argv[2]), base="none").build(Path(sys.argv[1]), sys.argv[3])
-print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
-"""
-
-
-class Bench:
-    """Contexts, a registry and two builders in one folder."""
-
-    def __init__(self, home: Path, folder: Path, context: Path, registry: RealRegistry) -> None:
-        self.home = home
-        self.folder, self.context, self.registry = folder, context, registry
-        self.base = f"{registry.host}/base/python:slim"
-        self.builder = LayeredBuilder(
-            platforms=(Platform("amd64"),), cache=folder / "cache", base=self.base
-        )
-        self.seed = 0
-        self.peer: Containerize | None = None
-        self.built: BuiltImage | None = None
-
-    def new_model(self) -> None:
-        """Put a new version of the model in, incompressible as weights are."""
-        self.seed += 1
-        next_version(self.context, self.version)
-        grow(self.context, LARGE_MODEL_BYTES, self.seed)
-        if self.peer:
-            self.peer.renew(self.version, weights(LARGE_MODEL_BYTES, self.seed))
-
-    @property
-    def version(self) -> str:
-        """The newest version of bento and model."""
-        return f"retrained-{self.seed}"
-
-    def ours(self) -> None:
-        self.built = self.builder.build(self.context, f"{self.registry.host}/ours/iris")
-
-    def buildah(self) -> None:
-        """Build and push with buildah; it has seen all but the model before."""
-        storage = ["--root", str(self.folder / "root"), "--runroot", str(self.folder / "run")]
-        buildah = ["buildah", *storage, "--storage-driver", "vfs"]
-        image = f"{self.registry.host}/peer/iris:v2"
-        dockerfile = self.folder / "Dockerfile"
-        dockerfile.write_text(DOCKERFILE.format(base=self.base))
-        _run(
-            *buildah, "bud", "--layers", "--isolation", "chroot", "--tls-verify=false",
-            "-f", str(dockerfile), "-t", image, str(self.context),
-        )  # fmt: skip
-        _run(*buildah, "push", "--tls-verify=false", image)
-
-    def containerize(self) -> None:
-        """Build and push with BentoML's own command, for which a run has been prepared."""
-        assert self.peer
-        self.peer.run(self.version)
-
-    def bare_put(self) -> float:
-        """Only send so many bytes to the registry, which hashes and keeps them; its seconds."""
-        content = os.urandom(LARGE_MODEL_BYTES)
-        source = bytes_source(content)
-        url = f"http://{self.registry.host}/v2/bare/put/blobs/uploads/"
-        began = time.perf_counter()
-        with httpx.Client(verify=False, trust_env=False, timeout=60) as client:
-            place = client.post(url).headers["Location"]
-            sent = client.put(
-                place,
-                params={**dict(httpx.URL(place).params), "digest": source.digest},
-                content=source.pieces(0, source.size),
-                headers={"Content-Length": str(source.size)},
-            )
-        assert sent.status_code == httpx.codes.CREATED
-        return time.perf_counter() - began
-
-    def floor(self) -> None:
-        hash_and_copy(self.context / "models", self.folder / "floor")
 
 
 def main() -> None:
@@ -147,57 +60,68 @@ def first_build(bench: Bench) -> None:
     )
 
 
-def model_only(bench: Bench) -> None:
-    names = ["floor", "bare_put", "ours"]
-    if shutil.which("buildah") is None:
-        print("  buildah is not installed")
-    else:
-        names.append("buildah")
-        busybox = find_busybox()
-        if busybox is None:
-            print("  bentoml containerize is left out: Debian's busybox cannot be had here")
-        else:
-            bench.peer = Containerize(bench.home, bench.folder, bench.registry.host, busybox)
-            names.append("containerize")
-    taken: dict[str, list[float]] = {name: [] for name in names}
+def forest_only(bench: Bench) -> None:
+    model_only(bench, "forest", "Only a forest of scikit-learn, of 50 MB, was trained anew")
+
+
+def weights_only(bench: Bench) -> None:
+    model_only(bench, "weights", "The worst case: only a model of 50 MB that does not shrink")
+
+
+def model_only(bench: Bench, kind: str, title: str) -> None:
+    bench.kind = kind
+    taken: dict[str, list[float]] = {}
+    sent: dict[str, int] = {}
     for number in range(ROUNDS + 1):
         bench.new_model()
-        for name in names:
-            if name == "containerize" and number > SLOW_ROUNDS:
-                continue
-            began = time.perf_counter()
-            own = getattr(bench, name)()
-            if number:
-                taken[name].append(own or time.perf_counter() - began)
-    bench.peer = None
-    print_head(f"Only a model of {LARGE_MODEL_BYTES // 1_000_000} MB changed, to a registry")
-    print_timing(
-        [Timing(name, tuple(seconds)) for name, seconds in taken.items() if seconds], floor="floor"
-    )
+        for name in ("floor", "ours", "bare_put"):
+            _time(taken, name, getattr(bench, name), counts=number > 0)
+        for name in bench.peers if number <= PEER_ROUNDS else ():
+            before = bench.stored_bytes()
+            _time(taken, name, partial(bench.peer, name), counts=number > 0)
+            sent[name] = bench.stored_bytes() - before
+    print_head(f"{title}, to a registry")
+    timings = {name: Timing(name, tuple(seconds)) for name, seconds in taken.items()}
+    print_timing(list(timings.values()), floor="floor")
     assert bench.built is not None
-    print(f"  ours sent {bench.built.sent_bytes:,} bytes")
-    median = {name: statistics.median(seconds) for name, seconds in taken.items() if seconds}
-    print_goals(median)
+    print(f"  ours sent {bench.built.sent_bytes:,} bytes; its memory is below")
+    for name, peer in bench.peers.items():
+        print(f"  {name} sent {sent[name]:,} bytes, peak memory {peer.peak / 1024:.0f} MB")
+    print_goals(timings, list(bench.peers))
 
 
-def print_goals(median: Mapping[str, float]) -> None:
+def _time(
+    taken: dict[str, list[float]], name: str, do: Callable[[], float | None], *, counts: bool
+) -> None:
+    began = time.perf_counter()
+    own = do()
+    if counts:
+        taken.setdefault(name, []).append(own or time.perf_counter() - began)
+
+
+def print_goals(timings: dict[str, Timing], peers: list[str]) -> None:
     """Say whether it is as quick as it is to be: 1.5 floors and 0.3 s, a tenth of every peer."""
-    most = 1.5 * median["floor"] + 0.3
-    holds = "holds" if median["ours"] <= most else "does not hold"
-    print(f"  ours {median['ours']:.3f} s <= 1.5 x floor + 0.3 s = {most:.3f} s: {holds}")
-    for peer in PEERS & median.keys():
+    ours, bare = timings["ours"].median, timings["bare_put"].median
+    most = 1.5 * timings["floor"].median + 0.3
+    holds = "holds" if ours <= most else "does not hold"
+    print(f"  ours {ours:.3f} s <= 1.5 x floor + 0.3 s = {most:.3f} s: {holds}")
+    for name in peers:
+        peer = timings[name].median
         print(
-            f"  {peer} takes {median[peer] / median['ours']:.1f} times as long as ours, "
-            f"and {median[peer] / median['bare_put']:.1f} times as long as the bare upload"
+            f"  {name} takes {peer / ours:.1f} times as long as ours, "
+            f"and {peer / bare:.1f} times as long as the bare upload"
         )
 
 
 def nothing_changed(bench: Bench) -> None:
+    bench.ours()
     timings = interleaved(ROUNDS, floor=bench.floor, nothing_changed=bench.ours)
     print_head("Nothing changed")
     print_timing(list(timings.values()), floor="floor")
     assert bench.built is not None
     assert bench.built.sent_bytes == 0
+    holds = "holds" if timings["nothing_changed"].median < 0.5 else "does not hold"
+    print(f"  ours sent 0 bytes; below 0.5 s: {holds}")
 
 
 def at_once(bench: Bench) -> None:
@@ -206,7 +130,7 @@ def at_once(bench: Bench) -> None:
     for number in range(AT_ONCE):
         contexts.append(folder / f"at-once-{number}")
         shutil.copytree(context, contexts[-1], symlinks=True)
-        grow(contexts[-1], LARGE_MODEL_BYTES // 10, 1000 + number)
+        put_model(contexts[-1], os.urandom(MODEL_BYTES // 10))
     builder = LayeredBuilder(cache=folder / "shared", base="none")
 
     def build(number: int) -> None:
@@ -218,68 +142,65 @@ def at_once(bench: Bench) -> None:
     began = time.perf_counter()
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(build, range(AT_ONCE)))
-    print_head(f"{AT_ONCE} builds at once, models of {LARGE_MODEL_BYTES // 10_000_000} MB")
+    print_head(f"{AT_ONCE} builds at once, models of {MODEL_BYTES // 10_000_000} MB")
     print(f"  one {one:.2f} s, all {time.perf_counter() - began:.2f} s")
 
 
 def memory(bench: Bench) -> None:
-    folder, context, registry = bench.folder, bench.context, bench.registry
-    print_head("Peak memory of build and push")
-    for size in (LARGE_MODEL_BYTES, HUGE_MODEL_BYTES):
-        grow(context, size, 2000)
-        began = time.perf_counter()
-        arguments = [str(context), str(folder / "memory"), f"{registry.host}/memory/iris"]
-        said = _run(sys.executable, "-c", MEASURED, *arguments)
-        seconds = time.perf_counter() - began
-        print(f"  model of {size // 1_000_000:>5} MB: {int(said) / 1024:6.1f} MB, {seconds:.1f} s")
+    print_head("Peak memory of build and push of a new version of a model")
+    target = f"{bench.registry.host}/memory/iris"
+    put_model(bench.context, b"the version before")
+    measured_build(bench.context, bench.folder / "memory", target)
+    for kind, make in MODELS.items():
+        for size in (MODEL_BYTES, HUGE_BYTES):
+            next_version(bench.context, f"{kind}-{size}")
+            put_model(bench.context, make(bench.home.parent, 1), size)
+            began = time.perf_counter()
+            peak = measured_build(bench.context, bench.folder / "memory", target) / 1024
+            seconds = time.perf_counter() - began
+            holds = "below 100 MB" if peak < 100 else "not below 100 MB"
+            print(f"  {kind:8} {size // 1_000_000:>5} MB: {peak:5.1f} MB, {holds}; {seconds:.1f} s")
 
 
-def next_version(context: Path, version: str) -> None:
-    """Give the bento and its model another version."""
-    (model,) = (path for path in (context / "models").glob("*/*") if path.is_dir())
-    model.rename(model.with_name(version))
-    new_version(context / "bento.yaml", model.name, version)
+def same_digest(bench: Bench) -> None:
+    print_head("The same bento in two clean folders: other times, umask and order of files")
+    put_model(bench.context, MODELS["forest"](bench.home.parent, 1))
+    digests = set()
+    for name, mask, backwards in (("here", 0o022, False), ("there", 0o077, True)):
+        before = os.umask(mask)
+        copy = _copied(bench.context, bench.folder / f"clean-{name}", backwards=backwards)
+        target = f"{bench.registry.host}/same/{name}"
+        cache = bench.folder / f"clean-{name}-cache"
+        digests.add(replace(bench.builder, cache=cache, base="none").build(copy, target).digest)
+        os.umask(before)
+    print(f"  {len(digests)} digest: {', '.join(sorted(digests))}")
+    assert len(digests) == 1
 
 
-def grow(context: Path, size: int, seed: int) -> None:
-    model = next(path for path in (context / "models").rglob("*") if path.suffix == ".joblib")
-    block = weights(min(size, LARGE_MODEL_BYTES), seed)
-    with model.open("wb") as file:
-        for begin in range(0, size, len(block)):
-            file.write(block[: size - begin])
-
-
-def weights(size: int, seed: int) -> bytes:
-    """Give bytes that nothing can shrink."""
-    return hashlib.shake_256(seed.to_bytes(4)).digest(size)
-
-
-def hash_and_copy(changed: Path, into: Path) -> None:
-    """Do the least that any builder must: read, hash and durably write the changed model."""
-    shutil.rmtree(into, ignore_errors=True)
-    into.mkdir()
-    for number, path in enumerate(sorted(p for p in changed.rglob("*") if p.is_file())):
-        data = path.read_bytes()
-        hashlib.sha256(data).hexdigest()
-        with (into / str(number)).open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-
-
-def _run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{command[0]} failed: {done.stderr[-2000:]}")
-    return done.stdout
+def _copied(context: Path, into: Path, *, backwards: bool) -> Path:
+    """Copy contents, and whether they can be run, and nothing else."""
+    for path in sorted(context.rglob("*"), reverse=backwards):
+        place = into / path.relative_to(context)
+        if path.is_symlink():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(path.readlink())
+        elif path.is_dir():
+            place.mkdir(parents=True, exist_ok=True)
+        else:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place)
+            place.chmod(place.stat().st_mode | (path.stat().st_mode & 0o100))
+    return into
 
 
 PARTS: dict[str, Callable[[Bench], None]] = {
     "first": first_build,
-    "model": model_only,
+    "forest": forest_only,
+    "weights": weights_only,
     "same": nothing_changed,
     "ten": at_once,
     "memory": memory,
+    "digest": same_digest,
 }
 """The parts, by the names that choose them on the command line."""
 

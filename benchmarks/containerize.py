@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 from base_images import push_base
+from buildah_peer import run
 
 from coalmine.demo.bentos import DEMO_NAME
 
@@ -56,10 +57,13 @@ class Containerize:
         folder: For the copy and for buildah's storage.
         host: The registry.
         busybox: What the base image has.
+
+    Attributes:
+        peak: The most memory that a run took, in KiB.
     """
 
     def __init__(self, home: Path, folder: Path, host: str, busybox: Path) -> None:
-        self.home, self.host = folder / "containerize-home", host
+        self.home, self.host, self.peak = folder / "containerize-home", host, 0
         shutil.copytree(home, self.home, symlinks=True)
         for old in ("v1", "v3"):
             shutil.rmtree(self.home / "bentos" / DEMO_NAME / old)
@@ -87,8 +91,9 @@ class Containerize:
         """Build and push a version."""
         image = f"{self.host}/containerize/iris:{version}"
         bentoml = [sys.executable, "-m", "bentoml", "containerize", f"{DEMO_NAME}:{version}"]
-        self._run(*bentoml, "--backend", "buildah", "--image-tag", image)
-        self._run("buildah", "push", "--tls-verify=false", image)
+        build = [*bentoml, "--backend", "buildah", "--image-tag", image]
+        for command in (build, ["buildah", "push", "--tls-verify=false", image]):
+            self.peak = max(self.peak, run(*command, environ=self.environ)[1])
 
     def renew(self, version: str, content: bytes) -> None:
         """Put a new version of model and bento into the home."""
@@ -106,13 +111,6 @@ class Containerize:
         facts.write_text(re.sub("base_image: .*", base, facts.read_text()))
         for latest in (bento.parent / "latest", model.parent / "latest"):
             latest.write_text(version)
-
-    def _run(self, *command: str) -> None:
-        done = subprocess.run(
-            command, env=self.environ, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            sys.exit(f"{command[0]} failed: {(done.stdout + done.stderr)[-3000:]}")
 
 
 def new_version(facts: Path, before: str, version: str) -> None:
