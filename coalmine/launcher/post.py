@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
@@ -10,7 +11,7 @@ import httpx
 
 from coalmine.events.event import Event
 from coalmine.events.send import encode_event
-from coalmine.launcher.sinks import Sink
+from coalmine.launcher.sinks import Sink, trust
 
 __all__ = ["Post", "Said"]
 
@@ -46,12 +47,15 @@ class Post:
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
-        verify = sink.trust() or True
-        self._client = httpx.Client(timeout=TIMEOUT, follow_redirects=False, verify=verify)
+        self._lock = threading.Lock()
+        self._authorities = sink.authorities()
+        self._client = _client(self._authorities)
+        self._left: list[httpx.Client] = []
 
     def close(self) -> None:
         """Let go of the connections."""
-        self._client.close()
+        for one in (self._client, *self._left):
+            one.close()
 
     def post(self, event: Event) -> Said:
         """Send an event, and wait for the answer."""
@@ -60,7 +64,7 @@ class Post:
         token = self._sink.token()
         shown = {"authorization": f"Bearer {token}"} if token else {}
         try:
-            answer = self._client.post(
+            answer = self._current().post(
                 self._sink.url, content=message.body, headers={**message.headers, **shown}
             )
         except httpx.HTTPError as error:
@@ -79,6 +83,20 @@ class Post:
         asked = _seconds(answer.headers.get("retry-after", ""))
         wait = asked if answer.status_code in BUSY else 0.0
         return Said(error=f"it answered {answer.status_code}", retry_after=wait)
+
+    def _current(self) -> httpx.Client:
+        """Give connections that trust whom the sink's file names now."""
+        authorities = self._sink.authorities()
+        with self._lock:
+            if authorities != self._authorities:
+                self._left.append(self._client)  # others may be in the middle of a request
+                self._client = _client(authorities)
+                self._authorities = authorities
+            return self._client
+
+
+def _client(authorities: str) -> httpx.Client:
+    return httpx.Client(timeout=TIMEOUT, follow_redirects=False, verify=trust(authorities))
 
 
 def _seconds(text: str) -> float:

@@ -18,9 +18,20 @@ from pathlib import Path
 import httpx
 
 from coalmine._base.errors import InputError
+from coalmine.launcher.reloaded import Reloaded
 from coalmine.launcher.secret import Secret, open_secret
+from coalmine.launcher.strictfile import read_text
 
-__all__ = ["Sink", "checked_extensions", "make_sink", "no_token", "open_token", "read_sinks"]
+__all__ = [
+    "Sink",
+    "checked_extensions",
+    "make_sink",
+    "nothing",
+    "open_authorities",
+    "open_token",
+    "read_sinks",
+    "trust",
+]
 
 OVERRIDES = "K_CE_OVERRIDES"
 AUTHORITIES = "K_CA_CERTS"
@@ -33,8 +44,8 @@ TAKEN = {
 }  # fmt: skip
 
 
-def no_token() -> str:
-    """Give no token."""
+def nothing() -> str:
+    """Give no token, or no authorities."""
     return ""
 
 
@@ -46,14 +57,14 @@ class Sink:
         url: Where events are posted; it may hold a password.
         extensions: Attributes that every event gets.
         token: Gives the bearer token that is shown now; empty for none.
-        authorities: PEM of those that may have signed its certificate, besides those that are
+        authorities: Gives PEM of those that may have signed its certificate, besides those that are
             known everywhere; empty for those alone.
     """
 
     url: str
     extensions: Mapping[str, str] = field(default_factory=dict)
-    token: Callable[[], str] = no_token
-    authorities: str = field(default="", repr=False)
+    token: Callable[[], str] = nothing
+    authorities: Callable[[], str] = nothing
 
     @property
     def name(self) -> str:
@@ -64,13 +75,27 @@ class Sink:
         # Two that differ in what is not shown are two.
         return f"{shown}#{hashlib.sha256(hidden).hexdigest()[:8]}" if hidden else shown
 
-    def trust(self) -> ssl.SSLContext | None:
-        """Give what its certificate is checked with; None for what is usual."""
-        if not self.authorities:
-            return None
-        context = httpx.create_ssl_context()
-        context.load_verify_locations(cadata=self.authorities)
-        return context
+
+def trust(authorities: str, place: str = "") -> ssl.SSLContext | bool:
+    """Make what a certificate is checked with; True for what is usual.
+
+    Args:
+        authorities: PEM, as `Sink` has it.
+        place: Where it stands.
+
+    Raises:
+        InputError: There are no certificates in it.
+    """
+    if not authorities:
+        return True
+    context = httpx.create_ssl_context()
+    try:
+        context.load_verify_locations(cadata=authorities)
+    except ssl.SSLError:
+        raise InputError(
+            "it holds no certificates", field=place, fix="give PEM: -----BEGIN CERTIFICATE"
+        ) from None
+    return context
 
 
 def read_sinks(
@@ -89,10 +114,10 @@ def read_sinks(
     extensions = _overrides(environ.get(OVERRIDES, ""))
     sinks = [make_sink("--sink", url, extensions) for url in urls]
     if bound := environ.get("K_SINK"):
-        token = open_token(Secret(oidc_token, field="K_SINK")) if oidc_token.exists() else no_token
+        token = open_token(Secret(oidc_token, field="K_SINK")) if oidc_token.exists() else nothing
         authorities = environ.get(AUTHORITIES, "")
-        made = make_sink("K_SINK", bound, extensions, token, authorities, place=AUTHORITIES)
-        sinks.append(made)
+        trust(authorities, AUTHORITIES)
+        sinks.append(make_sink("K_SINK", bound, extensions, token, lambda: authorities))
     return tuple({sink.name: sink for sink in sinks}.values())
 
 
@@ -100,10 +125,8 @@ def make_sink(
     field: str,
     url: str,
     extensions: Mapping[str, str],
-    token: Callable[[], str] = no_token,
-    authorities: str = "",
-    *,
-    place: str = "",
+    token: Callable[[], str] = nothing,
+    authorities: Callable[[], str] = nothing,
 ) -> Sink:
     """Make a sink of what was said of it.
 
@@ -113,19 +136,30 @@ def make_sink(
         extensions: As above.
         token: As above.
         authorities: As above.
-        place: Where the authorities stand.
 
     Raises:
-        InputError: It is no URL, or the authorities are no certificates.
+        InputError: It is no URL.
     """
-    sink = Sink(_checked(field, url), extensions, token, authorities)
-    try:
-        sink.trust()
-    except ssl.SSLError:
-        raise InputError(
-            "it holds no certificates", field=place or field, fix="give PEM: -----BEGIN CERTIFICATE"
-        ) from None
-    return sink
+    return Sink(_checked(field, url), extensions, token, authorities)
+
+
+def open_authorities(file: Path, field: str) -> Reloaded[str]:
+    """Read the authorities of a sink, now and whenever their file changes.
+
+    Args:
+        file: PEM.
+        field: Which sink's, for error messages.
+
+    Raises:
+        InputError: It is not there, or holds no certificates.
+    """
+
+    def load() -> str:
+        text = read_text(file, "the sink's ca")
+        trust(text or " ", field)  # an empty file is none, too
+        return text
+
+    return Reloaded(load, [file], f"the authorities of {field}")
 
 
 def open_token(secret: Secret, environ: Mapping[str, str] | None = None) -> Callable[[], str]:

@@ -9,7 +9,14 @@ from typing import Annotated, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from coalmine.launcher.secret import Secret
-from coalmine.launcher.sinks import Sink, checked_extensions, make_sink, no_token, open_token
+from coalmine.launcher.sinks import (
+    Sink,
+    checked_extensions,
+    make_sink,
+    nothing,
+    open_authorities,
+    open_token,
+)
 from coalmine.launcher.strictfile import Part, parse_strict, read_text
 
 __all__ = ["load_sinks"]
@@ -53,10 +60,10 @@ def load_sinks(path: Path, environ: Mapping[str, str]) -> tuple[Sink, ...]:
 
 def _made(one: _Sink, base: Path, environ: Mapping[str, str]) -> Sink:
     field = f"sink {one.url.partition('?')[0].rpartition('@')[2]}"
-    token = no_token
+    token = nothing
     if one.token_file or one.token_env:
         file = base / one.token_file if one.token_file else None
         token = open_token(Secret(file, one.token_env or "", field=field), environ)
-    authorities = read_text(base / one.ca, "the sink's ca") if one.ca else ""
+    authorities = open_authorities(base / one.ca, field) if one.ca else nothing
     extensions = checked_extensions(one.extensions, field)
     return make_sink(field, one.url, extensions, token, authorities)

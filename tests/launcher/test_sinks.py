@@ -219,9 +219,8 @@ def test_a_dead_release_that_is_tried_again_has_events_of_its_own(
     assert set(inner) <= set(ids)
 
 
-@pytest.fixture
-def identity(tmp_path: Path) -> tuple[str, ssl.SSLContext]:
-    """An authority's certificate, and what a server of 127.0.0.1 shows that it signed."""
+def make_identity(file: Path) -> str:
+    """Write what a server of 127.0.0.1 shows; gives the certificate of who signed it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a test")])
     now = datetime.now(UTC)
@@ -244,11 +243,17 @@ def identity(tmp_path: Path) -> tuple[str, ssl.SSLContext]:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    file = tmp_path / "identity.pem"
     file.write_bytes(pem + secret)
+    return pem.decode()
+
+
+@pytest.fixture
+def identity(tmp_path: Path) -> tuple[str, ssl.SSLContext]:
+    """An authority's certificate, and what a server shows that it signed."""
+    authority = make_identity(tmp_path / "identity.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    return pem.decode(), context
+    context.load_cert_chain(tmp_path / "identity.pem")
+    return authority, context
 
 
 def posted(sinks: tuple[Sink, ...], times: int = 1) -> list[str]:
@@ -301,6 +306,30 @@ def test_sinks_of_a_file(identity: tuple[str, ssl.SSLContext], tmp_path: Path) -
             assert posted(load_sinks(path, {"TOKEN": "from-env"})) == [""]
         assert sink.shown == ["Bearer from-a-file", "Bearer from-env", ""]
         assert {one["team"] for one in sink.taken} == {"a"}
+
+
+def test_authorities_are_read_again_when_their_file_changes(
+    identity: tuple[str, ssl.SSLContext], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reloaded, "LOOK_SECONDS", 0.0)
+    authority, context = identity
+    file, path = tmp_path / "ca.pem", tmp_path / "sinks.yaml"
+    file.write_text(authority)
+    event = new_event(data={}, source="/s")
+    with running_sink(context) as sink:
+        path.write_text(json.dumps({"sinks": [{"url": sink.url, "ca": "ca.pem"}]}))
+        [told] = load_sinks(path, {})
+        with contextlib.closing(Post(told)) as post:
+            assert post.post(event).error == ""
+            newer = make_identity(tmp_path / "newer.pem")
+            file.write_text(newer)
+            assert "CERTIFICATE_VERIFY_FAILED" in post.post(event).error, "of the one before"
+            context.load_cert_chain(tmp_path / "newer.pem")
+            assert post.post(event).error == ""
+            for wrong in ("none at all", ""):
+                file.write_text(wrong)
+                assert post.post(event).error == ""
+        assert len(sink.taken) == 4
 
 
 @pytest.mark.parametrize(
