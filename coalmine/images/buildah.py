@@ -50,17 +50,18 @@ class BuildahBuilder:
             tag = target.tag or tag
         name = f"localhost/coalmine/{facts.name.lower()}:{tag}"
         with self._store.building(name):
-            self._build(context, name)
+            with tempfile.TemporaryDirectory() as folder:
+                self._build(context, name, self._trusted(Path(folder)))
             return self._push(name, target, tag)
 
     @property
     def _store(self) -> BuildahStore:
         return BuildahStore(self.storage)
 
-    def _build(self, context: Path, name: str) -> None:
+    def _build(self, context: Path, name: str, trust: list[str]) -> None:
         dated = ["--timestamp", str(self.epoch)] if self.epoch is not None else []
         self._store.run(
-            *("bud", "--isolation", "chroot", "--layers", "--format", "oci", *dated),
+            *("bud", "--isolation", "chroot", "--layers", "--format", "oci", *dated, *trust),
             *("--file", str(context / DOCKERFILE), "--tag", name, str(context)),
         )
 
@@ -84,6 +85,10 @@ class BuildahBuilder:
     def _trust(self, target: RemoteReference, folder: Path) -> list[str]:
         if self.registry.is_plain(target.repository.api_host):
             return ["--tls-verify=false"]
+        return self._trusted(folder)
+
+    def _trusted(self, folder: Path) -> list[str]:
+        """Have the authority trusted that the options name, wherever an image comes from."""
         if self.registry.ca_file is None:
             return []
         shutil.copy(self.registry.ca_file, folder / "ca.crt")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,11 +13,10 @@ from typing import Any
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.registry.address import Repository
 
-__all__ = ["Credentials", "config_files", "find_credentials"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["Credentials", "Login", "config_files", "find_login"]
 
 _HELPER_SECONDS = 30
+_SAID_CHARACTERS = 200
 _TOKEN_USER = "<token>"  # noqa: S105 - the name under which helpers give an identity token
 
 
@@ -43,6 +41,19 @@ class Credentials:
         return "Basic " + base64.b64encode(pair).decode()
 
 
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What was found about who we are to a registry.
+
+    Attributes:
+        credentials: The credentials; None if there are none.
+        told: Where they are from, or why there are none, for messages.
+    """
+
+    credentials: Credentials | None
+    told: str
+
+
 def config_files(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
     """List the files that may hold credentials, the most wanted first.
 
@@ -60,10 +71,10 @@ def config_files(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
     return tuple(path for path in found if path is not None)
 
 
-def find_credentials(
+def find_login(
     repository: Repository, files: tuple[Path, ...], environ: Mapping[str, str]
-) -> Credentials | None:
-    """Find the credentials for a repository; None means to ask without any.
+) -> Login:
+    """Find the credentials for a repository; without any it is asked all the same.
 
     In each file: the host's own helper, then the helper of all, then what the file itself holds.
 
@@ -76,12 +87,14 @@ def find_credentials(
         InputError: A file or a credential helper says something that cannot be read.
         CoalmineError: A credential helper does not end.
     """
+    said: list[str] = []
     for path in files:
         if config := _read(path):
-            found = _from_config(config, repository, path, environ)
+            found = _from_config(config, repository, path, environ, said)
             if found is not None:
-                return found
-    return None
+                return Login(found, f"asked as {found.username or 'the bearer'!r}, from {path}")
+    why = "; ".join(said) or f"none for {repository.host} in {', '.join(map(str, files))}"
+    return Login(None, f"asked without credentials: {why}")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -99,16 +112,20 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _from_config(
-    config: dict[str, Any], repository: Repository, path: Path, environ: Mapping[str, str]
+    config: dict[str, Any],
+    repository: Repository,
+    path: Path,
+    environ: Mapping[str, str],
+    said: list[str],
 ) -> Credentials | None:
     hosts = _names(repository)
     helpers = config.get("credHelpers") or {}
     for host in hosts:
         if host in helpers:
-            return _ask_helper(str(helpers[host]), host, environ)
+            return _ask_helper(str(helpers[host]), host, environ, said)
     if store := config.get("credsStore"):
         for host in hosts:
-            if found := _ask_helper(str(store), host, environ):
+            if found := _ask_helper(str(store), host, environ, said):
                 return found
     return _from_auths(config.get("auths") or {}, repository, path)
 
@@ -146,8 +163,10 @@ def _decode(entry: Any, key: str, path: Path) -> Credentials | None:  # noqa: AN
     return Credentials(username, password) if colon else None
 
 
-def _ask_helper(name: str, host: str, environ: Mapping[str, str]) -> Credentials | None:
-    """Ask ``docker-credential-NAME``: the host on stdin, JSON on stdout."""
+def _ask_helper(
+    name: str, host: str, environ: Mapping[str, str], said: list[str]
+) -> Credentials | None:
+    """Ask ``docker-credential-NAME``: the host on stdin, JSON on stdout; or an error there."""
     program = f"docker-credential-{name}"
     try:
         done = subprocess.run(
@@ -167,8 +186,11 @@ def _ask_helper(name: str, host: str, environ: Mapping[str, str]) -> Credentials
     except subprocess.TimeoutExpired:
         raise CoalmineError(f"{program} gave no answer for {_HELPER_SECONDS} s") from None
     if done.returncode:
-        # Helpers say so in words that differ; a registry that needs a user will tell.
-        logger.info("no credentials from the helper", extra={"helper": program, "registry": host})
+        # Helpers say in words that differ that they know none, and why they fail. A registry that
+        # needs no user is no worse off; one that does is told of with these words.
+        words = " ".join((done.stdout + done.stderr).split())[:_SAID_CHARACTERS]
+        words = "".join(filter(str.isprintable, words))
+        said.append(f"{program} gives none for {host}: {words or f'exit code {done.returncode}'}")
         return None
     return _from_helper(done.stdout, program)
 

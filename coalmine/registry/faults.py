@@ -8,7 +8,12 @@ from coalmine._base.errors import CoalmineError, InputError
 
 __all__ = ["RegistryError", "fault_of", "unreachable"]
 
-_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY, _SERVER = 401, 403, 404, 429, 500
+_BAD, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY, _SERVER = 400, 401, 403, 404, 429, 500
+_FINAL = {
+    _FORBIDDEN: "give the user the right to do this, or log in as another",
+    _NOT_FOUND: "see that the name is right and that the user may see it",
+}
+_WANTS_TLS = b"HTTPS"  # in the words of Go's server, and of nginx and Apache
 _SAID_CHARACTERS = 200
 
 
@@ -40,7 +45,9 @@ def unreachable(what: str, error: Exception) -> RegistryError:
     )
 
 
-def fault_of(what: str, status: int, retry_after: str, body: bytes) -> CoalmineError:
+def fault_of(
+    what: str, status: int, retry_after: str, body: bytes, *, host: str, told: str
+) -> CoalmineError:
     """Make the error of an answer.
 
     Args:
@@ -48,21 +55,29 @@ def fault_of(what: str, status: int, retry_after: str, body: bytes) -> CoalmineE
         status: The answer's status.
         retry_after: Its ``Retry-After`` header.
         body: Its body, or the beginning of it.
+        host: The registry, as one logs in there.
+        told: As whom it was asked; empty if it has not wanted to know.
 
     Returns:
         An InputError where trying again cannot help; else a RegistryError.
     """
     message = f"{what}: the registry answered {status}{_said(body)}"
+    if told and status in {_UNAUTHORIZED, _FORBIDDEN}:
+        message += f" ({told})"
     if status == _UNAUTHORIZED:
         return InputError(
             message,
-            fix="log in: docker login HOST; or name the file that has the "
+            fix=f"log in: docker login {host}; or name the file that has the "
             "credentials in DOCKER_CONFIG or REGISTRY_AUTH_FILE",
         )
-    if status == _FORBIDDEN:
-        return InputError(message, fix="give the user the right to do this, or log in as another")
-    if status == _NOT_FOUND:
-        return InputError(message, fix="see that the name is right and that the user may see it")
+    if status == _BAD and _WANTS_TLS in body:
+        return InputError(
+            f"{what}: {host} wants TLS, and was asked without",
+            fix="take it out of COALMINE_REGISTRY_PLAIN_HTTP; on this machine itself, where TLS is "
+            "not expected, name its certificate authority in COALMINE_REGISTRY_CA",
+        )
+    if status in _FINAL:
+        return InputError(message, fix=_FINAL[status])
     if status == _TOO_MANY:
         fix = "wait, or log in: registries limit those who do not more"
         return RegistryError(message, fix=fix, status=status, retry_after=retry_after)

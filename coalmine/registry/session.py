@@ -18,7 +18,7 @@ import httpx
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.registry.address import Repository
 from coalmine.registry.connections import Connections
-from coalmine.registry.credentials import find_credentials
+from coalmine.registry.credentials import find_login
 from coalmine.registry.faults import RegistryError, fault_of, unreachable
 from coalmine.registry.options import RegistryOptions
 from coalmine.registry.pacing import wait_before_retry
@@ -75,14 +75,14 @@ class Session:
         *,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        host = repository.api_host
+        host, self._host = repository.api_host, repository.host
         self._options, self.sleep = options, sleep
         scheme = "http" if options.is_plain(host) else "https"
         self._base = httpx.URL(f"{scheme}://{host}")
         self._connections = Connections(options)
         self._tokens = Tokens(
             repository.host,
-            lambda: find_credentials(repository, options.credential_files, options.environ),
+            lambda: find_login(repository, options.credential_files, options.environ),
             self._connections,
             options.is_plain,
         )
@@ -146,7 +146,14 @@ class Session:
                 body = beginning_of(answer, _FAULT_BYTES)
         except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as error:
             raise unreachable(what, error) from None
-        raise fault_of(what, answer.status_code, answer.headers.get("Retry-After", ""), body)
+        raise fault_of(
+            what,
+            answer.status_code,
+            answer.headers.get("Retry-After", ""),
+            body,
+            host=self._host,
+            told=self._tokens.told,
+        )
 
     def _told(self, ask: Ask) -> str:
         """Say what is asked, without the query: locations of uploads are signed there."""

@@ -18,7 +18,7 @@ import httpx
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.registry.challenge import Challenge, parse_challenge
 from coalmine.registry.connections import Connections
-from coalmine.registry.credentials import Credentials
+from coalmine.registry.credentials import Login
 from coalmine.registry.faults import fault_of, unreachable
 from coalmine.registry.whole import read_whole
 
@@ -31,7 +31,7 @@ _BODY_BYTES = 1 << 20
 @dataclass(frozen=True, slots=True)
 class _Known:
     challenge: Challenge
-    credentials: Credentials | None
+    login: Login
 
 
 class Tokens:
@@ -47,7 +47,7 @@ class Tokens:
     def __init__(
         self,
         host: str,
-        find: Callable[[], Credentials | None],
+        find: Callable[[], Login],
         connections: Connections,
         is_plain: Callable[[str], bool],
     ) -> None:
@@ -67,7 +67,8 @@ class Tokens:
             if self._known is None:
                 return ""
             if self._known.challenge.scheme == "basic":
-                return self._known.credentials.basic if self._known.credentials else ""
+                credentials = self._known.login.credentials
+                return credentials.basic if credentials else ""
             if scopes not in self._tokens:
                 self._tokens[scopes] = self._fetch(self._known, scopes)
             return f"Bearer {self._tokens[scopes]}"
@@ -85,9 +86,14 @@ class Tokens:
                 "and only basic and bearer are known"
             )
         with self._lock:
-            credentials = self._known.credentials if self._known else self._find()
-            self._known = _Known(challenge, credentials)
+            login = self._known.login if self._known else self._find()
+            self._known = _Known(challenge, login)
             self._tokens.pop(scopes, None)
+
+    @property
+    def told(self) -> str:
+        """Say as whom the registry is asked; empty as long as it has not wanted to know."""
+        return self._known.login.told if self._known else ""
 
     def _fetch(self, known: _Known, scopes: tuple[str, ...]) -> str:
         url = urlsplit(known.challenge.realm)
@@ -104,12 +110,13 @@ class Tokens:
         except httpx.HTTPError as error:
             raise unreachable(what, error) from None
         if answer.status_code != _OK:
-            raise fault_of(what, answer.status_code, "", answer.content)
+            told = known.login.told
+            raise fault_of(what, answer.status_code, "", answer.content, host=self._host, told=told)
         return _token(answer.content, what)
 
     def _request(self, known: _Known, scopes: tuple[str, ...]) -> httpx.Request:
         realm, service = known.challenge.realm, known.challenge.service
-        credentials = known.credentials
+        credentials = known.login.credentials
         if credentials is not None and credentials.identity_token:
             form = {
                 "grant_type": "refresh_token",

@@ -12,7 +12,7 @@ from bad_registry import BadRegistry, Exchange, bad_registry
 from coalmine._base.errors import InputError
 from coalmine.registry.address import Repository
 from coalmine.registry.client import RemoteRepository
-from coalmine.registry.credentials import Credentials, find_credentials
+from coalmine.registry.credentials import Credentials, Login, find_login
 from coalmine.registry.options import RegistryOptions
 from coalmine.registry.source import bytes_source
 
@@ -21,9 +21,13 @@ IRIS = Repository("ghcr.io", "me/iris")
 
 
 def _find(folder: Path, config: object, repository: Repository = IRIS) -> Credentials | None:
+    return _login(folder, config, repository).credentials
+
+
+def _login(folder: Path, config: object, repository: Repository = IRIS) -> Login:
     (folder / "config.json").write_text(json.dumps(config))
     environ = {"PATH": f"{folder}:/usr/bin:/bin"}
-    return find_credentials(repository, (folder / "no.json", folder / "config.json"), environ)
+    return find_login(repository, (folder / "no.json", folder / "config.json"), environ)
 
 
 def _auth(pair: str) -> dict[str, str]:
@@ -74,6 +78,17 @@ def test_a_store_that_knows_nothing_is_passed_over(tmp_path: Path) -> None:
     _helper(tmp_path, "all", 'echo "credentials not found in native keychain"; exit 1')
     config = {"credsStore": "all", "auths": {"ghcr.io": _auth("me:x")}}
     assert _find(tmp_path, config) == Credentials("me", "x")
+
+
+def test_where_credentials_are_from_is_told_and_why_there_are_none(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    held = {"auths": {"ghcr.io": _auth("me:x")}}
+    assert _login(tmp_path, held).told == f"asked as 'me', from {file}"
+    none = f"asked without credentials: none for ghcr.io in {tmp_path / 'no.json'}, {file}"
+    assert _login(tmp_path, {}).told == none
+    _helper(tmp_path, "own", 'printf "sealed \\033[31m" >&2; exit 1')
+    told = _login(tmp_path, {"credHelpers": {"ghcr.io": "own"}}).told
+    assert told.endswith("docker-credential-own gives none for ghcr.io: sealed [31m")
 
 
 def test_a_helper_may_give_an_identity_token(tmp_path: Path) -> None:
