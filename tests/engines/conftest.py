@@ -152,7 +152,7 @@ def bench(shared_bench: Bench) -> Bench:
 @pytest.fixture
 def api() -> Iterator[KubeApi]:
     with serve() as running:
-        running.app.bookmark_every = 0.05
+        running.app.watches.bookmark_every = 0.05
         yield running
 
 

@@ -137,7 +137,7 @@ def test_a_server_that_is_away_is_told_of_and_may_come_back(
     ]
 
     def away() -> bool:
-        api.app.epoch += 1  # ends the watch, unless it only begins
+        api.app.watches.epoch += 1  # ends the watch, unless it only begins
         with pytest.raises(CoalmineError, match="does not answer"):
             engine.submit(request("r2"))
         try:

@@ -69,7 +69,7 @@ def test_bookmarks_spare_a_list_when_the_history_is_forgotten(
     until(lambda: int(mirror._version) >= api.store.list(KINDS[engine.name])[1])
     lists, watches = _lists(api, engine), len(api.said("GET", "watch=1"))
     api.store.compact()
-    api.app.epoch += 1
+    api.app.watches.epoch += 1
     until(lambda: len(api.said("GET", "watch=1")) > watches)
     say(api, engine, "True")
     assert wait_ended(engine).state is RunState.SUCCEEDED
@@ -92,13 +92,13 @@ def test_what_is_gone_is_listed_again(api: KubeApi, engine: KubeEngine, how: str
     if how == "status":
         api.faults.add(Fault("GET", rf"{plural}\?watch=1", gone(1, 2)))
     else:
-        api.app.bookmark_every = 60.0
+        api.app.watches.bookmark_every = 60.0
         _other_change(api, "c1")
         api.store.compact()
 
     def listed_again() -> bool:
-        api.app.epoch += 1  # again and again: a watch that only begins does not notice
-        _other_change(api, f"d{api.app.epoch}")
+        api.app.watches.epoch += 1  # again and again: a watch that only begins does not notice
+        _other_change(api, f"d{api.app.watches.epoch}")
         return _lists(api, engine) > lists
 
     until(listed_again)
@@ -120,7 +120,7 @@ def test_a_token_is_read_again_when_it_was_renewed(api: KubeApi, tmp_path: Path)
     engine.submit(request())
     until(lambda: api.said("GET", "watch=1"))
     api.app.token = "second"
-    api.app.epoch += 1
+    api.app.watches.epoch += 1
     token.write_text("second")
     say(api, engine, "True")
     assert wait_ended(engine).state is RunState.SUCCEEDED
@@ -153,12 +153,12 @@ def test_a_right_to_look_that_is_missing_is_told_and_may_come(
 
 def test_a_watch_that_told_nothing_is_not_trusted(api: KubeApi, engine: KubeEngine) -> None:
     """A server that was restored from a copy tells nothing of what it does at lower versions."""
-    api.app.bookmark_every = 60.0
+    api.app.watches.bookmark_every = 60.0
     lists = _lists(api, engine)
 
     def listed_again() -> bool:
-        api.app.epoch += 1
-        _other_change(api, f"c{api.app.epoch}")
+        api.app.watches.epoch += 1
+        _other_change(api, f"c{api.app.watches.epoch}")
         return _lists(api, engine) > lists + 1
 
     until(listed_again)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 from starlette.datastructures import QueryParams
@@ -14,7 +14,6 @@ from starlette.types import Receive, Scope, Send
 
 from tests.kubeapi.discovery import discovery
 from tests.kubeapi.faults import Fault, Faults, Reset
-from tests.kubeapi.kinds import Kind, kind_at
 from tests.kubeapi.patches import json_patch, merge_patch
 from tests.kubeapi.podlogs import Written, log_text
 from tests.kubeapi.selectors import selector
@@ -25,41 +24,11 @@ from tests.kubeapi.status import (
     not_found,
     unsupported_media_type,
 )
-from tests.kubeapi.store import Change, Object, Store
+from tests.kubeapi.store import Object, Store
+from tests.kubeapi.target import Target, target_of
+from tests.kubeapi.watches import Watches
 
-__all__ = ["App", "Target"]
-
-
-class Target:
-    """What a path names.
-
-    Attributes:
-        kind: The kind of object.
-        namespace: Empty for all namespaces, or a cluster-scoped kind.
-        name: Empty for the collection.
-        subresource: ``status``, ``log`` or empty.
-    """
-
-    def __init__(self, kind: Kind, namespace: str, name: str, subresource: str) -> None:
-        self.kind, self.namespace, self.name = kind, namespace, name
-        self.subresource = subresource
-
-
-def _target(path: str) -> Target | None:
-    parts = [part for part in path.split("/") if part]
-    if parts[:1] == ["api"]:
-        group, version, rest = "", parts[1:2], parts[2:]
-    elif parts[:1] == ["apis"]:
-        group, version, rest = "".join(parts[1:2]), parts[2:3], parts[3:]
-    else:
-        return None
-    namespace = ""
-    if rest[:1] == ["namespaces"] and len(rest) > 2:
-        namespace, rest = rest[1], rest[2:]
-    kind = kind_at(group, "".join(version), rest[0]) if rest else None
-    if kind is None:
-        return None
-    return Target(kind, namespace, "".join(rest[1:2]), "/".join(rest[2:]))
+__all__ = ["App"]
 
 
 class App:
@@ -75,8 +44,7 @@ class App:
         token: Where set, the bearer token that each request must carry.
         denied: Verbs that an access review says the caller may not do.
         absent: API groups whose kinds are not installed.
-        bookmark_every: Seconds between bookmarks, where a watch allows them.
-        epoch: A watch ends when it is another than it began in, as soon as it wakes.
+        watches: Those that are open.
     """
 
     def __init__(self, store: Store, faults: Faults) -> None:
@@ -90,15 +58,7 @@ class App:
         self.token = ""
         self.denied: set[str] = set()
         self.absent: set[str] = set()
-        self.bookmark_every = 1.0
-        self.epoch = 0
-        self.closing = asyncio.Event()
-        self._changed: list[asyncio.Event] = []
-
-    def changed(self) -> None:
-        """Wake the watches; called in the server's thread."""
-        for event in self._changed:
-            event.set()
+        self.watches = Watches(store)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -139,7 +99,7 @@ class App:
         if request.url.path.endswith("/selfsubjectaccessreviews"):
             verb = body["spec"]["resourceAttributes"]["verb"]
             return JSONResponse({**body, "status": {"allowed": verb not in self.denied}}, 201)
-        target = _target(request.url.path)
+        target = target_of(request.url.path)
         if any(request.url.path.startswith(f"/apis/{group}/") for group in self.absent):
             return PlainTextResponse("404 page not found\n", 404)
         if target is None:
@@ -165,7 +125,9 @@ class App:
         if target.name:
             return JSONResponse(self.store.get(target.kind, target.namespace, target.name))
         if query.get("watch") in {"1", "true"}:
-            return StreamingResponse(self._watch(request, target), media_type="application/json")
+            return StreamingResponse(
+                self.watches.watch(request, target), media_type="application/json"
+            )
         items, version = self.store.list(target.kind, target.namespace)
         matches = selector(query)
         metadata: dict[str, Any] = {"resourceVersion": str(version)}
@@ -233,72 +195,9 @@ class App:
             )
         return JSONResponse(gone)
 
-    async def _watch(self, request: Request, target: Target) -> AsyncIterator[bytes]:
-        matches = selector(request.query_params)
-        event = asyncio.Event()
-        self._changed.append(event)
-        try:
-            async for line in self._events(request, target, matches, event):
-                yield json.dumps(line).encode() + b"\n"
-        except ApiError as refusal:
-            yield json.dumps({"type": "ERROR", "object": refusal.body}).encode() + b"\n"
-        finally:
-            self._changed.remove(event)
-
-    async def _events(
-        self,
-        request: Request,
-        target: Target,
-        matches: Callable[[Object], bool],
-        event: asyncio.Event,
-    ) -> AsyncIterator[Object]:
-        query = request.query_params
-        seen = int(query.get("resourceVersion") or 0)
-        if not seen:
-            items, seen = self.store.list(target.kind, target.namespace)
-            for item in filter(matches, items):
-                yield {"type": "ADDED", "object": item}
-        ends = asyncio.get_running_loop().time() + float(query.get("timeoutSeconds", "300"))
-        bookmarks = query.get("allowWatchBookmarks") in {"1", "true"}
-        epoch = self.epoch
-        while (left := ends - asyncio.get_running_loop().time()) > 0 and epoch == self.epoch:
-            if self.closing.is_set():
-                return
-            event.clear()
-            for change in self.store.since(seen):
-                seen = change.version
-                for line in _seen(change, target, matches):
-                    yield line
-            if not await _woken(event, min(self.bookmark_every, left)) and bookmarks:
-                yield {"type": "BOOKMARK", "object": _bookmark(target.kind, seen)}
-
 
 def _no_pod(pod: str, _method: str, _path: str, _body: Any) -> tuple[int, str]:
     return 503, f"error trying to reach service: no pod {pod}"
-
-
-async def _woken(event: asyncio.Event, seconds: float) -> bool:
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        return False
-    return True
-
-
-def _seen(change: Change, target: Target, matches: Callable[[Object], bool]) -> list[Object]:
-    """What a watch with a selector sees of a change."""
-    if change.kind != target.kind or target.namespace not in {"", change.namespace}:
-        return []
-    now = change.type != "DELETED" and matches(change.object)
-    before = change.before is not None and matches(change.before)
-    if now:
-        return [{"type": "MODIFIED" if before else "ADDED", "object": change.object}]
-    return [{"type": "DELETED", "object": change.object}] if before else []
-
-
-def _bookmark(kind: Kind, version: int) -> Object:
-    metadata = {"resourceVersion": str(version), "creationTimestamp": None}
-    return {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
 
 
 def _continued(token: str) -> int:

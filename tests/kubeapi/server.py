@@ -83,15 +83,15 @@ def serve() -> Iterator[KubeApi]:
     thread = threading.Thread(
         target=lambda: loop.run_until_complete(server.serve([listener])), daemon=True
     )
-    app.store.subscribe(lambda _: loop.call_soon_threadsafe(app.changed))
+    app.store.subscribe(lambda _: loop.call_soon_threadsafe(app.watches.wake))
     thread.start()
     if not server.started_event.wait(10):
         raise RuntimeError("the test's API server did not start")
     try:
         yield KubeApi(f"http://127.0.0.1:{listener.getsockname()[1]}", app)
     finally:
-        loop.call_soon_threadsafe(app.closing.set)
-        loop.call_soon_threadsafe(app.changed)
+        loop.call_soon_threadsafe(app.watches.closing.set)
+        loop.call_soon_threadsafe(app.watches.wake)
         server.should_exit = True
         thread.join(10)
         loop.close()

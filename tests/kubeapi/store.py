@@ -1,4 +1,4 @@
-"""The objects, and the history of their changes."""
+"""The objects, as a server keeps and changes them."""
 
 from __future__ import annotations
 
@@ -8,39 +8,16 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
+from tests.kubeapi.history import Change, History, Object
 from tests.kubeapi.kinds import Kind, kind_of
 from tests.kubeapi.managed import manage
-from tests.kubeapi.status import already_exists, bad_request, conflict, gone, not_found
+from tests.kubeapi.status import already_exists, bad_request, conflict, not_found
 
 __all__ = ["Change", "Object", "Store"]
 
-Object = dict[str, Any]
 Key = tuple[Kind, str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One change of one object.
-
-    Attributes:
-        version: The resourceVersion it made.
-        type: ``ADDED``, ``MODIFIED`` or ``DELETED``.
-        kind: The object's kind.
-        namespace: Where it is; empty for cluster-scoped kinds.
-        object: The object after the change; not to be written to.
-        before: The object before; None for a new one.
-    """
-
-    version: int
-    type: str
-    kind: Kind
-    namespace: str
-    object: Object
-    before: Object | None = None
 
 
 def _copied(item: Object) -> Object:
@@ -66,11 +43,8 @@ class Store:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._objects: dict[Key, Object] = {}
-        self._version = 100
-        self._oldest = 0
+        self._history = History()
         self._suffixes = itertools.count(1)
-        self._subscribers: list[Callable[[Change], object]] = []
-        self.history: list[Change] = []
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -81,20 +55,16 @@ class Store:
     @property
     def version(self) -> int:
         """The newest resourceVersion."""
-        return self._version
+        return self._history.version
 
     def subscribe(self, callback: Callable[[Change], object]) -> None:
         """Call back after every change, in the thread that made it, with the store locked."""
-        self._subscribers.append(callback)
+        self._history.subscribe(callback)
 
     def compact(self) -> None:
         """Forget the history: a watch from an older resourceVersion gets 410 Gone."""
         with self._lock:
-            self._oldest = self._version
-            self._note_time()
-
-    def _note_time(self) -> None:
-        self._version += 1
+            self._history.compact()
 
     def since(self, version: int) -> list[Change]:
         """Every change after a resourceVersion.
@@ -103,17 +73,7 @@ class Store:
             ApiError: 410, when they are forgotten.
         """
         with self._lock:
-            if version < self._oldest:
-                raise gone(version, self._oldest)
-            first = next(
-                (
-                    len(self.history) - index
-                    for index, change in enumerate(reversed(self.history))
-                    if change.version <= version
-                ),
-                0,
-            )
-            return self.history[first:]
+            return self._history.since(version)
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object:
         with self._lock:
@@ -129,7 +89,7 @@ class Store:
                 (key for key in self._objects if key[0] == kind and namespace in {"", key[1]}),
                 key=lambda key: key[1:],
             )
-            return [_copied(self._objects[key]) for key in keys], self._version
+            return [_copied(self._objects[key]) for key in keys], self.version
 
     def create(
         self, item: Object, namespace: str = "", *, manager: str = "test", dry_run: bool = False
@@ -201,10 +161,10 @@ class Store:
             before = self.get(kind, namespace, name)
             if not dry_run:
                 del self._objects[kind, namespace, name]
-                self._note_time()
                 last = _copied(before)
-                last["metadata"]["resourceVersion"] = str(self._version)
-                self._tell(Change(self._version, "DELETED", kind, namespace, last, before))
+                last["metadata"]["resourceVersion"] = self._history.advance()
+                change = Change(self.version, "DELETED", kind, namespace, last, before)
+                self._history.add(change)
             return before
 
     def _write(
@@ -224,18 +184,12 @@ class Store:
             return _copied(before)
         manage(before, after, manager, subresource, _now())
         if not dry_run:
-            self._note_time()
-            after["metadata"]["resourceVersion"] = str(self._version)
+            after["metadata"]["resourceVersion"] = self._history.advance()
             self._objects[key] = after
             verb = "MODIFIED" if before else "ADDED"
             kept = _copied(after)
-            self._tell(Change(self._version, verb, key[0], key[1], kept, before or None))
+            self._history.add(Change(self.version, verb, key[0], key[1], kept, before or None))
         return _copied(after)
-
-    def _tell(self, change: Change) -> None:
-        self.history.append(change)
-        for subscriber in self._subscribers:
-            subscriber(change)
 
 
 def _plain(item: Object) -> Object:

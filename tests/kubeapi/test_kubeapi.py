@@ -181,7 +181,7 @@ def test_a_watch_from_a_forgotten_version_is_gone(client: httpx.Client, api: Kub
 
 
 def test_a_watch_is_told_at_once_and_bookmarked(client: httpx.Client, api: KubeApi) -> None:
-    api.app.bookmark_every = 0.05
+    api.app.watches.bookmark_every = 0.05
     kind = kind_at("tekton.dev", "v1", "pipelineruns")
     assert kind is not None
     query = {"watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": "20"}

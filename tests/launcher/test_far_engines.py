@@ -95,7 +95,7 @@ def test_a_server_that_is_away_for_a_minute_loses_and_doubles_nothing(bench: Ben
             bench.api.faults.add(Fault(verb, "", reset=Reset.BEFORE, times=None))
             for verb in ("GET", "POST", "PATCH")
         ]
-        bench.api.app.epoch += 1
+        bench.api.app.watches.epoch += 1
         bench.ask(2, "second")
         clock.tick(dispatcher, *range(1, 60))
         assert bench.states() == ["running", "running"]

@@ -6,10 +6,8 @@ back from it, so that any launcher can follow it.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +17,10 @@ from coalmine.engines.callback import Callback
 from coalmine.engines.ending import exit_run_of, unclean, with_exit
 from coalmine.engines.kfp.api import NOT_FOUND, KfpApi, KfpError
 from coalmine.engines.kfp.logs import MOST, Pace, read_task_log
-from coalmine.engines.kfp.package import exit_only, graph_of, uncached, version_name, with_token
+from coalmine.engines.kfp.package import exit_only
 from coalmine.engines.kfp.status import read_run
 from coalmine.engines.kfp.typed import typed
+from coalmine.engines.kfp.versions import Version, Versions
 from coalmine.engines.protocol import RunRequest, RunState, RunStatus, TaskState
 from coalmine.engines.values import check_for, check_known
 
@@ -37,20 +36,6 @@ ENDED = {"SUCCEEDED", "SKIPPED", "FAILED", "CANCELED"}
 def name_of(run_id: str) -> str:
     """Name a run. Names are not unique there: the oldest run of a name is the one that counts."""
     return f"coalmine-{run_id}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Version:
-    """A version of a pipeline, as it was uploaded."""
-
-    pipeline_id: str
-    version_id: str
-    graph: Graph
-    text: str
-
-    @property
-    def reference(self) -> dict[str, str]:
-        return {"pipeline_id": self.pipeline_id, "pipeline_version_id": self.version_id}
 
 
 class KfpEngine:
@@ -81,16 +66,13 @@ class KfpEngine:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._api = api
-        self._read_graph = read_graph
+        self._versions = Versions(api, read_graph, callback or Callback())
         self._experiment_name = experiment
         self._account = account
         self._callback = callback or Callback()
         self._poll = poll
         self._monotonic = monotonic
-        self._uploading = threading.Lock()
         self._experiment = ""
-        self._files: dict[str, tuple[Graph, str]] = {}
-        self._versions: dict[str, _Version] = {}
         self._ids: dict[str, str] = {}
         self._told: dict[str, tuple[float, RunStatus]] = {}
         self._cancelled: set[str] = set()
@@ -111,20 +93,21 @@ class KfpEngine:
 
     def submit(self, request: RunRequest) -> None:
         """Begin a run; see `coalmine.engines.protocol.Engine`."""
-        graph, text = self._compiled(request.pipeline)
+        graph, text = self._versions.compiled(request.pipeline)
         told = self._callback.told(graph, request.parameters)
         check_for(self.name, told)
         check_known(graph, told)
         values = typed(graph, told)
         try:
-            version = self._uploaded(graph, text)
+            version = self._versions.uploaded(graph, text)
             if self._find(name_of(request.run_id)) is None:
                 self._create(name_of(request.run_id), version, values)
         except KfpError as error:
             if error.code in REFUSED:
                 raise InputError(error.message) from None
             if error.code == NOT_FOUND:
-                self._forget()
+                self._experiment = ""  # somebody deleted what the run needs
+                self._versions.forget()
             raise
         if request.run_id in self._cancelled:
             self.cancel(request.run_id)
@@ -174,13 +157,6 @@ class KfpEngine:
         found = self.status(run_id)
         return found is None or any(one.name == task and one.state.ended for one in found.tasks)
 
-    def _compiled(self, path: Path) -> tuple[Graph, str]:
-        text = path.read_text(encoding="utf-8")
-        if text not in self._files:
-            graph = self._read_graph(path)
-            self._files[text] = (graph, with_token(uncached(text), self._callback, graph))
-        return self._files[text]
-
     def _find(self, name: str) -> Object | None:
         known = self._ids.get(name)
         if known:
@@ -194,7 +170,7 @@ class KfpEngine:
         self._ids[name] = str(found[0]["run_id"])
         return self._api.run(self._ids[name])
 
-    def _create(self, name: str, version: _Version, values: Mapping[str, object]) -> None:
+    def _create(self, name: str, version: Version, values: Mapping[str, object]) -> None:
         body: Object = {
             "display_name": name,
             "experiment_id": self._experiment_id(),
@@ -205,38 +181,13 @@ class KfpEngine:
             body["service_account"] = self._account
         self._api.create_run(body)
 
-    def _forget(self) -> None:
-        """Have what runs need made anew: somebody deleted it."""
-        with self._uploading:
-            self._experiment = ""
-            self._versions.clear()
-
     def _experiment_id(self) -> str:
         if not self._experiment:
             self._experiment = self._api.experiment(self._experiment_name)
         return self._experiment
 
-    def _uploaded(self, graph: Graph, text: str, suffix: str = "") -> _Version:
-        name = version_name(graph, text) + suffix
-        with self._uploading:  # or each of many first runs would do it
-            if name not in self._versions:
-                pipeline = self._api.pipeline(graph.name)
-                made = self._api.upload(pipeline, name, text)
-                self._versions[name] = _Version(pipeline, made, graph, text)
-            return self._versions[name]
-
-    def _version_of(self, run: Object) -> _Version:
-        reference = run["pipeline_version_reference"]
-        key = str(reference["pipeline_version_id"])
-        known = {one.version_id: one for one in self._versions.values()}
-        if key not in known:
-            pipeline = str(reference["pipeline_id"])
-            graph, text = graph_of(self._api.spec(pipeline, key))
-            self._versions[key] = known[key] = _Version(pipeline, key, graph, text)
-        return known[key]
-
     def _read(self, run_id: str, run: Object) -> RunStatus:
-        version = self._version_of(run)
+        version = self._versions.of(run)
         found = read_run(run_id, run, version.graph)
         if found.state is not RunState.CANCELLED or version.graph.exit_task is None:
             return found
@@ -245,7 +196,7 @@ class KfpEngine:
         return self._cleaned_up(found, run, version, version.graph.exit_task.name)
 
     def _cleaned_up(
-        self, found: RunStatus, run: Object, version: _Version, exit_task: str
+        self, found: RunStatus, run: Object, version: Version, exit_task: str
     ) -> RunStatus:
         """Run the exit task of a run that was terminated, as a run of its own."""
         name = name_of(exit_run_of(found.run_id))
@@ -255,6 +206,6 @@ class KfpEngine:
         after = self._find(name)
         if after is None:
             values = (run.get("runtime_config") or {}).get("parameters") or {}
-            self._create(name, self._uploaded(version.graph, text, "-exit"), values)
+            self._create(name, self._versions.uploaded(version.graph, text, "-exit"), values)
             return with_exit(found, None)
         return with_exit(found, read_run(found.run_id, after, version.graph))

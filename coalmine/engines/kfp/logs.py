@@ -9,6 +9,7 @@ most, however long it goes on.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 
@@ -35,6 +36,7 @@ class Pace:
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
+        self._lock = threading.Lock()
 
     def waits(self, run_id: str, task: str, start: int, now: float) -> bool:
         """Tell whether it is too early to ask for what follows a byte; seconds that only grow."""
@@ -43,10 +45,11 @@ class Pace:
 
     def read(self, run_id: str, task: str, end: int, now: float, *, more: bool) -> None:
         """Take note that it was read up to a byte, and whether there may be more already."""
-        self._known[run_id, task] = (end, now if more else now + end / BYTES_A_SECOND)
-        self._known.move_to_end((run_id, task))
-        while len(self._known) > MOST_KEPT:
-            self._known.popitem(last=False)
+        with self._lock:
+            self._known[run_id, task] = (end, now if more else now + end / BYTES_A_SECOND)
+            self._known.move_to_end((run_id, task))
+            while len(self._known) > MOST_KEPT:
+                self._known.popitem(last=False)
 
 
 def read_task_log(api: KfpApi, run: str, task: str, start: int) -> bytes | None:
