@@ -93,9 +93,10 @@ def load(file: Path | None, pipelines: Path | None = None) -> tuple[Binding, ...
         InputError: Something in it is wrong; names it.
     """
     from coalmine.compiler.ir import read_graph  # noqa: PLC0415 - `--help` stays quick
+    from coalmine.engines.settings import NAMES  # noqa: PLC0415
     from coalmine.launcher.pipelines import load_checked, pipeline_folders  # noqa: PLC0415
 
-    return load_checked(file, pipeline_folders(pipelines), read_graph)
+    return load_checked(file, pipeline_folders(pipelines), read_graph, NAMES)
 
 
 def _told(binding: Binding) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,9 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from lightkube.codecs import from_dict
 from lightkube.generic_resource import create_namespaced_resource
 
+from coalmine.cli import cli
 from coalmine.cli.launcher import command
 from coalmine.launcher.access_file import load_access
 from coalmine.launcher.bindings_file import load_bindings
@@ -88,6 +91,53 @@ def test_its_settings_are_options_of_the_command(overlay: str) -> None:
     assert names <= known | {"COALMINE_STATE"}
     assert ("COALMINE_LAUNCHER_DATABASE" in names) == (overlay == "launcher-postgres")
     assert ("PersistentVolumeClaim" in manifests) == (overlay == "launcher")
+
+
+@OVERLAYS
+def test_its_rights_are_those_that_the_page_tells(overlay: str) -> None:
+    page = (ROOT / "docs" / "engines.md").read_text()
+    rows = re.findall(r"^\| (?:tekton|argo|both) \| (.*) \| (.*) \| (.*) \|$", page, re.MULTILINE)
+    told = {
+        (group.strip("`").replace("core", ""), resource.strip("`"), verb)
+        for group, resource, verbs in rows
+        for verb in verbs.split(", ")
+    }
+    granted = {
+        (group, resource, verb)
+        for rule in built(overlay)["Role"]["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert granted == told
+
+
+def test_the_pods_of_its_runs_are_let_in() -> None:
+    [binding] = load_bindings(DEPLOY / "launcher" / "bindings.yaml")
+    parts = yaml.safe_load_all((DEPLOY / "launcher" / "account.yaml").read_text())
+    accounts = {one["metadata"]["name"] for one in parts if one["kind"] == "ServiceAccount"}
+    assert f"{binding.pipeline}-run" in accounts
+    # What Tekton puts beside a step says nothing of its rights, and neither do the steps:
+    # "restricted" refuses both.
+    [pipeline] = yaml.safe_load_all((ROOT / "compiled" / "tekton" / "release.yaml").read_text())
+    steps = [step for task in pipeline["spec"]["tasks"] for step in task["taskSpec"]["steps"]]
+    assert not all("securityContext" in step for step in steps)
+    labels = built("launcher")["Namespace"]["metadata"]["labels"]
+    assert labels == {"pod-security.kubernetes.io/enforce": "baseline"}
+
+
+def test_its_binding_as_the_page_has_it_for_a_cluster(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "deploy.md").read_text()
+    more = re.findall(r"^      - \{name: .*$", page, re.MULTILINE)
+    assert more
+    path = tmp_path / "bindings.yaml"
+    path.write_text((DEPLOY / "launcher" / "bindings.yaml").read_text() + "\n".join(more))
+    [binding] = load_bindings(path)
+    check = CliRunner().invoke(cli, ["bindings", "check", str(path)])
+    assert check.exit_code == 0, check.output
+    assert {"store", "contexts", "repository", "serving"} <= {
+        one.name for one in binding.parameters
+    }
 
 
 def test_its_files_can_be_read(tmp_path: Path) -> None:
