@@ -20,6 +20,7 @@ from coalmine.images.config import Blob, canonical
 from coalmine.images.install import Package, install, installed_packages, is_locked, lock
 from coalmine.images.layout import OciLayout
 from coalmine.images.platforms import Platform
+from coalmine.images.requirements import check_requirements
 from coalmine.images.tar import Sink
 from coalmine.images.venv import write_venv
 from coalmine.registry.digest import digest_of
@@ -92,13 +93,14 @@ def installed(layout: OciLayout, wanted: Wanted) -> Iterator[Installed | None]:
         wanted: Which.
 
     Raises:
-        InputError: A package cannot be had as a wheel.
+        InputError: A package cannot be had as a wheel, or the list of them is refused.
         CoalmineError: The packages could not be downloaded, or another build installs for too long.
         OSError: They cannot be written.
     """
     if not wanted.requirements.is_file() or not wanted.requirements.read_bytes().strip():
         yield None
         return
+    check_requirements(wanted.requirements.read_bytes())
     locked = _locked(layout, wanted)
     key = _key(wanted, locked)
     at = Installed(

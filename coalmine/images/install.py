@@ -109,7 +109,6 @@ def install(
         *("--target", str(into), "--requirements", str(requirements)),
         *(("--constraints", str(constraints)) if constraints else ()),
         *_for(python, platform),
-        *("--python", sys.executable),
         working=working,
     )
     if done.returncode:
@@ -146,7 +145,8 @@ def installed_packages(folder: Path) -> tuple[Package, ...]:
 
 def _for(python: str, platform: Platform) -> tuple[str, ...]:
     target = ("--python-platform", platform.wheels, "--python-version", python)
-    return (*target, "--only-binary", ":all:")
+    # Where no Python is named, uv runs the one of a .venv that lies among the bento's files.
+    return (*target, "--python", sys.executable, "--only-binary", ":all:")
 
 
 def _run(*words: str, working: Path) -> subprocess.CompletedProcess[str]:
