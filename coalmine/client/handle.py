@@ -7,17 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.client.launcher import get_release
+from coalmine.client.picture import as_html, shown_live
 from coalmine.events import new_event
 from coalmine.events.send import ask_to, send_event
 from coalmine.launcher.announce import read_announced
 from coalmine.launcher.bindings import PIPELINE
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 __all__ = ["Release", "release"]
 
@@ -26,7 +24,6 @@ STATE = ".coalmine/local"
 OPEN = frozenset({"accepted", "running"})
 POLL_SECONDS = 0.5
 PATIENCE = 60.0
-COLUMNS = ("step", "state", "tries", "message")
 
 
 def release(
@@ -131,12 +128,10 @@ class Release:
 
     def watch(self, timeout: float | None = None) -> dict[str, Any]:
         """Wait as `wait` does, and show meanwhile how it goes, on a terminal or in a notebook."""
-        from rich.live import Live  # noqa: PLC0415 - only where it is shown
-
         last: dict[str, Any] = {}
-        with Live(refresh_per_second=4) as live:
+        with shown_live() as show:
             for last in self._readings(timeout):
-                live.update(_table(last), refresh=True)
+                show(last)
         return last
 
     def cancel(self) -> str:
@@ -190,40 +185,6 @@ class Release:
     def _repr_html_(self) -> str:
         """Show it in a notebook."""
         try:
-            return _html(self.read())
+            return as_html(self.read())
         except CoalmineError as error:
             return f"<p>{escape(repr(self))}: {escape(error.message)}</p>"
-
-
-def _headline(found: dict[str, Any]) -> str:
-    state = "held for a person" if found["held"] else found["state"]
-    why = found["held"]["reason"] if found["held"] else found["reason"]
-    what = f"{found['name']}:{found['version'] or 'latest'} to {found['service']}: {state}"
-    return f"{what} ({why})" if why else what
-
-
-def _rows(found: dict[str, Any]) -> list[list[str]]:
-    return [
-        [step["name"], step["state"], str(step["attempts"]), " ".join(step["message"].split())]
-        for step in found["steps"]
-    ]
-
-
-def _table(found: dict[str, Any]) -> Table:
-    from rich.table import Table  # noqa: PLC0415 - only where it is shown
-    from rich.text import Text  # noqa: PLC0415
-
-    table = Table(*COLUMNS, box=None, title=Text(_headline(found)), title_justify="left")
-    for row in _rows(found):
-        table.add_row(*map(Text, row))
-    return table
-
-
-def _html(found: dict[str, Any]) -> str:
-    head = "".join(f"<th>{name}</th>" for name in COLUMNS)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in _rows(found)
-    )
-    caption = f"<caption>{escape(found['id'])} {escape(_headline(found))}</caption>"
-    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
