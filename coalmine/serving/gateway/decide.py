@@ -167,7 +167,7 @@ class Decide:
         record, notes = self.kept.record, self.kept.notes
         preparing = record.phase is Phase.PREPARING
         wanted = Split(
-            stable=notes["backend"],
+            stable=notes["leads_to"],
             canary=self._service,
             port=int(notes["port"]),
             percent=0 if preparing else record.percent,
@@ -240,7 +240,7 @@ class Decide:
         return bool(self.kept.notes.get("kind")) and self._leads_to(self._service)
 
     def _leads_to_stable(self) -> bool:
-        return bool(self.kept.record.stable) and self._leads_to(self.kept.notes["backend"])
+        return bool(self.kept.record.stable) and self._leads_to(self.kept.notes["leads_to"])
 
     def _leads_to(self, service: str) -> bool:
         return f'"{service}"' in text_of(self.seen.rules)

@@ -90,7 +90,7 @@ class GatewayMoves:
             )
         notes = {
             "kind": kind.resource.kind,
-            "backend": backend,
+            "leads_to": backend,
             "port": str(port_of(source)),
             "rules": json.dumps(seen.rules),
         }

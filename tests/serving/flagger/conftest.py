@@ -99,6 +99,7 @@ class World:
             timing=Timing(timeout=timeout, clock=lambda: float(next(ticks)), sleep=self.step),
             force=force,
             now=lambda: NOW,
+            name="flagger",
         )
 
     def serving(self, image: str = V1) -> None:

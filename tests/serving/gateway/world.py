@@ -219,6 +219,7 @@ class World:
             timing=Timing(timeout=40, clock=lambda: float(next(ticks)), sleep=self.step),
             force=force,
             now=self.now,
+            name="gateway",
         )
 
     def now(self) -> datetime:

@@ -62,6 +62,7 @@ class World:
             timing=Timing(timeout=timeout, clock=lambda: float(next(ticks)), sleep=self.step),
             force=force,
             now=lambda: NOW,
+            name="kserve",
         )
 
     def serving(self, image: str = V1, **predictor: Any) -> None:
