@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from coalmine._base.errors import InputError
 from coalmine.serving.protocol import ServingBackend
 from coalmine.steps.contract import Step, Surroundings, given, optional
+from coalmine.steps.settings import serving_setting
 from coalmine.steps.wiring import log_routed, prometheus_of, rfc3339, serving_backend
 
 if TYPE_CHECKING:
@@ -28,10 +29,7 @@ class Inputs:
     policy: str = optional(
         "The gate's policy file, to be checked before traffic moves.", setting=True
     )
-    serving: str = optional(
-        "The serving backend: local, gateway, flagger, or kserve and its kin, see docs/kserve.md.",
-        setting=True,
-    )
+    serving: str = serving_setting()
     prometheus_url: str = optional(
         "Where Prometheus answers, to be checked before traffic moves.", setting=True
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from coalmine.steps.contract import Step, Surroundings, given, optional
+from coalmine.steps.contract import Step, Surroundings, given
+from coalmine.steps.settings import namespace_setting, serving_setting
 from coalmine.steps.wiring import log_routed, outcome_of, serving_backend
 
 __all__ = ["STEP", "Inputs", "Outputs", "run"]
@@ -16,14 +17,8 @@ class Inputs:
 
     release_id: str = given("The release whose run has ended.")
     service: str = given("What users call.")
-    serving: str = optional(
-        "The serving backend: local, gateway, flagger, or kserve and its kin, see docs/kserve.md.",
-        setting=True,
-    )
-    namespace: str = optional(
-        "Kubernetes namespace of the service; that of the cluster's configuration if empty.",
-        setting=True,
-    )
+    serving: str = serving_setting()
+    namespace: str = namespace_setting()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from coalmine.steps.contract import Step, Surroundings, given, optional
+from coalmine.steps.settings import namespace_setting, serving_setting
 from coalmine.steps.wiring import log_routed, outcome_of, serving_backend
 
 __all__ = ["STEP", "Inputs", "Outputs", "run"]
@@ -20,14 +21,8 @@ class Inputs:
     release_id: str = given("The release that owns the service.")
     service: str = given("What users call.")
     reason: str = optional("Why, for the log.")
-    serving: str = optional(
-        "The serving backend: local, gateway, flagger, or kserve and its kin, see docs/kserve.md.",
-        setting=True,
-    )
-    namespace: str = optional(
-        "Kubernetes namespace of the service; that of the cluster's configuration if empty.",
-        setting=True,
-    )
+    serving: str = serving_setting()
+    namespace: str = namespace_setting()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from coalmine.serving.flagger.seen import (
 from coalmine.serving.flagger.setup import Setup, Way, drifted, others_run
 from coalmine.serving.kube.client import Change
 from coalmine.serving.kube.kept import Kept
-from coalmine.serving.kube.moves import Done, Drifted, Move, Note, Wait, Write
+from coalmine.serving.kube.moves import Done, Drifted, Move, Note, Wait, Write, unmoved
 
 __all__ = ["SETTLED", "Decide", "image_patch"]
 
@@ -161,9 +161,8 @@ def image_patch(namespace: str, seen: Seen, container: str, image: str, what: st
     if target is None or slot is None:
         return Drifted(f"the Deployment {seen.service} has no container {container}")
     place = f"/spec/template/spec/{slot[0]}/{slot[1]}"
-    version = target["metadata"]["resourceVersion"]
     operations = [
-        {"op": "test", "path": "/metadata/resourceVersion", "value": version},
+        unmoved(target["metadata"]),
         {"op": "test", "path": f"{place}/name", "value": container},
         {"op": "test", "path": f"{place}/image", "value": image_in(target, container)},
         {"op": "replace", "path": f"{place}/image", "value": image},

@@ -26,7 +26,7 @@ from coalmine.serving.flagger.seen import (
 from coalmine.serving.flagger.template import Template
 from coalmine.serving.kube.client import Change, Object, Resource
 from coalmine.serving.kube.kept import Kept
-from coalmine.serving.kube.moves import Drifted, Move, Note, Wait, Write
+from coalmine.serving.kube.moves import Drifted, Move, Note, Wait, Write, unmoved
 
 __all__ = ["Setup", "Way", "drifted", "others_run"]
 
@@ -135,11 +135,10 @@ class Setup:
         return Write(Change("POST", resource.path(self.way.namespace), body, what))
 
     def _patch(self, resource: Resource, item: Object, changes: Sequence[Any]) -> Write:
-        name, version = item["metadata"]["name"], item["metadata"]["resourceVersion"]
-        held = {"op": "test", "path": "/metadata/resourceVersion", "value": version}
+        name = item["metadata"]["name"]
         path = resource.path(self.way.namespace, name)
         what = f"set what {resource.kind} {name} checks"
-        return Write(Change("PATCH", path, [held, *changes], what))
+        return Write(Change("PATCH", path, [unmoved(item["metadata"]), *changes], what))
 
 
 def others_run(seen: Seen) -> Wait:
@@ -149,12 +148,7 @@ def others_run(seen: Seen) -> Wait:
 
 def drifted(seen: Seen, kept: Kept, what: str) -> Drifted:
     """Tell that somebody else has changed what the release had set."""
-    who = last_writer(seen.target)
-    return Drifted(
-        f"the Deployment {kept.record.service} is not as the release {kept.record.release_id} "
-        f"left it: {what}" + (f" (by {who})" if who else ""),
-        fix="nothing was overwritten; let the release end, then ask for a new one",
-    )
+    return Drifted.since(kept.record, "Deployment", what, last_writer(seen.target))
 
 
 def _template_changes(found: Object, wanted: Object) -> list[dict[str, Any]]:

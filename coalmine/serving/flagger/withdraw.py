@@ -35,7 +35,7 @@ from coalmine.serving.flagger.seen import (
 from coalmine.serving.flagger.setup import Way
 from coalmine.serving.kube.client import Change, Object, Resource
 from coalmine.serving.kube.kept import Kept
-from coalmine.serving.kube.moves import Done, Drifted, Move, Note, Wait, Write
+from coalmine.serving.kube.moves import Done, Drifted, Move, Note, Wait, Write, unmoved
 
 __all__ = ["Withdraw"]
 
@@ -179,13 +179,8 @@ class Withdraw:
     def _patch(self, changes: list[dict[str, Any]], what: str) -> Write:
         item = self.seen.canary or {"metadata": {}}
         metadata = item["metadata"]
-        held = {
-            "op": "test",
-            "path": "/metadata/resourceVersion",
-            "value": metadata.get("resourceVersion"),
-        }
         path = CANARIES.path(self.way.namespace, str(metadata.get("name")))
-        return Write(Change("PATCH", path, [held, *changes], what))
+        return Write(Change("PATCH", path, [unmoved(metadata), *changes], what))
 
 
 def _is_made(canary: Object, service: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from coalmine.serving.gateway.rules import normal
 from coalmine.serving.gateway.seen import HTTP_ROUTE
 from coalmine.serving.kube.client import Change, Object, Resource
-from coalmine.serving.kube.moves import Write
+from coalmine.serving.kube.moves import Write, unmoved
 
 __all__ = ["create", "remove", "reroute", "text_of"]
 
@@ -37,7 +37,7 @@ def reroute(route: Object, namespace: str, wanted: str) -> Write:
     """
     metadata = route["metadata"]
     operations = [
-        {"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+        unmoved(metadata),
         {"op": "replace", "path": "/spec/rules", "value": json.loads(wanted)},
     ]
     path = HTTP_ROUTE.path(namespace, metadata["name"])

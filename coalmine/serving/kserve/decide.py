@@ -264,12 +264,7 @@ class Decide:
 
     def _drifted(self, what: str) -> Drifted:
         who = last_writer(self._seen.service)
-        by = f" (last written by {who})" if who else ""
-        return Drifted(
-            f"the InferenceService {self._record.service} is not as the release "
-            f"{self._record.release_id} left it: {what}{by}",
-            fix="nothing was overwritten; let the release end, then ask for a new one",
-        )
+        return Drifted.since(self._record, "InferenceService", what, who)
 
     def _write(self, what: str, operations: list[dict[str, object]]) -> Write:
         return Write(Change("PATCH", self._path, operations, what))

@@ -16,7 +16,7 @@ from coalmine.serving.kserve.pair_seen import DEFAULT_IMAGE, Pair
 from coalmine.serving.kserve.seen import last_writer
 from coalmine.serving.kube.client import Change
 from coalmine.serving.kube.kept import Kept
-from coalmine.serving.kube.moves import Ask, Done, Drifted, Move, Note, Wait, Write
+from coalmine.serving.kube.moves import Ask, Done, Drifted, Move, Note, Wait, Write, unmoved
 from coalmine.serving.protocol import Phase
 
 __all__ = ["PairDecide"]
@@ -184,16 +184,10 @@ class PairDecide:
 
     def _drifted(self, what: str) -> Drifted:
         who = last_writer(self.seen.service)
-        return Drifted(
-            f"the InferenceService {self.kept.record.service} is not as the release "
-            f"{self.kept.record.release_id} left it: {what}" + (f" (by {who})" if who else ""),
-            fix="nothing was overwritten; let the release end, then ask for a new one",
-        )
+        return Drifted.since(self.kept.record, "InferenceService", what, who)
 
     def _write(self, what: str, *changes: dict[str, Any]) -> Write:
-        version = self.seen.metadata["resourceVersion"]
-        held = {"op": "test", "path": "/metadata/resourceVersion", "value": version}
-        return Write(Change("PATCH", self.path, [held, *changes], what))
+        return Write(Change("PATCH", self.path, [unmoved(self.seen.metadata), *changes], what))
 
 
 def _percent(share: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from coalmine.serving.kserve.seen import Seen
+from coalmine.serving.kube.moves import unmoved
 
 __all__ = ["patch"]
 
@@ -35,7 +36,7 @@ def patch(
     """
     where = f"/spec/predictor/containers/{seen.index}/image"
     operations: list[dict[str, Any]] = [
-        {"op": "test", "path": "/metadata/resourceVersion", "value": _version(seen)},
+        unmoved(seen.metadata),
         {"op": "test", "path": where, "value": seen.image},
     ]
     if image:
@@ -45,7 +46,3 @@ def patch(
     elif isinstance(percent, int):
         operations.append({"op": "add", "path": PERCENT, "value": percent})
     return operations
-
-
-def _version(seen: Seen) -> str:
-    return str(seen.metadata["resourceVersion"])

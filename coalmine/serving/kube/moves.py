@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from coalmine.serving.kube.client import Change, Kube
 from coalmine.serving.kube.kept import Kept
 from coalmine.serving.protocol import ReleaseRecord, Share
 
-__all__ = ["Ask", "Done", "Drifted", "Move", "Moves", "Note", "Wait", "Write"]
+__all__ = ["Ask", "Done", "Drifted", "Move", "Moves", "Note", "Wait", "Write", "unmoved"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,33 @@ class Drifted:
 
     what: str
     fix: str = ""
+
+    @classmethod
+    def since(cls, record: ReleaseRecord, kind: str, what: str, writer: str) -> Drifted:
+        """Tell that a service's object is not as a release left it.
+
+        Args:
+            record: The release's.
+            kind: The object's kind.
+            what: What is different.
+            writer: Who wrote it last; empty where nobody says.
+        """
+        by = f" (last written by {writer})" if writer else ""
+        return cls(
+            f"the {kind} {record.service} is not as the release {record.release_id} "
+            f"left it: {what}{by}",
+            fix="nothing was overwritten; let the release end, then ask for a new one",
+        )
+
+
+def unmoved(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the operation by which a JSON Patch fails where the object is no more as it was seen.
+
+    Args:
+        metadata: The object's, as it was seen.
+    """
+    version = metadata.get("resourceVersion")
+    return {"op": "test", "path": "/metadata/resourceVersion", "value": version}
 
 
 Move = Done | Write | Note | Ask | Wait | Drifted

@@ -261,7 +261,7 @@ def test_what_others_change_is_named_and_not_overwritten(played: Played) -> None
     played.apply()
     canary(played.backend())
     played.edit(lambda now: now["spec"].update(canaryTrafficPercent=40))
-    with pytest.raises(InputError, match=r"percent was set to 40 \(by kubectl-edit"):
+    with pytest.raises(InputError, match=r"percent was set to 40 \(last written by kubectl-edit"):
         played.backend().set_traffic(service="iris", percent=20, release_id="r1")
     played.backend().rollback(service="iris", release_id="r1")
     assert played.routed == {V1: 100}
