@@ -16,7 +16,7 @@ demo: setup ## Release three versions of a model on this machine: promoted, prom
 	@$(BIN)/coalmine demo
 
 test: setup ## Run the tests
-	@$(BIN)/pytest -n 3 --dist worksteal --durations=10 --durations-min=5
+	@$(BIN)/pytest -n 4 --dist worksteal --durations=10 --durations-min=5
 
 soak: setup ## Run the long fault tests
 	@$(BIN)/pytest -m soak

@@ -15,7 +15,12 @@ __all__ = ["dealt"]
 
 T = TypeVar("T")
 
-LONG = (("tests/e2e/",), ("tests/serving/",), ("tests/launcher/", "tests/engines/", "tests/stack/"))
+LONG = (
+    ("tests/e2e/",),
+    ("tests/serving/",),
+    ("tests/launcher/",),
+    ("tests/engines/", "tests/stack/"),
+)
 """Rooms of long tests by worker; with fewer workers, the last of them share one."""
 
 

@@ -95,7 +95,8 @@ def test_ctrl_c_while_it(state: Path, moment: Callable[[Path], bool]) -> None:
 
 def test_three_releases(state: Path) -> None:
     done = subprocess.run(
-        [*COALMINE, "demo", "--state", str(state), "-o", "json"],
+        # Half of the usual load: what is measured is the demo, beside whatever else is tested.
+        [*COALMINE, "demo", "--state", str(state), "--rate", "30", "-o", "json"],
         capture_output=True,
         text=True,
         timeout=550,
