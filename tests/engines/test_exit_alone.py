@@ -82,12 +82,13 @@ def _ended_by_a_person(api: KubeApi, engine: KubeEngine) -> None:
     _end(api, engine, name_of(RUN), "canary", done=False)
 
 
-def _waits(engine: KubeEngine) -> RunStatus:
-    """Its status while the exit task is yet to end."""
+def _waits(api: KubeApi, engine: KubeEngine) -> RunStatus:
+    """Its status while the exit task, which has been started, is yet to end."""
 
     def known() -> RunStatus | None:
         status = engine.status(RUN)
-        begun = status and any(task.state is TaskState.CANCELLED for task in status.tasks)
+        runs = api.store.list(KINDS[engine.name], "ci")[0]
+        begun = any(one["metadata"]["name"] == ALONE for one in runs)
         return status if begun else None
 
     return until(known)
@@ -97,7 +98,7 @@ def test_the_exit_task_is_run_alone_and_the_canary_goes(
     api: KubeApi, engine: KubeEngine, tmp_path: Path
 ) -> None:
     _ended_by_a_person(api, engine)
-    assert _waits(engine).state is RunState.RUNNING
+    assert _waits(api, engine).state is RunState.RUNNING
     other = make_engine(api, tmp_path, engine.name)
     status = other.status(RUN)
     other.close()
@@ -124,7 +125,7 @@ def test_the_exit_task_is_run_alone_and_the_canary_goes(
 
 def test_an_exit_task_that_fails_alone_is_told(api: KubeApi, engine: KubeEngine) -> None:
     _ended_by_a_person(api, engine)
-    _waits(engine)
+    _waits(api, engine)
     _end(api, engine, ALONE, "finalize", done=False)
     found = wait_ended(engine)
     assert found.state is RunState.CANCELLED

@@ -233,7 +233,7 @@ def test_what_others_change_is_named_and_not_overwritten(played: Played) -> None
     played.apply()
     canary(played.backend())
     played.edit(lambda now: now["spec"]["predictor"].update(minReplicas=5))
-    with pytest.raises(InputError, match=r"its predictor was changed \(last written by kubectl-edit"):
+    with pytest.raises(InputError, match=r"predictor was changed \(last written by kubectl-edit"):
         played.backend().set_traffic(service="iris", percent=20, release_id="r1")
     played.edit(lambda now: now["spec"]["canary"][0]["predictor"].update(name="other"))
     played.backend().rollback(service="iris", release_id="r1")
