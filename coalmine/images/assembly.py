@@ -165,7 +165,7 @@ class Assembly:
             built.digest,
             built.written_bytes,
             built.reused_bytes,
-            pushed.sent_bytes,
+            pushed.sent_bytes + self._own.ahead.sent_bytes,
         )
 
     def _one(

@@ -6,6 +6,7 @@ be sent; if it is news, both at once. News that shrinks is read once, and sent w
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from coalmine._base.errors import CoalmineError
 from coalmine.images.compressed import Stored, hashed
 from coalmine.images.compression import PLAIN, shrinks
 from coalmine.images.config import LAYER_TYPES, Blob, LayerBlob
@@ -24,6 +26,7 @@ from coalmine.images.seen import Seen
 from coalmine.images.tally import Tally
 from coalmine.images.tar import tar_pieces, tar_size, write_tar
 from coalmine.registry.client import RemoteRepository
+from coalmine.registry.content import Pushed
 from coalmine.registry.early import EarlyUpload
 from coalmine.registry.source import BlobSource, file_source, stream_source
 
@@ -46,6 +49,7 @@ class OwnLayers:
 
     Attributes:
         sources: Those that are not in the layout, or are being sent already, by digest.
+        ahead: What became of those that were sent while another was packed.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class OwnLayers:
         remote: RemoteRepository | None,
     ) -> None:
         self.sources: dict[str, BlobSource] = {}
+        self.ahead = Pushed()
         self._layout, self._context, self._tally = layout, context, tally
         self._compression, self._mtime, self._remote = compression, mtime, remote
         self._seen = Seen(layout.notes / "seen", time.time)
@@ -120,10 +125,24 @@ class OwnLayers:
             OSError: A file cannot be read, or a layer not be written.
         """
         self._made += plan
-        # What is being packed already is waited for last.
-        last = sorted(plan, key=lambda layer: layer.title in self._passes)
-        made = {layer.title: self._make(layer) for layer in last}
+        # What is being packed is waited for last, and what is ready is sent meanwhile.
+        ready = [layer for layer in plan if layer.title not in self._passes]
+        made = {layer.title: self._make(layer) for layer in ready}
+        with ThreadPoolExecutor(1) as aside:
+            if self._passes:
+                aside.submit(self._send, list(made.values()))
+            made |= {layer.title: self._make(layer) for layer in plan if layer not in ready}
         return [made[layer.title] for layer in plan]
+
+    def _send(self, made: list[LayerBlob]) -> None:
+        """Have some layers in the registry; what cannot be sent now is sent with the image."""
+        here = [one.blob.digest for one in made if one.blob.digest not in self.sources]
+        with contextlib.suppress(CoalmineError, OSError):
+            assert self._remote
+            blobs = self._layout.blobs
+            self.ahead = self._remote.push_blobs(
+                file_source(blobs.path(digest), digest) for digest in here
+            )
 
     def _make(self, layer: Layer) -> LayerBlob:
         kind = self._kind(layer)

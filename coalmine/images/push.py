@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -37,6 +38,9 @@ def push_image(
     of it goes along with its blobs, in the shade of the largest; a registry takes what refers to an
     image that is still to come.
 
+    Where a layer is on its way already, as nobody is likely to have it, the registry is not asked
+    for what can be there only with that layer: the image, its configuration, what is said of it.
+
     Args:
         blobs: The layout's blobs, with the image's manifest or index among them.
         digest: The manifest's or index'.
@@ -53,15 +57,18 @@ def push_image(
     images = [_manifest(blobs, item["digest"]) for item in _parts(top).get("manifests", ())]
     wanted = {blob.digest: blob for image in images or [top] for blob in _blobs(image)}
     carriers = [_carrier(one, top) for one in statements]
-    named = remote.pull_manifest(tag)
-    if named == top or remote.has_manifest(digest):
+    news = any(source.begun for source in elsewhere.values())
+    named = None if news else remote.pull_manifest(tag)
+    if not news and (named == top or remote.has_manifest(digest)):
         pushed = Pushed(reused_bytes=sum(blob.size for blob in wanted.values()))
         carriers = [one for one in carriers if not remote.has_manifest(one.digest)]
         pushed += _say(remote, statements, carriers, digest)
     else:
         with ThreadPoolExecutor(1) as aside:
-            said = aside.submit(_say, remote, statements, carriers, digest)
-            pushed = _push(blobs, list(wanted.values()), remote, elsewhere)
+            said = aside.submit(_say, remote, statements, carriers, digest, news=news)
+            configs = {str(_parts(image)["config"]["digest"]) for image in images or [top]}
+            fresh = configs if news else ()
+            pushed = _push(blobs, list(wanted.values()), remote, elsewhere, fresh=fresh)
             pushed += said.result()
         for image in images:
             remote.push_manifest(image)
@@ -75,11 +82,13 @@ def _say(
     statements: Sequence[Statement],
     carriers: Sequence[Manifest],
     digest: str,
+    *,
+    news: bool = False,
 ) -> Pushed:
     if not carriers:
         return Pushed()
-    contents = [EMPTY, *(statement.content for statement in statements)]
-    pushed = remote.push_blobs([bytes_source(content) for content in contents])
+    said = [replace(bytes_source(statement.content), news=news) for statement in statements]
+    pushed = remote.push_blobs([bytes_source(EMPTY), *said])
     push_referrers(remote, carriers, digest)
     return pushed
 
@@ -99,11 +108,14 @@ def _push(
     wanted: list[Blob],
     remote: RemoteRepository,
     elsewhere: Mapping[str, BlobSource],
+    *,
+    fresh: Container[str],
 ) -> Pushed:
     own = [blob for blob in wanted if blob.digest not in elsewhere]
     others = [elsewhere[blob.digest] for blob in wanted if blob.digest in elsewhere]
+    own_sources = [replace(_source(blobs, blob), news=blob.digest in fresh) for blob in own]
     try:
-        return remote.push_blobs([*others, *(_source(blobs, blob) for blob in own)])
+        return remote.push_blobs([*others, *own_sources])
     except RegistryError as error:
         if error.status == _BAD_REQUEST:
             _refuse_damaged(blobs, [blob for blob in wanted if blobs.has(blob)])

@@ -49,6 +49,7 @@ class RemoteRepository:
         self.repository = repository
         self._session = session
         self._path = repository.path
+        self._there: set[str] = set()  # blobs that this has pushed, or found when it was to
         self._pull = (f"repository:{self._path}:pull",)
         self._push = (f"repository:{self._path}:pull,push",)
 
@@ -68,14 +69,18 @@ class RemoteRepository:
             InputError: The registry does not allow it.
             CoalmineError: It could not be sent.
         """
-        if self.has_blob(source.digest):
+        there = source.digest in self._there
+        if there or (not source.news and self.has_blob(source.digest)):
             vain = source.begun.abandon() if source.begun else 0
-            return Pushed(sent_bytes=vain, reused_bytes=source.size)
-        if source.begun and source.begun.finish(source.digest):
-            return Pushed(sent_bytes=source.size)
-        if upload(self._session, self._path, source):
-            return Pushed(reused_bytes=source.size)
-        return Pushed(sent_bytes=source.size)
+            pushed = Pushed(sent_bytes=vain, reused_bytes=source.size)
+        elif source.begun and source.begun.finish(source.digest):
+            pushed = Pushed(sent_bytes=source.size)
+        elif upload(self._session, self._path, source):
+            pushed = Pushed(reused_bytes=source.size)
+        else:
+            pushed = Pushed(sent_bytes=source.size)
+        self._there.add(source.digest)
+        return pushed
 
     def begin_blob(self, size: int | None, pieces: Callable[[], Iterator[bytes]]) -> EarlyUpload:
         """Begin to send a blob whose digest is still to be found out.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from coalmine._base.errors import CoalmineError
@@ -17,6 +18,7 @@ __all__ = ["INDEX_TYPE", "list_referrers", "push_referrers", "with_referrer"]
 
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 _FOUND = frozenset({200, 404})
+_AT_ONCE = 4
 
 
 def list_referrers(remote: RemoteRepository, subject: str) -> tuple[dict[str, Any], ...]:
@@ -48,7 +50,11 @@ def push_referrers(remote: RemoteRepository, manifests: Sequence[Manifest], subj
     Raises:
         CoalmineError: One could not be stored.
     """
-    unlisted = [one for one in manifests if "OCI-Subject" not in remote.push_manifest(one)]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        answers = list(pool.map(remote.push_manifest, manifests))
+    unlisted = [
+        one for one, said in zip(manifests, answers, strict=True) if "OCI-Subject" not in said
+    ]
     if not unlisted:
         return
     # Two writers at once could lose one here, as the specification says; nothing better exists.

@@ -35,6 +35,7 @@ class BlobSource:
         open: Opens it at its beginning.
         mount_from: Another repository of the same registry that may have it, or empty.
         begun: The upload of it that is under way, if there is one.
+        news: Whether the registry is not asked for it first, as it can hardly have it.
     """
 
     digest: str
@@ -42,6 +43,7 @@ class BlobSource:
     open: Callable[[], IO[bytes]]
     mount_from: str = ""
     begun: Begun | None = None
+    news: bool = False
 
     def pieces(self, begin: int, end: int) -> Iterator[bytes]:
         """Read the bytes from ``begin`` up to but not including ``end``, a megabyte at a time."""
