@@ -65,15 +65,24 @@ def _round(folder: Path, launchers: Mapping[str, Launched], number: int) -> Roun
         for name, (base, process) in launchers.items():
             client = [sys.executable, str(HERE / "launcher_client.py"), base]
             words = [*client, str(connections), str(SECONDS), f"{number}-{connections}"]
-            before = sum(process.cpu_times()[:2])
+            before = _processor(process)
             done = subprocess.run(words, check=True, capture_output=True)
             measured = json.loads(done.stdout)
             accepted = measured["per_second"] * SECONDS
-            measured["cpu"] = (sum(process.cpu_times()[:2]) - before) / accepted
-            measured["memory"] = process.memory_info().rss
+            measured["cpu"] = (_processor(process) - before) / accepted
+            measured["memory"] = sum(one.memory_full_info().pss for one in _all(process))
             measured["floor"], measured["ratio"] = floor, measured["per_second"] / floor
             found[name, connections] = measured
     return found
+
+
+def _all(process: psutil.Process) -> list[psutil.Process]:
+    return [process, *process.children(recursive=True)]
+
+
+def _processor(process: psutil.Process) -> float:
+    """Give the seconds of processor that a launcher's processes have taken."""
+    return float(sum(sum(one.cpu_times()[:2]) for one in _all(process)))
 
 
 def _print_accepts(rounds: Sequence[Round]) -> None:
@@ -111,11 +120,11 @@ def _bare_inserts(path: Path) -> float:
 
 
 @contextlib.contextmanager
-def _launcher(folder: Path, url: str) -> Iterator[Launched]:
+def _launcher(folder: Path, url: str, receivers: int = 1) -> Iterator[Launched]:
     pipelines = folder / "pipelines"
     pipelines.mkdir(parents=True)
     (pipelines / "release.yaml").write_text("{}")
-    words = [str(HERE / "launcher_idle.py"), str(folder), str(pipelines), url]
+    words = [str(HERE / "launcher_idle.py"), str(folder), str(pipelines), url, str(receivers)]
     with subprocess.Popen([sys.executable, *words]) as process:
         try:
             while not _answers(folder):

@@ -1,6 +1,6 @@
 """A launcher whose engine takes runs and does nothing: what is measured is the launcher alone.
 
-Called as: launcher_idle.py STATE PIPELINES DATABASE
+Called as: launcher_idle.py STATE PIPELINES DATABASE RECEIVERS
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _read_graph(_: Path) -> Graph:
 
 if __name__ == "__main__":
     logging.disable(logging.WARNING)
-    state, pipelines, database = sys.argv[1:]
+    state, pipelines, database, receivers = sys.argv[1:]
     serve(
         Settings(
             state=Path(state),
@@ -60,5 +60,6 @@ if __name__ == "__main__":
             pipelines=Path(pipelines),
             database=database,
             open_engines=_opened,
+            receivers=int(receivers),
         )
     )

@@ -77,6 +77,14 @@ __all__ = ["command"]
     help="Days after which what a sink does not take is put aside.",
 )
 @click.option(
+    "--receivers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    envvar="COALMINE_RECEIVERS",
+    help="Processes that take events on the one port; see docs/launcher.md for when to have more.",
+)
+@click.option(
     "--public-url",
     default="",
     help="Base URL under which others read releases; else that which it listens on.",
@@ -103,6 +111,7 @@ def command(
     sinks: tuple[str, ...],
     sinks_file: Path | None,
     tell_for: float,
+    receivers: int,
     public_url: str,
     **engines: Any,  # noqa: ANN401 - the fields of EngineSettings
 ) -> None:
@@ -133,6 +142,7 @@ def command(
             sinks=sinks,
             sinks_file=sinks_file,
             tell_for=tell_for * 86400.0,
+            receivers=receivers,
             public_url=public_url,
         )
     )

@@ -13,7 +13,7 @@ from typing import cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-__all__ = ["MAX_HEAD_BYTES", "LimitedProtocol", "raise_file_limit"]
+__all__ = ["MAX_HEAD_BYTES", "LimitedProtocol", "protocol_for", "raise_file_limit"]
 
 HEAD_SECONDS = 10.0
 LINGER_SECONDS = 2.0
@@ -32,9 +32,17 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def protocol_for(processes: int) -> type[LimitedProtocol]:
+    """Give the protocol for one of so many processes, among which the connections are parted."""
+    most = -(-MAX_CONNECTIONS // processes)
+    return type("PartedProtocol", (LimitedProtocol,), {"most": most})
+
+
 class LimitedProtocol(HttpToolsProtocol):
     """One connection."""
 
+    most = MAX_CONNECTIONS
+    """Connections that this process may have."""
     _head_bytes = 0
     _in_head = True
     _in_body = False
@@ -44,7 +52,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Begin, unless there are too many connections."""
         super().connection_made(cast("asyncio.Transport", transport))
         self._give(HEAD_SECONDS)
-        if len(self.connections) > MAX_CONNECTIONS:
+        if len(self.connections) > self.most:
             self._refuse(503, "there are too many connections", "connect again in a moment")
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from sqlalchemy.schema import CreateColumn
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.launcher.tables import METADATA
+from coalmine.launcher.turn import Turns
 
 __all__ = ["Database", "known_url", "ledger_url", "open_engine"]
 
@@ -55,18 +55,19 @@ class Database:
     def __init__(self, url: str | URL) -> None:
         self._engine = open_engine(known_url(url))
         self.sqlite = self._engine.dialect.name == "sqlite"
-        # One writer at a time is what SQLite allows; in line they wait shorter than by its polling.
-        self._line: contextlib.AbstractContextManager[object] = (
-            threading.Lock() if self.sqlite else contextlib.nullcontext()
-        )
+        # One writer at a time is what SQLite allows.
+        self._turns: Turns | None = None
         try:
+            self._turns = Turns(Path(f"{self._engine.url.database}-turn")) if self.sqlite else None
             self._make_tables()
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, OSError) as error:
             raise self._unusable(error) from error
 
     def close(self) -> None:
         """Let go of the database."""
         self._engine.dispose()
+        if self._turns:
+            self._turns.close()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -82,7 +83,8 @@ class Database:
             in_order: No other transaction of this kind runs at the same time, on any launcher.
         """
         with contextlib.ExitStack() as stack:
-            stack.enter_context(self._line)
+            if self._turns:
+                stack.enter_context(self._turns.take())
             stack.enter_context(self._told())
             connection = stack.enter_context(self._engine.connect())
             stack.enter_context(connection.execution_options(writes=True).begin())

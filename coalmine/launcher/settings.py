@@ -46,6 +46,7 @@ class Settings:
         sinks: URLs that are told what becomes of releases; that of ``K_SINK`` comes to them.
         sinks_file: Names sinks that need more than a URL; None for no such.
         tell_for: Seconds after which what a sink does not take is put aside.
+        receivers: Processes that answer HTTP.
         public_url: Under which others read releases; as they reached it, in answers, unless given.
     """
 
@@ -67,4 +68,5 @@ class Settings:
     sinks: tuple[str, ...] = ()
     sinks_file: Path | None = None
     tell_for: float = TELL_SECONDS
+    receivers: int = 1
     public_url: str = ""

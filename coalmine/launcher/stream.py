@@ -13,16 +13,15 @@ import json
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.concurrency import run_in_threadpool
 
 from coalmine._base.errors import CoalmineError, InputError
-from coalmine.engines.protocol import Engine
 from coalmine.launcher.ledger import Ledger
 from coalmine.launcher.read import select_release
 
-__all__ = ["LONGEST", "Logs", "Position", "parse_position", "whole_lines"]
+__all__ = ["LONGEST", "Logs", "Position", "Writing", "parse_position", "whole_lines"]
 
 POLL_SECONDS = 0.5
 QUIET_SECONDS = 15.0
@@ -78,6 +77,13 @@ def parse_position(text: str) -> Position:
     return Position(offsets)
 
 
+class Writing(Protocol):
+    """Where steps write: an engine, as far as it matters here."""
+
+    def logs(self, run_id: str, task: str, start: int = 0) -> bytes:
+        """Give what a task has written; see `coalmine.engines.protocol.Engine`."""
+
+
 class Logs:
     """Streams logs.
 
@@ -86,7 +92,7 @@ class Logs:
         engines: Where their steps write.
     """
 
-    def __init__(self, ledger: Ledger, engines: Mapping[str, Engine]) -> None:
+    def __init__(self, ledger: Ledger, engines: Mapping[str, Writing]) -> None:
         self._ledger = ledger
         self._engines = engines
         self._streams = 0

@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
-import functools
+import contextlib
+import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, values
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-__all__ = ["CONTENT_TYPE_LATEST", "Telemetry"]
+__all__ = ["CONTENT_TYPE_LATEST", "Telemetry", "counted_together"]
+
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+
+@contextlib.contextmanager
+def counted_together(folder: Path, *, anew: bool = False) -> Iterator[None]:
+    """Let the counters that are made in this block count with those of other processes.
+
+    Args:
+        folder: Where each process has its counts; those of one that has ended stay.
+        anew: Forget what is there: those who counted are all gone.
+    """
+    if anew:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    before = os.environ.get(FOLDER_VARIABLE), values.ValueClass
+    # The library chooses when it is imported, which is before anybody knows of this folder.
+    os.environ[FOLDER_VARIABLE] = str(folder)
+    values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        values.ValueClass = before[1]
+        os.environ.pop(FOLDER_VARIABLE)
+        if before[0] is not None:
+            os.environ[FOLDER_VARIABLE] = before[0]
 
 
 class _Releases(Collector):
@@ -79,15 +109,31 @@ class _Waits(Collector):
         )
 
 
-def _as_float(tells: Callable[[], bool]) -> float:
-    return float(tells())
+class _Stale(Collector):
+    """Which files are wrong, as the process has them that is asked: all read the same files."""
+
+    def __init__(self, stale: Mapping[str, Callable[[], bool]]) -> None:
+        self._stale = stale
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        yield from (self._family(what) for what in self._stale)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        for what, is_stale in self._stale.items():
+            family = self._family(what)
+            family.add_metric([], float(is_stale()))
+            yield family
+
+    def _family(self, what: str) -> GaugeMetricFamily:
+        said = f"1 while the {what} file is wrong and what was read before holds."
+        return GaugeMetricFamily(f"coalmine_{what}_stale", said)
 
 
 STEP_SECONDS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400)
 
 
 class Telemetry:
-    """Counts, in a registry of its own.
+    """Counts, in a registry of its own, or together with other processes.
 
     Args:
         count: Gives the number of releases in each state.
@@ -96,6 +142,8 @@ class Telemetry:
         queue_age: Gives the seconds for which the oldest release that has not begun has waited.
         waiting: Gives for each sink what it has yet to be told, the age of the oldest, and what it
             is told no more.
+        together: The folder in which processes count together, within `counted_together`; None
+            where this process counts alone.
     """
 
     def __init__(
@@ -106,10 +154,16 @@ class Telemetry:
         access_stale: Callable[[], bool] = lambda: False,
         queue_age: Callable[[], float] = lambda: 0.0,
         waiting: Callable[[], Iterable[tuple[str, int, float, int]]] = tuple,
+        together: Path | None = None,
     ) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_Releases(count))
-        self._registry.register(_Waits(queue_age, waiting))
+        # What is counted together is read from the files of all, and not from this one's counters.
+        self._shown = CollectorRegistry() if together else self._registry
+        if together:
+            MultiProcessCollector(self._shown, str(together))  # type: ignore[no-untyped-call]
+        self._shown.register(_Releases(count))
+        self._shown.register(_Waits(queue_age, waiting))
+        self._shown.register(_Stale({"bindings": stale, "access": access_stale}))
         self._told = Counter(
             "coalmine_events_told",
             "Events about releases, by sink: sent, refused for good, or failed and tried again.",
@@ -135,13 +189,6 @@ class Telemetry:
             registry=self._registry,
         )
 
-        for what, is_stale in (("bindings", stale), ("access", access_stale)):
-            Gauge(
-                f"coalmine_{what}_stale",
-                f"1 while the {what} file is wrong and what was read before holds.",
-                registry=self._registry,
-            ).set_function(functools.partial(_as_float, is_stale))
-
     def answered(self, status: int) -> None:
         """Count a message by its answer."""
         self._events.labels(str(status)).inc()
@@ -161,4 +208,4 @@ class Telemetry:
 
     def text(self) -> bytes:
         """Give everything in Prometheus's text format."""
-        return generate_latest(self._registry)
+        return generate_latest(self._shown)
