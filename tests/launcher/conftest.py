@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from event_sink import EventSink, running_sink
 
@@ -120,6 +121,12 @@ class Launched:
         found: dict[str, Any] = httpx.get(f"{self.url}/releases/{release_id}").json()
         return found
 
+    def answering(self) -> list[psutil.Process]:
+        """The processes that answer HTTP, the main one first."""
+        assert self.process is not None
+        main = psutil.Process(self.process.pid)
+        return [main, *(each for one in main.children() for each in one.children())]
+
     def newest(self) -> dict[str, Any]:
         """The release that was accepted last."""
         [found] = httpx.get(f"{self.url}/releases?limit=1").json()
@@ -145,14 +152,21 @@ class Counted(Launched):
     """A launcher whose engine counts its runs."""
 
     def __init__(
-        self, folder: Path, engine: Path, *, database: str = "", seconds: float = 0.0
+        self,
+        folder: Path,
+        engine: Path,
+        *,
+        database: str = "",
+        seconds: float = 0.0,
+        receivers: int = 1,
     ) -> None:
         super().__init__(folder, {})
         self.engine = engine
-        self.words = [database, str(engine), str(seconds)]
+        self.port = 0
+        self.words = [database, str(receivers), str(engine), str(seconds)]
 
     def command(self) -> list[str]:
-        return [str(COUNTING), str(self.state), str(self.pipelines), *self.words]
+        return [str(COUNTING), str(self.state), str(self.pipelines), str(self.port), *self.words]
 
     def runs(self) -> list[tuple[str, str, float, float | None]]:
         """Every run that its engine was given: id, service, when it began and ended."""

@@ -1,6 +1,6 @@
 """A launcher whose engine counts: each submission is a run, as an engine without our care has it.
 
-Called as: counting.py STATE PIPELINES DATABASE ENGINE SECONDS
+Called as: counting.py STATE PIPELINES PORT DATABASE RECEIVERS ENGINE SECONDS
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def read_graph(_: Path) -> Graph:
 
 
 def main(words: Sequence[str]) -> None:
-    state, pipelines, database, engine, seconds = words
+    state, pipelines, port, database, receivers, engine, seconds = words
     counting = CountingEngine(Path(engine), float(seconds))
 
     @contextlib.contextmanager
@@ -101,7 +101,9 @@ def main(words: Sequence[str]) -> None:
                 state=Path(state),
                 read_graph=read_graph,
                 pipelines=Path(pipelines),
+                port=int(port),
                 database=database,
+                receivers=int(receivers),
                 open_engines=opened,
                 lease=LEASE,
             )

@@ -1,6 +1,7 @@
 """A launcher whose pipelines are small JSON files of Python one-liners.
 
-Called as: harness.py STATE PIPELINES PORT [BINDINGS]; the environment may name a HARNESS_DATABASE.
+Called as: harness.py STATE PIPELINES PORT [BINDINGS]; the environment may say HARNESS_DATABASE,
+and HARNESS_RECEIVERS.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ def main(words: Sequence[str]) -> None:
                 pipelines=Path(pipelines),
                 bindings=Path(bindings[0]) if bindings else None,
                 database=os.environ.get("HARNESS_DATABASE", ""),
+                receivers=int(os.environ.get("HARNESS_RECEIVERS", "1")),
                 host_command=host,
             )
         )

@@ -20,7 +20,8 @@ from tests.launcher.postgres import Postgres
 
 pytestmark = pytest.mark.integration
 
-KILLS = 5
+KILLS = 3
+BOTH = pytest.mark.parametrize("receivers", [1, 2])
 
 
 def kill_and_count(launcher: Any, kills: int) -> None:
@@ -38,8 +39,12 @@ def kill_and_count(launcher: Any, kills: int) -> None:
     check_runs(launcher, load.promised)
 
 
-def test_kill_9_under_load(counted: Callable[..., Any]) -> None:
-    kill_and_count(counted(), KILLS)
+@BOTH
+def test_kill_9_under_load(counted: Callable[..., Any], receivers: int) -> None:
+    """Each time on the same port, which receivers of the one that was killed may still have."""
+    launcher = counted(receivers=receivers)
+    launcher.port = int(launcher.url.rpartition(":")[2])
+    kill_and_count(launcher, KILLS)
 
 
 @pytest.mark.soak
@@ -76,7 +81,8 @@ def test_the_database_is_away_for_thirty_seconds(
 
 def test_two_launchers_on_one_postgresql(counted: Callable[..., Any], postgres: Postgres) -> None:
     """They share the work; one is killed and stays away; the database goes away and comes back."""
-    one, two = [counted(database=postgres.url, seconds=0.05) for _ in range(2)]
+    one = counted(database=postgres.url, seconds=0.05, receivers=2)
+    two = counted(database=postgres.url, seconds=0.05)
     load = Load(one, two)
     time.sleep(0.5)
     two.end(signal.SIGKILL)
@@ -101,8 +107,11 @@ def two_had_none(one: Any) -> bool:
     return 'coalmine_releases{state="running"} 0.0' in text
 
 
-def test_sigterm_in_the_middle_of_a_request(counted: Callable[..., Any]) -> None:
-    launcher = counted()
+@BOTH
+def test_sigterm_in_the_middle_of_a_request(counted: Callable[..., Any], receivers: int) -> None:
+    launcher = counted(receivers=receivers)
+    launcher.wait_for(lambda: len(launcher.answering()) == receivers)
+    processes = launcher.answering()
     port = int(launcher.url.rpartition(":")[2])
     body = launcher.event(name="iris")
     head = (
@@ -119,6 +128,8 @@ def test_sigterm_in_the_middle_of_a_request(counted: Callable[..., Any]) -> None
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
     assert launcher.process.wait(20) == 0
     assert time.monotonic() - begun < 10
+    assert not any(one.is_running() for one in processes[1:])
+    assert "another begins" not in launcher.log.read_text()
     assert answer.startswith(b"HTTP/1.1 202 ")
     launcher.start()
     wait_drained(launcher)
