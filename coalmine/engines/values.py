@@ -35,17 +35,18 @@ def check_for(engine: str, values: Mapping[str, str]) -> None:
     Raises:
         InputError: One holds what the engine would replace, or is no text; the message names it.
     """
+    anywhere, at_the_end = ANYWHERE.get(engine, ()), AT_THE_END.get(engine, ())
     for name, value in values.items():
-        if "\0" in value or not _is_text(value):
+        if "\0" in value or not (value.isascii() or _is_text(value)):
             raise InputError(
                 f"{value!r} is no text: it has a zero byte or half a character",
                 field=name,
                 fix="send text",
             )
-        found = [part for part in ANYWHERE.get(engine, ()) if part in value]
-        found += [
-            f"{part} at its end" for part in AT_THE_END.get(engine, ()) if value.endswith(part)
-        ]
+        if not anywhere:
+            continue
+        found = [part for part in anywhere if part in value]
+        found += [f"{part} at its end" for part in at_the_end if value.endswith(part)]
         if found:
             raise InputError(
                 f"{value!r} holds {found[0]}, which {NAMES[engine]} would replace",

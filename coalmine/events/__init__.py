@@ -1,6 +1,6 @@
 """CloudEvents in, strictly read; events about releases out: the control wing's ground floor."""
 
-from coalmine.events.batch import MAX_BATCH_EVENTS, BatchError, Message, read_events
+from coalmine.events.batch import MAX_BATCH_EVENTS, BatchError, Message, read_events, read_message
 from coalmine.events.event import RELEASE_REQUESTED, Event, EventError, Opaque, new_event
 from coalmine.events.read import MAX_EVENT_BYTES, read_event
 
@@ -16,4 +16,5 @@ __all__ = [
     "new_event",
     "read_event",
     "read_events",
+    "read_message",
 ]

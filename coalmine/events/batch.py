@@ -10,7 +10,7 @@ from coalmine.events.event import Event, EventError
 from coalmine.events.headers import fold_headers, media_type
 from coalmine.events.read import check_message, parse_events_json, read_folded, read_object
 
-__all__ = ["MAX_BATCH_EVENTS", "BatchError", "Message", "read_events"]
+__all__ = ["MAX_BATCH_EVENTS", "BatchError", "Message", "read_events", "read_message"]
 
 BATCH = "application/cloudevents-batch"
 MAX_BATCH_EVENTS = 500
@@ -58,7 +58,11 @@ def read_events(headers: Mapping[str, str] | Iterable[tuple[str, str]], body: by
         EventError: The message is none that holds CloudEvents 1.0.
         BatchError: An event of a batch is wrong.
     """
-    folded = fold_headers(headers)
+    return read_message(fold_headers(headers), body)
+
+
+def read_message(folded: Mapping[str, str], body: bytes) -> Message:
+    """Read a message whose headers are by their lower-case names; see `read_events`."""
     mime, charset = media_type(folded.get("content-type", ""))
     if not mime.startswith(BATCH):
         return Message((read_folded(folded, body),))

@@ -9,7 +9,14 @@ from urllib.parse import unquote_to_bytes
 
 from coalmine.events.event import EventError
 
-__all__ = ["MediaType", "ce_attributes", "fold_headers", "media_type"]
+__all__ = [
+    "MediaType",
+    "came_twice",
+    "ce_attributes",
+    "fold_headers",
+    "matters",
+    "media_type",
+]
 
 ENCODED = re.compile(r'[^\x00-\x7f]|["%]')
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
@@ -27,10 +34,20 @@ def fold_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> dict
     folded: dict[str, str] = {}
     for name, value in pairs:
         key = name.lower()
-        if key in folded and (key.startswith("ce-") or key == "content-type"):
-            raise EventError(f"the header {key} came twice", fix=f"send {key} once")
+        if key in folded and matters(key):
+            raise came_twice(key)
         folded[key] = value.strip(" \t")
     return folded
+
+
+def matters(key: str) -> bool:
+    """Tell whether a header says what an event is, and so may come but once."""
+    return key.startswith("ce-") or key == "content-type"
+
+
+def came_twice(key: str) -> EventError:
+    """Say that a header came more than once."""
+    return EventError(f"the header {key} came twice", fix=f"send {key} once")
 
 
 @functools.lru_cache(maxsize=256)

@@ -21,12 +21,6 @@ REFERENCE = re.compile(rf"\$\((body|header)\.({SEGMENT}(?:\.{SEGMENT})*)\)")
 KEY = re.compile(r"[A-Za-z0-9_-]+|(?<=\[)[0-9]+(?=\])")
 
 
-class _MissingError(Exception):
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self.path = path
-
-
 def bind(binding: Binding, event: Event) -> dict[str, str]:
     """Give a binding's parameters their values.
 
@@ -71,15 +65,12 @@ def _check_blind(binding: Binding, data: Opaque) -> None:
 
 
 def _bind_one(parameter: BoundParameter, event: Event) -> str:
-    try:
-        return _fill(parameter.value, event)
-    except _MissingError as missing:
-        if parameter.default is None:
-            raise _required(missing.path) from None
-    try:
-        return _fill(parameter.default, event)
-    except _MissingError as missing:
-        raise _required(missing.path) from None
+    found = _fill(parameter.value, event)
+    if found is None and parameter.default is not None:
+        found = _fill(parameter.default, event)
+    if found is None:
+        raise _required(_missing(parameter, event))
+    return found
 
 
 def _required(path: str) -> RefusedError:
@@ -90,10 +81,22 @@ def _required(path: str) -> RefusedError:
     )
 
 
-def _fill(template: str, event: Event) -> str:
-    return "".join(
-        [_look_up(*one, event) if isinstance(one, tuple) else one for one in _parts(template)]
-    )
+def _missing(parameter: BoundParameter, event: Event) -> str:
+    """Find the reference that has no value."""
+    template = parameter.value if parameter.default is None else parameter.default
+    references = (one for one in _parts(template) if isinstance(one, tuple))
+    return next(".".join(one) for one in references if _look_up(*one, event) is None)
+
+
+def _fill(template: str, event: Event) -> str | None:
+    """Put an event's values in the place of references; None if one is missing."""
+    parts = _parts(template)
+    if len(parts) == 1:  # as most are
+        [one] = parts
+        return one if isinstance(one, str) else _look_up(*one, event)
+    found = [one if isinstance(one, str) else _look_up(*one, event) for one in parts]
+    texts = [one for one in found if one is not None]
+    return "".join(texts) if len(texts) == len(found) else None
 
 
 @functools.lru_cache(maxsize=1024)
@@ -107,11 +110,9 @@ def _parts(template: str) -> tuple[str | tuple[str, str], ...]:
     return tuple(one for one in [*parts, template[end:]] if one)
 
 
-def _look_up(root: str, path: str, event: Event) -> str:
+def _look_up(root: str, path: str, event: Event) -> str | None:
     found = _header(path, event) if root == "header" else _field(path, event.data)
-    if found is None:
-        raise _MissingError(f"{root}.{path}")
-    return _render(path, found)
+    return found if found is None or isinstance(found, str) else _render(path, found)
 
 
 def _header(name: str, event: Event) -> object:
@@ -122,7 +123,10 @@ def _header(name: str, event: Event) -> object:
 
 
 def _field(path: str, data: object) -> object:
-    for key in _keys(path):
+    keys = _keys(path)
+    if len(keys) == 1 and isinstance(data, Mapping):  # as it is in most events
+        return data.get(path)
+    for key in keys:
         if isinstance(data, list) and key.isdigit():
             data = data[int(key)] if int(key) < len(data) else None
         elif isinstance(data, Mapping):
@@ -138,8 +142,6 @@ def _keys(path: str) -> tuple[str, ...]:
 
 
 def _render(path: str, value: object) -> str:
-    if isinstance(value, str):
-        return value
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
         return str(value)
     kind = {bool: "a boolean", dict: "an object", list: "a list"}.get(type(value), "no text")

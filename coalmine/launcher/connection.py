@@ -13,13 +13,15 @@ from typing import cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-__all__ = ["MAX_HEAD_BYTES", "LimitedProtocol", "protocol_for", "raise_file_limit"]
+__all__ = ["MAX_HEAD_BYTES", "SHORT_HEAD", "LimitedProtocol", "protocol_for", "raise_file_limit"]
 
 HEAD_SECONDS = 10.0
 LINGER_SECONDS = 2.0
 """How long a client may go on sending a body that was answered already; cut off at once, it would
 not get to read the answer."""
 MAX_HEAD_BYTES = 32 << 10
+SHORT_HEAD = "coalmine.short_head"
+"""Is in the scope of a request whose head is seen not to be too long without adding it up."""
 MAX_CONNECTIONS = 4000
 FILES = MAX_CONNECTIONS + 1000
 
@@ -44,6 +46,8 @@ class LimitedProtocol(HttpToolsProtocol):
     most = MAX_CONNECTIONS
     """Connections that this process may have."""
     _head_bytes = 0
+    _piece = 0
+    _received = 0
     _in_head = True
     _in_body = False
     _deadline: asyncio.TimerHandle | None = None
@@ -62,8 +66,10 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on; a head that is too long or too slow ends the connection."""
+        self._piece = len(data)
+        self._received += self._piece
         if self._in_head:
-            self._head_bytes += len(data)
+            self._head_bytes += self._piece
         super().data_received(data)
         if not (self._in_head and self._head_bytes):
             return
@@ -75,6 +81,9 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Take the head."""
         self._in_head, self._in_body = False, True
+        if self._received <= MAX_HEAD_BYTES:
+            cast("dict[str, object]", self.scope)[SHORT_HEAD] = True
+        self._received = self._piece  # of which the next head may have a part
         self._head_bytes = 0
         self._stop_clock()
         super().on_headers_complete()

@@ -6,13 +6,17 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
 from collections.abc import Callable
 from types import FrameType
+from typing import Any, cast
 
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from coalmine.launcher.answers import Answers
 from coalmine.launcher.api import ReleasesApi
@@ -85,7 +89,8 @@ class Face:
             public_url=plan.settings.public_url,
         )
         config = uvicorn.Config(
-            app,
+            _behind_proxies(app),
+            proxy_headers=False,
             log_config=None,
             log_level=logging.WARNING,
             access_log=False,
@@ -125,6 +130,21 @@ class Face:
     def _end(self) -> None:
         self._logs.stop()
         self._on_exit()
+
+
+def _behind_proxies(app: ASGIApp) -> ASGIApp:
+    """Believe a proxy that is trusted, as uvicorn does, and leave the others' requests alone.
+
+    Uvicorn parses the address of every sender for that, which takes a twentieth of an event's time.
+    """
+    trusted = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
+    forwarded = cast("ASGIApp", ProxyHeadersMiddleware(cast("Any", app), trusted))
+
+    async def behind(scope: Scope, receive: Receive, send: Send) -> None:
+        told = any(name.startswith(b"x-forwarded-") for name, _ in scope["headers"])
+        await (forwarded if told else app)(scope, receive, send)
+
+    return behind
 
 
 class _Server(uvicorn.Server):

@@ -19,7 +19,7 @@ from coalmine._base.errors import CoalmineError
 from coalmine.launcher.access import Access
 from coalmine.launcher.api import ReleasesApi
 from coalmine.launcher.caller import DECIDE, Right
-from coalmine.launcher.connection import MAX_HEAD_BYTES
+from coalmine.launcher.connection import MAX_HEAD_BYTES, SHORT_HEAD
 from coalmine.launcher.intake import Intake
 from coalmine.launcher.ledger import Ledger
 from coalmine.launcher.problem import problem, refusal
@@ -63,7 +63,7 @@ def make_app(
     others = _others(api, _probes(ledger, telemetry, ready, settings), access)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if _head_bytes(scope) > MAX_HEAD_BYTES:
+        if SHORT_HEAD not in scope and _head_bytes(scope) > MAX_HEAD_BYTES:
             large = problem(
                 431, f"the head has more than {MAX_HEAD_BYTES} bytes", "send less of it"
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -17,7 +17,8 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from coalmine._base.errors import CoalmineError
-from coalmine.events import MAX_EVENT_BYTES, EventError, Message, read_events
+from coalmine.events import MAX_EVENT_BYTES, EventError, Message, read_message
+from coalmine.events.headers import came_twice, matters
 from coalmine.launcher.access import Access
 from coalmine.launcher.admission import Admitted
 from coalmine.launcher.caller import Right, check_events
@@ -33,7 +34,7 @@ LARGE_BYTES = 1 << 16
 """A body above this is read in a thread, so that the other senders do not wait for it."""
 PUBLIC_URL = "coalmine.public_url"
 """Where a scope has the base URL under which others read releases, if it was said."""
-Pairs = Sequence[tuple[str, str]]
+ACCEPTED, OK = HTTPStatus.ACCEPTED.value, HTTPStatus.OK.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +71,16 @@ class Receiver:
             await _send(answer, send)
 
     async def _take(self, scope: Scope, receive: Receive) -> _Answer:
-        pairs = [
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
-        ]
-        headers = dict(reversed(pairs))  # of a name that came twice the first counts, as elsewhere
+        headers, twice = _headers_of(scope["headers"])
         caller = await self._access.admit(headers, Right.SEND)
         if _said_length(headers) > MAX_EVENT_BYTES:
             raise _too_large()
         body = await read_body(receive)
         if caller is None:
             caller = self._access.admit_signed(headers, body)
-        message = await _read(pairs, body)
+        if twice:
+            raise came_twice(twice)
+        message = await _read(headers, body)
         check_events(caller, message.events)
         self._access.count(caller, len(message.events))
         admitted = await self._intake.take(message.events)
@@ -88,21 +88,45 @@ class Receiver:
         return _answer(admitted, url, batched=message.batched)
 
 
-async def _read(pairs: Pairs, body: bytes) -> Message:
+def _headers_of(raw: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, str], str]:
+    """Give the headers by name, and the name of one that may not come twice but did.
+
+    The server has made the names small already. Of a name that came twice the first counts.
+    """
+    headers: dict[str, str] = {}
+    twice = ""
+    for name, value in raw:
+        key = name.decode("latin-1")
+        if key not in headers:
+            headers[key] = value.decode("latin-1").strip(" \t")
+        elif matters(key):
+            twice = key
+    return headers, twice
+
+
+async def _read(headers: Mapping[str, str], body: bytes) -> Message:
     if len(body) > LARGE_BYTES:
-        return await asyncio.to_thread(read_events, pairs, body)
-    return read_events(pairs, body)
+        return await asyncio.to_thread(read_message, headers, body)
+    return read_message(headers, body)
 
 
 def _answer(admitted: Sequence[Admitted], url: str, *, batched: bool) -> _Answer:
+    told = _json_text(url)
+    # Neither an id nor a state has a character that JSON would not take as it is.
     entries = [
-        {"id": one.release_id, "url": url + one.release_id, "state": one.state} for one in admitted
+        f'{{"id": "{one.release_id}", "url": "{told}{one.release_id}", "state": "{one.state}"}}'
+        for one in admitted
     ]
-    new = any(one.new for one in admitted)
-    status = HTTPStatus.ACCEPTED.value if new else HTTPStatus.OK.value
+    status = ACCEPTED if any(one.new for one in admitted) else OK
     if batched:
-        return _Answer(status, json.dumps({"events": entries}).encode())
-    return _Answer(status, json.dumps(entries[0]).encode(), entries[0]["url"])
+        return _Answer(status, f'{{"events": [{", ".join(entries)}]}}'.encode())
+    return _Answer(status, entries[0].encode(), url + admitted[0].release_id)
+
+
+@functools.lru_cache(maxsize=256)
+def _json_text(text: str) -> str:
+    """Write a text as it stands between the quotes of JSON."""
+    return json.dumps(text)[1:-1]
 
 
 async def _send(answer: _Answer, send: Send) -> None:

@@ -183,6 +183,7 @@ class Telemetry:
             ["status"],
             registry=self._registry,
         )
+        self._answered: dict[int, Counter] = {}
         self._troubles = Counter(
             "coalmine_dispatch_troubles",
             "Times an engine or the ledger failed and was tried again.",
@@ -191,7 +192,10 @@ class Telemetry:
 
     def answered(self, status: int) -> None:
         """Count a message by its answer."""
-        self._events.labels(str(status)).inc()
+        counter = self._answered.get(status)
+        if counter is None:
+            counter = self._answered[status] = self._events.labels(str(status))
+        counter.inc()
 
     def troubled(self) -> None:
         """Count a failure that will be tried again."""
