@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
 from coalmine._base.errors import CoalmineError, InputError
-from coalmine.stores.credentials import keys_from_file
+from coalmine.stores.s3client import make_client
 
 if TYPE_CHECKING:
     from obstore import Attributes
-    from obstore.store import ClientConfig, RetryConfig, S3Store
+    from obstore.store import S3Store
 
 __all__ = ["Objects", "Stored", "endpoint_of", "open_objects"]
 
@@ -25,11 +25,6 @@ _KEY = re.compile(r"[A-Za-z0-9!_.*'()/-]*")
 _RANGE = 16 << 20
 _PART = 8 << 20
 _PARTS_AT_ONCE = 4
-_CLIENT: ClientConfig = {
-    "connect_timeout": timedelta(seconds=5),
-    "timeout": timedelta(seconds=120),
-}
-_RETRY: RetryConfig = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
 _DENIED = frozenset({"401", "403"})
 _TRANSIENT = frozenset({"408", "429"})
 
@@ -154,6 +149,11 @@ class Objects:
             )
         if status.startswith("4") and status not in _TRANSIENT | {"412"}:
             return InputError(f"{self.url} at {self._endpoint} refuses: {code or status}")
+        if distrust := _first(r"InvalidCertificate\(\s*(\w+)", text):
+            return InputError(
+                f"the certificate of {self._endpoint} is not trusted: {distrust}",
+                fix="name its certificate authority, a PEM file, in AWS_CA_BUNDLE",
+            )
         return CoalmineError(
             f"{self.url} at {self._endpoint} does not do its work: {_line(text)}",
             fix="see that it runs and can be reached; COALMINE_S3_ENDPOINT says where it is",
@@ -168,7 +168,8 @@ def open_objects(url: str, *, field: str, environ: Mapping[str, str] = os.enviro
     Args:
         url: ``s3://bucket`` or ``s3://bucket/prefix``.
         field: What the URL is, for messages.
-        environ: ``COALMINE_S3_ENDPOINT``, else ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL``.
+        environ: ``COALMINE_S3_ENDPOINT``, else ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL``;
+            ``AWS_CA_BUNDLE``.
 
     Raises:
         InputError: It is no such URL, or no such endpoint; or the library is missing.
@@ -182,16 +183,8 @@ def open_objects(url: str, *, field: str, environ: Mapping[str, str] = os.enviro
             f"{url!r} is no place in a bucket", field=field, fix="give s3://bucket/prefix"
         )
     endpoint = endpoint_of(environ)
-    make = _client_class()
-    client = make(
-        parts.netloc,
-        client_options={**_CLIENT, "allow_http": endpoint.startswith("http://")},
-        retry_config=_RETRY,
-        **({"endpoint": endpoint} if endpoint else {}),
-        **keys_from_file(environ),
-    )
     return Objects(
-        client,
+        make_client(parts.netloc, endpoint, environ),
         url=f"s3://{parts.netloc}/{prefix}".rstrip("/"),
         endpoint=endpoint or "AWS",
         prefix=f"{prefix}/" if prefix else "",
@@ -215,17 +208,6 @@ def endpoint_of(environ: Mapping[str, str]) -> str:
             fix="give, for example, https://minio.example.com:9000",
         )
     return endpoint
-
-
-def _client_class() -> Callable[..., S3Store]:
-    try:
-        from obstore.store import S3Store  # noqa: PLC0415 - only where a bucket is used
-    except ImportError:
-        raise InputError(
-            "buckets need the package obstore, which is not installed",
-            fix='install it with: pip install "coalmine[s3]"',
-        ) from None
-    return S3Store
 
 
 def _first(pattern: str, text: str) -> str:

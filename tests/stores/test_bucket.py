@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import lzma
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import obstore
 import pytest
 from obstore.store import S3Store
 from seaweed import Seaweed
+from tls_front import tls_front
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.stores.bucket import BucketStore
@@ -198,6 +200,49 @@ def test_one_who_may_only_read_reads(
     with pytest.raises(InputError, match="AccessDenied") as caught:
         reader.push(context, ("iris", "v11"))
     assert "AWS_ACCESS_KEY_ID" in caught.value.fix
+
+
+@pytest.fixture
+def front(
+    seaweed: Seaweed, s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """TLS before the server, and the authority of its certificate, which nobody trusts."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    with tls_front(tmp_path, int(seaweed.endpoint.rpartition(":")[2])) as (port, authority):
+        monkeypatch.setenv("COALMINE_S3_ENDPOINT", f"https://127.0.0.1:{port}")
+        yield authority
+
+
+def test_a_server_with_an_authority_of_its_own(
+    front: Path, s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = BucketStore(open_objects(s3, field="store"), Limits())
+    with pytest.raises(InputError, match="not trusted: UnknownIssuer") as caught:
+        store.names()
+    assert "AWS_CA_BUNDLE" in caught.value.fix
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(front))
+    assert BucketStore(open_objects(s3, field="store"), Limits()).names() == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "No such file"),
+        ("no certificate", "holds no certificates"),
+        ("-----BEGIN CERTIFICATE-----\nbad\n-----END CERTIFICATE-----\n", "cannot be set up"),
+    ],
+)
+def test_authorities_that_cannot_be_read_are_told(
+    tmp_path: Path, content: str | None, why: str
+) -> None:
+    if content is not None:
+        (tmp_path / "ca.pem").write_text(content)
+    environ = {"AWS_CA_BUNDLE": str(tmp_path / "ca.pem"), "HOME": str(tmp_path)}
+    with pytest.raises(InputError, match=why) as caught:
+        open_objects("s3://bentos", field="store", environ=environ)
+    assert "AWS_CA_BUNDLE" in str(caught.value) + caught.value.fix
 
 
 @pytest.mark.parametrize("call", ["resolve", "names", "find"])
