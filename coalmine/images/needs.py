@@ -13,6 +13,7 @@ _BENTOML_OWN = re.compile(
     r"apt-get update && apt-get install -q -y --no-install-recommends "
     r"--allow-remove-essential ca-certificates gnupg2 bash build-essential(?: git)?"
 )
+_SCRIPT = "./env/docker/script__"  # where BentoML puts what Image.run_script names
 _OLD_DOCKER = {
     "system_packages": "system packages",
     "dockerfile_template": "Dockerfile template",
@@ -35,12 +36,18 @@ def _image(image: Mapping[str, Any]) -> Iterator[str]:
     for command in image.get("commands") or ():
         text = " ".join(str(command).split())
         if not _BENTOML_OWN.fullmatch(text):
-            kind = "system packages" if "apt-get install" in text else "setup command"
-            yield f"{kind}: {text}"
+            yield f"{_kind(text)}: {text}"
     for command in image.get("post_commands") or ():
-        yield f"setup command after the packages: {' '.join(str(command).split())}"
+        text = " ".join(str(command).split())
+        yield f"{_kind(text)} after the packages: {text}"
     if image.get("dockerfile_template"):
         yield f"Dockerfile template: {image['dockerfile_template']}"
+
+
+def _kind(command: str) -> str:
+    if "apt-get install" in command:
+        return "system packages"
+    return "setup script" if _SCRIPT in command else "setup command"
 
 
 def _first_format(bento: Mapping[str, Any]) -> Iterator[str]:

@@ -201,7 +201,9 @@ def _on_this_machine(reference: str) -> Path:
         raise _no_reference(reference)
     if not folder.is_dir():
         raise InputError(
-            f"there is no build context {folder}", field="context", fix="run retrieve again"
+            f"there is no build context {folder}",
+            field="context",
+            fix="run retrieve again; where steps share no disk, give it --contexts",
         )
     return _unchanged(folder) if _DIGEST.fullmatch(folder.name) else folder
 

@@ -63,3 +63,21 @@ def test_the_tasks_that_read_and_build_have_the_secrets_and_no_other_has(
                 {"key": ".dockerconfigjson", "path": "config.json"}
             ]
         assert entitled == ENTITLED
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_the_version_that_retrieve_resolves_is_the_one_that_every_later_task_sees(
+    name: str,
+) -> None:
+    """``latest`` may mean another version by the time that a later task runs."""
+    manifest = ROOT / "compiled" / "tekton" / f"{name}.yaml"
+    (pipeline,) = yaml.safe_load_all(manifest.read_text())
+    given = {
+        task["name"]: {item["name"]: item["value"] for item in task.get("params", ())}
+        for task in [*pipeline["spec"]["tasks"], *pipeline["spec"]["finally"]]
+    }
+    taking = {task for task, values in given.items() if "$(params.version)" in values.values()}
+    assert taking == {"retrieve"}
+    resolved = "$(tasks.retrieve.results.version)"
+    assert {task for task, values in given.items() if resolved in values.values()} == {"canary"}
+    assert given["build"]["context"] == "$(tasks.retrieve.results.context)"

@@ -285,6 +285,7 @@ def test_uvs_words_are_understood() -> None:
         ("image:\n  commands: ['apt-get install -y ffmpeg']\n", "system packages: apt-get install"),
         ("image:\n  commands: ['echo hi']\n", "setup command: echo hi"),
         ("image:\n  post_commands: ['echo hi']\n", "setup command after the packages"),
+        ("image:\n  commands: ['./env/docker/script__0a']\n", "setup script: ./env/docker/script"),
         ("docker:\n  system_packages: [git]\n", "system packages"),
         ("docker:\n  dockerfile_template: x.j2\n", "Dockerfile template: x.j2"),
         ("docker:\n  setup_script: s.sh\n", "setup script: s.sh"),
