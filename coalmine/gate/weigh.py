@@ -91,7 +91,7 @@ def _promotion_point(
     deciding = [tally for tally in tallies if not tally.check.advisory]
     full = grid.first + grid.window
     last = min(grid.last, steps_within(policy.timeout, policy.step))
-    for point in range(grid.first + 1, last + 1):
+    for point in range(grid.first, last + 1):
         if requests[point - grid.first] < policy.min_requests:
             continue
         if all(tally.passes_early(point, policy.coverage) for tally in deciding):
