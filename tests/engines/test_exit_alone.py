@@ -37,7 +37,8 @@ def _task_run(api: KubeApi, run: dict[str, Any], task: str, status: dict[str, An
     named = {"name": f"{metadata['name']}-{task}", "labels": {**metadata["labels"], **labels}}
     item = {"apiVersion": "tekton.dev/v1", "kind": "TaskRun", "metadata": named}
     made = api.store.create(item, "ci")
-    api.store.set_status(made, {"startTime": "2026-01-31T12:00:00Z", **status})
+    begun = {"startTime": "2026-01-31T12:00:00Z", "podName": named["name"]}
+    api.store.set_status(made, {**begun, **status})
 
 
 def _node(task: str, phase: str, outputs: dict[str, str]) -> dict[str, Any]:
@@ -121,6 +122,10 @@ def test_the_exit_task_is_run_alone_and_the_canary_goes(
     assert found.tasks[-1].outputs == {"outcome": "rolled_back"}
     assert found.tasks[-1].state is TaskState.SUCCEEDED
     assert final_state(found, read_facts(found.tasks)) is ReleaseState.CANCELLED
+    where = {"tekton": (f"{ALONE}-finalize", "step-main"), "argo": ("finalize", "main")}
+    api.app.logs["ci", *where[engine.name]] = "the canary is gone\n"
+    assert engine.logs(RUN, "finalize") == b"the canary is gone\n"
+    assert engine.logs(RUN, "promote") == b""
 
 
 def test_an_exit_task_that_fails_alone_is_told(api: KubeApi, engine: KubeEngine) -> None:
