@@ -54,7 +54,8 @@ def clean_history(database: Database, before: datetime) -> list[str]:
             connection.execute(delete(RELEASES).where(RELEASES.c.id.in_(found)))
         gone += found
     if gone:
-        with database.writing() as connection:
+        # In order: one that is accepted meanwhile may renew a claim, which looked as if nobody's.
+        with database.writing(in_order=True) as connection:
             there = select(RELEASES.c.id).where(RELEASES.c.id == CLAIMS.c.release_id).exists()
             connection.execute(delete(CLAIMS).where(~there))
     return gone

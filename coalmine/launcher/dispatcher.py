@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from pathlib import Path
 
 from coalmine._base.errors import CoalmineError
@@ -121,16 +122,20 @@ class Dispatcher:
         for release in releases:
             if not self._is_far(release):
                 self._settling.add(self._driver.drive(release))
-        for change in self._drive_far(far):
-            self._settling.add(change)
+        with contextlib.closing(self._drive_far(far)) as changes:
+            for change in changes:
+                self._settling.add(change)
         self._settling.write()
 
-    def _drive_far(self, releases: Sequence[OpenRelease]) -> Iterator[Change | None]:
+    def _drive_far(self, releases: Sequence[OpenRelease]) -> Generator[Change | None, None, None]:
         """Ask engines behind a network: several at a time, each release in one hand still."""
         parts = [releases[number::PARTS] for number in range(min(PARTS, len(releases)))]
         under_way = [self._hands.submit(self._drive_some, part) for part in parts]
-        for done in as_completed(under_way):
-            yield from done.result()
+        try:
+            for done in as_completed(under_way):
+                yield from done.result()
+        finally:  # where the ledger fails, too: the next round would be a second hand
+            wait(under_way)
 
     def _drive_some(self, releases: Sequence[OpenRelease]) -> list[Change | None]:
         return [self._driver.drive(one) for one in releases]

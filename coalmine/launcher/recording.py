@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, update
@@ -12,6 +12,7 @@ from coalmine.engines.protocol import TaskState, TaskStatus
 from coalmine.launcher.facts import Facts
 from coalmine.launcher.notes import Before, Changed, Notes
 from coalmine.launcher.release import ReleaseState
+from coalmine.launcher.storable import storable_facts, storable_task
 from coalmine.launcher.tables import RELEASES, TASKS, moment_text
 
 __all__ = ["Told", "record_runs"]
@@ -70,6 +71,7 @@ def record_runs(
     rows = connection.execute(query).mappings().all()
     if not rows:
         return {}
+    told = {row["id"]: _storable(told[row["id"]]) for row in rows}
     with_tasks = [row["id"] for row in rows if told[row["id"]].tasks]
     noted = _noted(connection, with_tasks)
     connection.execute(CHANGE, [_values(row, told[row["id"]], moment) for row in rows])
@@ -81,6 +83,11 @@ def record_runs(
         row["id"]: _ended(told[row["id"]].tasks) - _ended_before(noted.get(row["id"], ()))
         for row in rows
     }
+
+
+def _storable(told: Told) -> Told:
+    tasks = tuple(storable_task(task) for task in told.tasks)
+    return replace(told, tasks=tasks, facts=storable_facts(told.facts))
 
 
 def _values(row: RowMapping, told: Told, moment: str) -> dict[str, object]:

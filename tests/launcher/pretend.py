@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -61,10 +62,9 @@ class Bench:
         self.now = 0.0
         self.dispatcher = self.make()
 
-    def make(self) -> Dispatcher:
-        return Dispatcher(
-            self.ledger, {"local": self.engine}, Path, monotonic=lambda: self.now, submit_for=60
-        )
+    def make(self, monotonic: Callable[[], float] | None = None) -> Dispatcher:
+        clock = monotonic or (lambda: self.now)
+        return Dispatcher(self.ledger, {"local": self.engine}, Path, monotonic=clock, submit_for=60)
 
     def tick_at(self, now: float) -> None:
         self.now = now

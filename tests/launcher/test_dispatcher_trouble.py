@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sqlite3
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from coalmine.engines.protocol import RunState, RunStatus, TaskState, TaskStatus
 from coalmine.launcher.dispatcher import Dispatcher
 from coalmine.launcher.ledger import Ledger, ledger_url
 from coalmine.launcher.read import read_release
+from coalmine.launcher.settling import KEPT_SECONDS
 from tests.launcher.pretend import Bench
 
 
@@ -66,11 +69,13 @@ def test_what_cannot_be_written_does_not_hold_up_the_others(
         bench.accept(f"r{number}", f"s{number}")
     bench.dispatcher.tick()
     for number in range(4):
-        no_text = "\ud800" if number == 1 else ""
-        bench.engine.say(f"r{number}", RunState.SUCCEEDED, outcome="promoted", reason=no_text)
+        bench.engine.say(f"r{number}", RunState.SUCCEEDED, outcome="promoted")
+    [task] = bench.engine.runs["r1"].tasks
+    no_number = replace(bench.engine.runs["r1"], tasks=(replace(task, attempts=1 << 70),))
+    bench.engine.runs["r1"] = no_number
     bench.dispatcher.tick()
     assert bench.states() == {"r0": "promoted", "r1": "running", "r2": "promoted", "r3": "promoted"}
-    assert "surrogates not allowed" in str(read_release(bench.state, "r1")["reason"])
+    assert "too large" in str(read_release(bench.state, "r1")["reason"])
     assert "release r1 waits 0.5 s" in caplog.text
     bench.engine.say("r1", RunState.SUCCEEDED, outcome="promoted")
     bench.tick_at(0.6)
@@ -94,6 +99,37 @@ def test_a_ledger_that_is_locked_ends_the_round_and_nothing_is_lost(
             bench.dispatcher.tick()
     bench.tick_at(1)
     assert set(bench.states().values()) == {"promoted"}
+
+
+def test_a_round_that_the_ledger_breaks_leaves_no_hand_behind(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        bench.accept(f"r{number}", f"s{number}")
+    bench.dispatcher.tick()
+    bench.engine.say("r0", RunState.RUNNING)
+    bench.engine.say("r2", RunState.RUNNING)
+    ticks = itertools.count(0, KEPT_SECONDS * 0.8)  # so the second change is written with the first
+    bench.dispatcher = bench.make(monotonic=lambda: next(ticks))
+    failed, over = threading.Event(), threading.Event()
+    alone: list[bool] = []
+
+    def fail(*_: object) -> None:
+        failed.set()
+        raise CoalmineError("no ledger")
+
+    def status(run_id: str) -> RunStatus | None:
+        if run_id == "r1":
+            assert failed.wait(10)
+            alone.append(not over.wait(0.2))
+        return bench.engine.runs[run_id]
+
+    monkeypatch.setattr(bench.ledger, "settle", fail)
+    monkeypatch.setattr(bench.engine, "status", status)
+    with pytest.raises(CoalmineError, match="no ledger"):
+        bench.dispatcher.tick()
+    over.set()
+    assert alone == [True]
 
 
 def test_the_thread_outlives_a_round_that_breaks(

@@ -22,7 +22,7 @@ from coalmine.launcher.clean import clean_history
 from coalmine.launcher.facts import Facts
 from coalmine.launcher.ledger import Ledger, ledger_url
 from coalmine.launcher.notes import Notes
-from coalmine.launcher.read import select_releases
+from coalmine.launcher.read import select_release, select_releases
 from coalmine.launcher.recording import Told
 from coalmine.launcher.release import Conflict, NewRelease, ReleaseState
 
@@ -327,6 +327,22 @@ def test_many_are_noted_in_one_commit_and_each_service_goes_on(make: Made) -> No
     assert (found["r2"]["state"], found["r3"]["owner"]) == ("running", "a")
     assert ledger.settle({"r0": Told(state=ReleaseState.FAILED)}, []) == ({}, ())
     assert states(ledger)["r0"] == "promoted"
+
+
+def test_what_no_database_takes_keeps_no_release_from_its_end(make: Made) -> None:
+    ledger = make()
+    accept(ledger, new("r1"))
+    ledger.begin()
+    odd = "zero \0 half \ud800 end"
+    task = TaskStatus("some-task", TaskState.FAILED, 1, outputs={"said": odd}, message=odd)
+    facts = Facts(version="v" * 100, verdict="w" * 100, image_digest="d" * 200, reason=odd)
+    assert ledger.record("r1", (task,), facts, ReleaseState.FAILED) == {"some-task"}
+    with ledger.connect() as connection:
+        row: Any = select_release(connection, "r1")
+    said = odd.replace("\0", "\ufffd").replace("\ud800", "\ufffd")
+    assert (row["state"], row["reason"], row["steps"][0]["message"]) == ("failed", said, said)
+    assert row["steps"][0]["outputs"] == {"said": said}
+    assert [len(row[name]) for name in ("version", "verdict", "image_digest")] == [63, 32, 128]
 
 
 def test_a_promotion_ends_what_is_older_and_waits(make: Made) -> None:
