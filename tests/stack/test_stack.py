@@ -119,6 +119,19 @@ def test_a_part_that_does_not_start_takes_the_others_down(stack: Stack, tmp_path
     assert marked(stack.layout.state) == []
 
 
+def test_a_part_that_is_only_slow_is_not_called_broken(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "prometheus"
+    slow.write_text("#!/bin/sh\nexec sleep 600\n")
+    slow.chmod(0o755)
+    monkeypatch.setattr("coalmine.stack.health.START_SECONDS", 0.5)
+    with pytest.raises(CoalmineError, match=r"is not ready after 0.5 s.*\n.*is empty") as caught:
+        stack.start(prometheus=slow)
+    assert "busy" in caught.value.fix
+    assert marked(stack.layout.state) == []
+
+
 @pytest.mark.parametrize("name", ["a b;c %(x)s 'q' \"d\" #é", "long-" * 24])
 def test_any_state_path_will_do(tmp_path: Path, prometheus_bin: Path, name: str) -> None:
     stack = Stack(tmp_path / name)
