@@ -173,8 +173,8 @@ class KubeEngine:
         except KubeError as error:
             if error.code != NOT_FOUND:
                 raise
-            told = self._dialect.read(run_id, run, tasks).tasks
-            if not any(one.name == task and one.state.ended for one in told):
+            known = self._dialect.read(run_id, run, tasks).tasks
+            if not any(one.name == task and one.state.ended for one in known):
                 return b""  # its pod is yet to be made
             raise KubeError(
                 f"the pod {container.pod} is gone from {self._client.namespace}, and the log of "
