@@ -55,3 +55,8 @@ def test_it_is_written_as_a_person_would() -> None:
 def test_other_things_are_no_part_of_a_manifest() -> None:
     with pytest.raises(TypeError, match="no place in a manifest"):
         yaml_text({"a": {1, 2}})
+
+
+def test_lines_after_an_empty_one_keep_their_blanks() -> None:
+    for text in ("\n  a\n", "\n\n a\nb\n"):
+        assert yaml.safe_load(yaml_text({"k": text})) == {"k": text}

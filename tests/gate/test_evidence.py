@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from coalmine.gate.evidence import (
     values_by_point,
 )
 from coalmine.gate.model import NoData
+from coalmine.gate.weigh import weigh
 from coalmine.metrics.protocol import Sample, Series
 from tests.gate.conftest import make_check, make_policy
 
@@ -87,3 +89,9 @@ def test_a_counter_that_appears_later_began_at_0() -> None:
 def test_bounds_are_good_themselves_and_nan_is_no_value(values: list[float], read: Reading) -> None:
     check = make_check(minimum=0.01, maximum=0.05, no_data=NoData.WAIT)
     assert read_check(check, values) is read
+
+
+def test_a_promotion_is_known_at_its_own_point(make: Any) -> None:
+    weighed = weigh(make.policy(), make.evidence([0.0] * 13), make.since + 12)
+    assert weighed.promotable_at == 10
+    assert [weighed.until(point).promotable_at for point in (9, 10, 11)] == [None, 10, 10]
