@@ -148,6 +148,7 @@ class Assembly:
             digest: self._under.bases.source(base, layer, target.repository)
             for digest, (base, layer) in self._beneath.items()
         }
+        ahead = self._own.sent_ahead()
         try:
             pushed = push_image(
                 self._layout.blobs,
@@ -165,7 +166,7 @@ class Assembly:
             built.digest,
             built.written_bytes,
             built.reused_bytes,
-            pushed.sent_bytes + self._own.ahead.sent_bytes,
+            ahead.sent_bytes + pushed.sent_bytes,
         )
 
     def _one(

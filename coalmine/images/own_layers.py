@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -49,7 +49,6 @@ class OwnLayers:
 
     Attributes:
         sources: Those that are not in the layout, or are being sent already, by digest.
-        ahead: What became of those that were sent while another was packed.
     """
 
     def __init__(
@@ -63,13 +62,13 @@ class OwnLayers:
         remote: RemoteRepository | None,
     ) -> None:
         self.sources: dict[str, BlobSource] = {}
-        self.ahead = Pushed()
         self._layout, self._context, self._tally = layout, context, tally
         self._compression, self._mtime, self._remote = compression, mtime, remote
         self._seen = Seen(layout.notes / "seen", time.time)
         self._begun: dict[str, EarlyUpload] = {}
         self._passes: dict[str, tuple[OnePass, Callable[[Blob], None] | None]] = {}
-        self._worker = ThreadPoolExecutor(1)
+        self._worker, self._aside = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self._sending: Future[Pushed] | None = None
         self._kinds: dict[str, str] = {}
         self._made: list[Layer] = []
 
@@ -111,6 +110,7 @@ class OwnLayers:
         for one, _ in self._passes.values():
             one.close()
         self._worker.shutdown()
+        self._aside.shutdown()
 
     def doubt(self) -> None:
         """Have the layers read anew by the next build, whatever is noted of them."""
@@ -128,21 +128,23 @@ class OwnLayers:
         # What is being packed is waited for last, and what is ready is sent meanwhile.
         ready = [layer for layer in plan if layer.title not in self._passes]
         made = {layer.title: self._make(layer) for layer in ready}
-        with ThreadPoolExecutor(1) as aside:
-            if self._passes:
-                aside.submit(self._send, list(made.values()))
-            made |= {layer.title: self._make(layer) for layer in plan if layer not in ready}
+        if self._passes and self._remote is not None:
+            here = [one.blob.digest for one in made.values() if one.blob.digest not in self.sources]
+            self._sending = self._aside.submit(self._send, here, self._remote)
+        made |= {layer.title: self._make(layer) for layer in plan if layer not in ready}
         return [made[layer.title] for layer in plan]
 
-    def _send(self, made: list[LayerBlob]) -> None:
+    def sent_ahead(self) -> Pushed:
+        """Wait for what is sent while another is packed; what became of it."""
+        return self._sending.result() if self._sending else Pushed()
+
+    def _send(self, here: list[str], remote: RemoteRepository) -> Pushed:
         """Have some layers in the registry; what cannot be sent now is sent with the image."""
-        here = [one.blob.digest for one in made if one.blob.digest not in self.sources]
         with contextlib.suppress(CoalmineError, OSError):
-            assert self._remote
-            blobs = self._layout.blobs
-            self.ahead = self._remote.push_blobs(
-                file_source(blobs.path(digest), digest) for digest in here
+            return remote.push_blobs(
+                [file_source(self._layout.blobs.path(digest), digest) for digest in here]
             )
+        return Pushed()
 
     def _make(self, layer: Layer) -> LayerBlob:
         kind = self._kind(layer)
