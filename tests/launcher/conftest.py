@@ -133,7 +133,7 @@ class Launched:
         return dict(found)
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + 150
         while not condition():
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.05)
