@@ -108,7 +108,9 @@ def run_tool(
 
 def _last_words(said: str) -> str:
     lines = said.strip().splitlines()
-    falls = [n for n, line in enumerate(lines, 1) if line.startswith(("panic: ", "fatal error: "))]
-    if falls:
-        lines = lines[: falls[0]]  # what follows is the trace of a program in Go
+    # Programs in Go have the trace of a fall behind its reason, and how they are used behind an
+    # error that has nothing to do with that.
+    ends = [n for n, line in enumerate(lines, 1) if line.startswith(("panic: ", "fatal error: "))]
+    ends += [n for n, line in enumerate(lines) if n and line == "Usage:"]
+    lines = lines[: min(ends, default=len(lines))]
     return "; ".join(lines[-_SAID_LINES:])

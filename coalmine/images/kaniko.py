@@ -7,6 +7,7 @@ these: its README, "Additional Flags" and "kaniko Build Contexts".
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tarfile
 import tempfile
@@ -26,6 +27,7 @@ from coalmine.registry.options import RegistryOptions
 __all__ = ["KanikoBuilder", "Source", "executor_arguments"]
 
 _OWN = Path("/kaniko")
+_FETCHED = "context.tar.gz"  # as kaniko calls it, whatever it is called in its bucket
 _EXECUTOR = str(_OWN / "executor")
 
 
@@ -88,6 +90,7 @@ class KanikoBuilder:
             said = Path(folder) / "digest"
             words = executor_arguments(
                 self.source.url if self.source else _packed(context, Path(folder)),
+                _dockerfile(context, Path(folder)) if self.source else DOCKERFILE,
                 target,
                 target.tag or facts.version,
                 said,
@@ -113,8 +116,22 @@ def _packed(context: Path, folder: Path) -> str:
     return f"tar://{packed}"
 
 
+def _dockerfile(context: Path, folder: Path) -> str:
+    """Write the Dockerfile down with what its words shall not copy.
+
+    Kaniko leaves the archive that it fetched among what was in it, and ``COPY .`` would take that.
+    """
+    dockerfile = folder / "Dockerfile"
+    shutil.copy(context / DOCKERFILE, dockerfile)
+    rules = (context / f"{DOCKERFILE}.dockerignore", context / ".dockerignore")
+    own = next((file.read_text() for file in rules if file.is_file()), "")
+    Path(f"{dockerfile}.dockerignore").write_text(f"{own}\n{_FETCHED}\n")
+    return str(dockerfile)
+
+
 def executor_arguments(
     source: str,
+    dockerfile: str,
     target: RemoteReference,
     tag: str,
     digest: Path,
@@ -127,6 +144,7 @@ def executor_arguments(
 
     Args:
         source: URL of the bento, a tar with gzip; kaniko takes no other.
+        dockerfile: Its Dockerfile, in the bento or here.
         target: The repository.
         tag: The image's tag.
         digest: A file to be, with the image's digest.
@@ -137,7 +155,7 @@ def executor_arguments(
     host = target.repository.api_host
     return [
         f"--context={source}",
-        f"--dockerfile={DOCKERFILE}",
+        f"--dockerfile={dockerfile}",
         f"--destination={target.repository}:{tag}",
         f"--digest-file={digest}",
         f"--ignore-path={digest.parent}",

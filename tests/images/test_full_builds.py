@@ -11,6 +11,7 @@ import pytest
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.images.buildkit import BuildkitBuilder, buildctl_arguments
+from coalmine.images.dockerfile import DOCKERFILE
 from coalmine.images.kaniko import KanikoBuilder, executor_arguments
 from coalmine.images.platforms import Platform
 from coalmine.images.protocol import Builder
@@ -93,7 +94,7 @@ def test_buildctl_is_told_no_more_than_it_must() -> None:
 
 def test_kanikos_arguments() -> None:
     packed, digest = "tar:///s/context.tar.gz", Path("/s/digest")
-    plain = executor_arguments(packed, TARGET, "v1", digest, registry=RegistryOptions())
+    plain = executor_arguments(packed, DOCKERFILE, TARGET, "v1", digest, registry=RegistryOptions())
     assert plain == [
         "--context=tar:///s/context.tar.gz",
         "--dockerfile=env/docker/Dockerfile",
@@ -103,6 +104,7 @@ def test_kanikos_arguments() -> None:
     ]
     more = executor_arguments(
         packed,
+        DOCKERFILE,
         TARGET,
         "v1",
         digest,
@@ -167,7 +169,11 @@ client = S3Store(
 )
 packed = bytes(obstore.get(client, key).bytes())
 with tarfile.open(fileobj=io.BytesIO(gzip.decompress(packed))) as archive:
-    assert given["dockerfile"] in archive.getnames()
+    assert "env/docker/Dockerfile" in archive.getnames()
+assert Path(given["dockerfile"]).read_text().startswith("FROM scratch")
+# The real one leaves the archive in the context that COPY sees, unless it is told to leave it out.
+ignored = Path(given["dockerfile"] + ".dockerignore").read_text().split()
+assert ignored == ["*.log", "context.tar.gz"], ignored
 """
 SWAPS = "obstore.put(client, key, gzip.compress(b'another'))\n"
 ENDS = f"Path(given['digest-file']).write_text({DIGEST!r})\n"
@@ -177,7 +183,8 @@ ENDS = f"Path(given['digest-file']).write_text({DIGEST!r})\n"
 def test_kaniko_fetches_a_context_from_its_bucket_itself(
     context: Path, put: Put, s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Kaniko is not here; what stands in for it reads what it reads, by S3's own words."""
+    """Kaniko is no package; what stands in for it reads what it reads, by S3's own words."""
+    (context / ".dockerignore").write_text("*.log")
     kept, _ = keep_context(tmp_path / "kept", lambda into: shutil.copytree(context, into))
     reference, _ = publish_context(kept, s3)
     monkeypatch.setattr(sys, "base_prefix", "/kaniko/python")
@@ -208,6 +215,16 @@ def test_of_a_panic_the_reason_is_told_and_not_the_trace(
     for name in ("buildctl", "executor"):
         put(name, f"sys.exit('at step 3\\npanic: no room\\n\\ngoroutine 1:\\n{trace}')")
     with pytest.raises(CoalmineError, match=r"failed: at step 3; panic: no room$"):
+        builder.build(context, "ghcr.io/me/iris")
+
+
+def test_of_an_error_with_a_page_of_usage_the_error_is_told(
+    builder: Builder, context: Path, put: Put
+) -> None:
+    usage = "\\n".join(f"  --flag-{number}" for number in range(20))
+    for name in ("buildctl", "executor"):
+        put(name, f"sys.exit('Error: no such bucket\\nUsage:\\n{usage}')")
+    with pytest.raises(CoalmineError, match=r"failed: Error: no such bucket$"):
         builder.build(context, "ghcr.io/me/iris")
 
 
