@@ -5,18 +5,25 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["Buildah", "run", "touch"]
+__all__ = ["Buildah", "peak_of", "run", "touch"]
 
 _DOCKERFILE = """FROM {base}
 WORKDIR /home/bentoml/bento
 COPY env ./env
 COPY src ./src
 COPY . ./
+"""
+_WATCH = """
+import os, sys
+pid = os.spawnvp(os.P_NOWAIT, sys.argv[1], sys.argv[1:])
+_, status, used = os.wait4(pid, 0)
+print()
+print(used.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
@@ -33,7 +40,7 @@ class Buildah:
         flags: Of the push.
 
     Attributes:
-        peak: The most memory that a run took, in KiB.
+        peak: The most memory that the first run took, in KiB.
     """
 
     def __init__(
@@ -53,8 +60,11 @@ class Buildah:
 
     def run(self, _version: str) -> None:
         """Build and push what is in the context."""
-        for command in (self._bud, self._push):
-            self.peak = max(self.peak, run(*command)[1])
+        if self.peak:
+            run(*self._bud)
+            run(*self._push)
+        else:
+            self.peak = max(peak_of(*self._bud), peak_of(*self._push))
 
 
 def touch(context: Path) -> None:
@@ -68,14 +78,18 @@ def touch(context: Path) -> None:
         os.utime(path, (now, now), follow_symlinks=False)
 
 
-def run(*command: str, environ: Mapping[str, str] | None = None) -> tuple[str, int]:
-    """Run a program to its end; what it printed, and its peak memory in KiB."""
-    with tempfile.TemporaryFile() as out:
-        process = subprocess.Popen(command, env=environ, stdout=out, stderr=subprocess.STDOUT)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        out.seek(0)
-        said = out.read().decode(errors="replace")
-    if process.returncode:
-        sys.exit(f"{command[0]} failed: {said[-3000:]}")
-    return said, used.ru_maxrss
+def run(*command: str, environ: Mapping[str, str] | None = None) -> str:
+    """Run a program to its end; what it printed."""
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{command[0]} failed: {(done.stdout + done.stderr)[-3000:]}")
+    return done.stdout
+
+
+def peak_of(*command: str, environ: Mapping[str, str] | None = None) -> int:
+    """Run a program to its end; its peak memory in KiB.
+
+    A small process starts it: until a program is begun, its memory counts as that of its parent.
+    """
+    said = run(sys.executable, "-S", "-c", _WATCH, *command, environ=environ)
+    return int(said.splitlines()[-1])

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 from base_images import push_base
-from buildah_peer import run
+from buildah_peer import peak_of, run
 
 from coalmine.demo.bentos import DEMO_NAME
 
@@ -59,7 +59,7 @@ class Containerize:
         busybox: What the base image has.
 
     Attributes:
-        peak: The most memory that a run took, in KiB.
+        peak: The most memory that the first run took, in KiB.
     """
 
     def __init__(self, home: Path, folder: Path, host: str, busybox: Path) -> None:
@@ -92,8 +92,12 @@ class Containerize:
         image = f"{self.host}/containerize/iris:{version}"
         bentoml = [sys.executable, "-m", "bentoml", "containerize", f"{DEMO_NAME}:{version}"]
         build = [*bentoml, "--backend", "buildah", "--image-tag", image]
-        for command in (build, ["buildah", "push", "--tls-verify=false", image]):
-            self.peak = max(self.peak, run(*command, environ=self.environ)[1])
+        push = ["buildah", "push", "--tls-verify=false", image]
+        if self.peak:
+            run(*build, environ=self.environ)
+            run(*push, environ=self.environ)
+        else:
+            self.peak = max(peak_of(*one, environ=self.environ) for one in (build, push))
 
     def renew(self, version: str, content: bytes) -> None:
         """Put a new version of model and bento into the home."""

@@ -145,7 +145,7 @@ class Bench:
 
 def measured_build(context: Path, cache: Path, target: str) -> int:
     """Build and push in a process of its own; its peak memory, in KiB."""
-    said, _ = run(sys.executable, "-c", _MEASURED, str(context), str(cache), target)
+    said = run(sys.executable, "-c", _MEASURED, str(context), str(cache), target)
     return int(said)
 
 
