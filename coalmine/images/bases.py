@@ -7,6 +7,7 @@ even asked for again.
 from __future__ import annotations
 
 import json
+from operator import index
 from typing import IO
 
 from coalmine._base.errors import InputError
@@ -22,6 +23,8 @@ from coalmine.registry.source import BlobSource
 
 __all__ = ["Bases", "full_name"]
 
+_FIELD = "base_image"
+_CONFIG_BYTES = 4 << 20  # a manifest's, too, by the specification's advice; it is read into memory
 _OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
@@ -43,7 +46,7 @@ class Bases:
             InputError: There is no such image, or not for every platform.
             CoalmineError: Its registry cannot be asked.
         """
-        reference = parse_remote(name, field="base_image")
+        reference = parse_remote(name, field=_FIELD)
         with open_repository(reference.repository, self._options) as remote:
             top = self._manifest(remote, reference)
             return tuple(self._one(remote, reference, top, platform) for platform in platforms)
@@ -87,7 +90,7 @@ class Bases:
         if found is None:
             raise InputError(
                 f"there is no image {reference}",
-                field="base_image",
+                field=_FIELD,
                 fix="see that the name is right and that the user may see it",
             )
         self._blobs.add(found.content)
@@ -96,9 +99,13 @@ class Bases:
     def _config(self, remote: RemoteRepository, manifest: Manifest, name: str) -> bytes:
         try:
             item = json.loads(manifest.content)["config"]
-            blob = Blob(item["digest"], item["size"])
+            blob = Blob(item["digest"], index(item["size"]))
         except (ValueError, KeyError, TypeError):
-            raise InputError(f"{name} is no image", field="base_image") from None
+            raise InputError(f"{name} is no image", field=_FIELD) from None
+        if blob.size > _CONFIG_BYTES:
+            raise InputError(
+                f"{name} has a configuration of {blob.size} bytes, which none needs", field=_FIELD
+            )
         if not self._blobs.has(blob):
             self._blobs.store(lambda out: _pull(remote, blob, out))
         return self._blobs.read(blob.digest)
@@ -117,4 +124,4 @@ def _type_of(content: bytes) -> str:
 
 
 def _pull(remote: RemoteRepository, blob: Blob, out: Sink) -> None:
-    remote.pull_blob(blob.digest, out)
+    remote.pull_blob(blob.digest, out, most=blob.size)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from operator import index
 
 from coalmine._base.errors import InputError
-from coalmine.images.config import LAYER_TYPES, TITLE
+from coalmine.images.config import LAYER_TYPES, TITLE, Blob
 from coalmine.registry.digest import is_digest
 
 __all__ = ["bento_layers", "first_image"]
@@ -30,8 +31,8 @@ def first_image(content: bytes, name: str) -> str:
     return str(digest)
 
 
-def bento_layers(manifest: bytes, name: str) -> Iterator[tuple[str, str]]:
-    """Give each layer's digest and compression, lowest first.
+def bento_layers(manifest: bytes, name: str) -> Iterator[tuple[Blob, str]]:
+    """Give each layer and its compression, lowest first.
 
     Where layers have titles, those of a base image have none, and they and the packages stay
     packed: what runs here runs on this machine's Python.
@@ -41,15 +42,19 @@ def bento_layers(manifest: bytes, name: str) -> Iterator[tuple[str, str]]:
     """
     try:
         layers = [
-            (item["digest"], item["mediaType"], item.get("annotations", {}).get(TITLE, ""))
+            (
+                Blob(item["digest"], index(item["size"])),
+                item["mediaType"],
+                item.get("annotations", {}).get(TITLE, ""),
+            )
             for item in json.loads(manifest)["layers"]
         ]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{name} is no image manifest") from None
     titled = any(title for _, _, title in layers)
-    for digest, media_type, title in layers:
+    for blob, media_type, title in layers:
         if titled and title in {"", "packages"}:
             continue
-        if media_type not in _COMPRESSIONS or not is_digest(digest):
-            raise InputError(f"{name} has a layer {digest} of unknown kind {media_type}")
-        yield digest, _COMPRESSIONS[media_type]
+        if media_type not in _COMPRESSIONS or not is_digest(blob.digest):
+            raise InputError(f"{name} has a layer {blob.digest} of unknown kind {media_type}")
+        yield blob, _COMPRESSIONS[media_type]

@@ -86,7 +86,7 @@ class LayeredBuilder:
                     return image.write(self.kind.plan(entries))
             layout = OciLayout(folder, durable=False)
             with (
-                open_repository(target.repository, self.registry) as remote,
+                open_repository(target.repository, self.registry, writes=True) as remote,
                 Assembly(self._wishes(base), facts, context, layout, remote) as image,
             ):
                 return image.push(image.write(self.kind.plan(entries)), remote, target)

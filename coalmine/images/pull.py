@@ -10,6 +10,7 @@ from pathlib import Path
 
 from coalmine._base.errors import InputError
 from coalmine.images.blobs import Blobs
+from coalmine.images.config import Blob
 from coalmine.images.contents import bento_layers, first_image
 from coalmine.images.reference import ImageReference
 from coalmine.images.tar import Sink
@@ -44,13 +45,13 @@ def pulled(
             manifest = _manifest(remote, image.digest, blobs)
             if child := first_image(manifest, str(image)):
                 manifest = _manifest(remote, child, blobs)
-            for digest in dict(bento_layers(manifest, str(image))):
-                blobs.store(partial(_pull, remote, digest))
+            for layer in dict(bento_layers(manifest, str(image))):
+                blobs.store(partial(_pull, remote, layer))
         yield here
 
 
-def _pull(remote: RemoteRepository, digest: str, out: Sink) -> None:
-    remote.pull_blob(digest, out)
+def _pull(remote: RemoteRepository, layer: Blob, out: Sink) -> None:
+    remote.pull_blob(layer.digest, out, most=layer.size)
 
 
 def _manifest(remote: RemoteRepository, digest: str, blobs: Blobs) -> bytes:

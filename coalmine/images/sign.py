@@ -69,7 +69,7 @@ def sign_image(image: RemoteReference, key: str, options: RegistryOptions) -> No
         )
         return
     private = _read_key(Path(key))
-    with open_repository(image.repository, options) as remote:
+    with open_repository(image.repository, options, writes=True) as remote:
         _sign(remote, image.digest, private)
 
 

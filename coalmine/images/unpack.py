@@ -117,8 +117,8 @@ def _replace(image: ImageReference, into: Path) -> None:
 def _extract(image: ImageReference, into: Path) -> None:
     blobs = Blobs(image.folder / "blobs" / "sha256", into)
     tree = Tree(into)
-    for digest, compression in bento_layers(_image_manifest(blobs, image), str(image)):
-        with blobs.open(digest) as file:
+    for layer, compression in bento_layers(_image_manifest(blobs, image), str(image)):
+        with blobs.open(layer.digest) as file:
             tree.add_layer(file, compression)
     tree.make_links()
     if not (into / BENTO_PATH / "bento.yaml").is_file():

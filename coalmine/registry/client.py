@@ -43,15 +43,18 @@ class RemoteRepository:
     Args:
         repository: Which.
         session: Its registry.
+        writes: Whether it will be written to. Then every token is asked to allow that, as other
+            clients do: some registries let nobody look at a repository that is not there yet, but
+            for one who may make it.
     """
 
-    def __init__(self, repository: Repository, session: Session) -> None:
+    def __init__(self, repository: Repository, session: Session, *, writes: bool = False) -> None:
         self.repository = repository
         self._session = session
         self._path = repository.path
         self._there: set[str] = set()  # blobs that this has pushed, or found when it was to
-        self._pull = (f"repository:{self._path}:pull",)
         self._push = (f"repository:{self._path}:pull,push",)
+        self._pull = self._push if writes else (f"repository:{self._path}:pull",)
 
     def has_blob(self, digest: str) -> bool:
         """Tell whether a blob is there.
@@ -101,28 +104,31 @@ class RemoteRepository:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return sum(pool.map(self.push_blob, each.values()), Pushed())
 
-    def pull_blob(self, digest: str, out: Out) -> int:
+    def pull_blob(self, digest: str, out: Out, *, most: int | None = None) -> int:
         """Write a blob to somewhere; a broken connection is resumed where it broke.
 
         Args:
             digest: The blob.
             out: Where to. What was written there is worth nothing if this raises.
+            most: How many bytes it is said to have; more are not taken.
 
         Returns:
             Its size in bytes.
 
         Raises:
             InputError: It is not there, or the registry does not allow it.
-            CoalmineError: It could not be read, or its content is not what its name says.
+            CoalmineError: It could not be read, is larger than was said, or its content is not what
+                its name says.
         """
         total, size, failures = hashlib.sha256(), 0, 0
         while True:
             before = size
             try:
                 for piece in self._rest_of(digest, size):
+                    size += len(piece)
+                    self._refuse_more(digest, size, most)
                     out.write(piece)
                     total.update(piece)
-                    size += len(piece)
                 break
             except httpx.HTTPError as error:
                 failures = 1 if size > before else failures + 1
@@ -252,6 +258,13 @@ class RemoteRepository:
                 yield piece[skip:]
                 skip = max(0, skip - len(piece))
 
+    def _refuse_more(self, digest: str, size: int, most: int | None) -> None:
+        if most is not None and size > most:
+            raise CoalmineError(
+                f"{self.repository} gives more than the {most} bytes that {digest} is said to have",
+                fix="see the registry and what lies between; nothing of it was kept",
+            )
+
     def _blob(self, digest: str) -> str:
         return f"/v2/{self._path}/blobs/{digest}"
 
@@ -264,6 +277,7 @@ def open_repository(
     repository: Repository,
     options: RegistryOptions,
     *,
+    writes: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[RemoteRepository]:
     """Open a repository; its connections are closed at the end.
@@ -271,10 +285,11 @@ def open_repository(
     Args:
         repository: Which.
         options: How its registry is reached.
+        writes: Whether it will be written to.
         sleep: Waits some seconds before a request is tried again.
     """
     session = Session(repository, options, sleep=sleep)
     try:
-        yield RemoteRepository(repository, session)
+        yield RemoteRepository(repository, session, writes=writes)
     finally:
         session.close()

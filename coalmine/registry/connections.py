@@ -14,7 +14,9 @@ from coalmine.registry.options import RegistryOptions
 
 __all__ = ["Connections"]
 
-_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+_SILENCE_SECONDS = 60.0
+_STORED_BYTES = 16 << 20  # a second; some registries copy a blob before they answer
+_TIMEOUT = httpx.Timeout(_SILENCE_SECONDS, connect=10.0)
 _HEADERS = {"User-Agent": "coalmine", "Accept-Encoding": "identity"}
 
 
@@ -49,15 +51,17 @@ class Connections:
         headers: Mapping[str, str],
         content: bytes | Iterator[bytes] | None = None,
         data: Mapping[str, str] | None = None,
+        stores: int = 0,
     ) -> httpx.Request:
-        """Make a request."""
+        """Make a request; the answer may take longer the more bytes are stored before it."""
+        seconds = {**_TIMEOUT.as_dict(), "read": _SILENCE_SECONDS + stores / _STORED_BYTES}
         return httpx.Request(
             method,
             url,
             headers={**_HEADERS, **headers},
             content=content,
             data=data,
-            extensions={"timeout": _TIMEOUT.as_dict()},
+            extensions={"timeout": seconds},
         )
 
     def close(self) -> None:
@@ -80,9 +84,10 @@ def _trust(options: RegistryOptions) -> ssl.SSLContext:
     if options.ca_file is not None:
         try:
             context.load_verify_locations(cafile=options.ca_file)
-        except ssl.SSLError as error:
+        except OSError as error:  # of ssl, too
+            why = error.reason if isinstance(error, ssl.SSLError) else error.strerror
             raise InputError(
-                f"{options.ca_file} holds no certificates: {error.reason}",
+                f"{options.ca_file} gives no certificates: {why}",
                 field="COALMINE_REGISTRY_CA",
                 fix="name a PEM file",
             ) from None

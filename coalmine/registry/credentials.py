@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -145,7 +146,16 @@ def _from_auths(auths: dict[str, Any], repository: Repository, path: Path) -> Cr
         entry = by_name.get(key.rstrip("/"))
         if entry:
             return _decode(entry, key, path)
+    for key, entry in auths.items():
+        if entry and _host_of(key) in _names(repository):
+            return _decode(entry, key, path)
     return None
+
+
+def _host_of(key: str) -> str:
+    """Give the host of a registry that was named by its API's URL, which Docker takes as well."""
+    host, slash, rest = re.sub(r"^https?://", "", key).partition("/")
+    return host if host != key and (slash == "" or rest.strip("/") in {"", "v1", "v2"}) else ""
 
 
 def _decode(entry: Any, key: str, path: Path) -> Credentials | None:  # noqa: ANN401 - as JSON gives it

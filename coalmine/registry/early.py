@@ -64,7 +64,13 @@ class EarlyUpload:
         place, self._location = self._location, ""
         url = place + ("&" if "?" in place else "?") + f"digest={digest}"
         ask = Ask(
-            "PUT", url, frozenset({_CREATED}), self._scopes, {"Content-Length": "0"}, once=True
+            "PUT",
+            url,
+            frozenset({_CREATED}),
+            self._scopes,
+            {"Content-Length": "0"},
+            once=True,
+            stores=self._sent,
         )
         try:
             answer = self._session.send(ask)
@@ -105,7 +111,10 @@ class EarlyUpload:
         body: Callable[[], Iterator[bytes]] | None = None,
     ) -> httpx.Response:
         ok = frozenset({_ACCEPTED})
-        return self._session.send(Ask(method, url, ok, self._scopes, headers, body, once=True))
+        stores = (self._size or 0) if body else 0
+        return self._session.send(
+            Ask(method, url, ok, self._scopes, headers, body, once=True, stores=stores)
+        )
 
     def _body(self) -> Iterator[bytes]:
         for piece in self._pieces():

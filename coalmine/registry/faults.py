@@ -9,9 +9,12 @@ from coalmine._base.errors import CoalmineError, InputError
 __all__ = ["RegistryError", "fault_of", "unreachable"]
 
 _BAD, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY, _SERVER = 400, 401, 403, 404, 429, 500
+_TOO_LARGE = 413
 _FINAL = {
     _FORBIDDEN: "give the user the right to do this, or log in as another",
     _NOT_FOUND: "see that the name is right and that the user may see it",
+    _TOO_LARGE: "let what lies before the registry take more (nginx: client_max_body_size 0), or "
+    "send smaller parts: COALMINE_REGISTRY_CHUNK_MIB=10",
 }
 _WANTS_TLS = b"HTTPS"  # in the words of Go's server, and of nginx and Apache
 _SAID_CHARACTERS = 200

@@ -48,6 +48,7 @@ class Ask:
         headers: More headers; with a body, ``Content-Length`` is among them.
         body: Gives the body, anew at each call.
         once: Whether a failure is left to the caller.
+        stores: How many bytes the registry stores before it answers.
     """
 
     method: str
@@ -57,6 +58,7 @@ class Ask:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Body | None = None
     once: bool = False
+    stores: int = 0
 
 
 class Session:
@@ -182,10 +184,15 @@ class Session:
     def _request(self, ask: Ask, url: httpx.URL) -> httpx.Request:
         own = (url.scheme, url.netloc) == (self._base.scheme, self._base.netloc)
         if url.scheme != "https" and not (own or self._options.is_plain(url.netloc.decode())):
-            raise InputError(f"the registry sends to {url.host} without TLS, which is not done")
+            raise InputError(
+                f"the registry sends to {url.host} without TLS, which is not done",
+                fix="where a proxy before it speaks TLS, let that say X-Forwarded-Proto: https",
+            )
         headers = dict(ask.headers)
         authorization = self._tokens.header(ask.scopes) if own else ""
         if authorization:
             headers["Authorization"] = authorization
         content = ask.body() if ask.body is not None else None
-        return self._connections.request(ask.method, url, headers=headers, content=content)
+        return self._connections.request(
+            ask.method, url, headers=headers, content=content, stores=ask.stores
+        )

@@ -125,6 +125,7 @@ class _Sender:
                 headers,
                 lambda: self._source.pieces(begin, end),
                 once=True,
+                stores=self._source.size if method == "PUT" else end - begin,
             )
         )
         if answer.status_code in _LOST:

@@ -114,7 +114,7 @@ def _to_registry(context: Path, where: str, environ: Mapping[str, str]) -> tuple
         )
     packed = artifact.pack(context)
     digest, sent = packed.manifest.digest, 0
-    with open_repository(place.repository, options_from(environ)) as remote:
+    with open_repository(place.repository, options_from(environ), writes=True) as remote:
         if not remote.has_manifest(digest):
             sent = artifact.push(remote, packed, f"context-{context.name}")
     return f"oci://{place.repository}@{digest}", sent

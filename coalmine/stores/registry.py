@@ -118,7 +118,7 @@ class RegistryStore:
         name, version = tag
         packed = artifact.pack(folder, report)
         reference = f"{self.url}/{name}:{version}"
-        with self._open(name) as remote:
+        with self._open(name, writes=True) as remote:
             before = remote.pull_manifest(version)
             if before and before.digest == packed.manifest.digest:
                 return Pushed(reference, before.digest, 0)
@@ -150,10 +150,11 @@ class RegistryStore:
         return [tag for tag in tags if tag != newest] + [tag for tag in tags if tag == newest]
 
     @contextmanager
-    def _open(self, name: str) -> Iterator[RemoteRepository]:
+    def _open(self, name: str, *, writes: bool = False) -> Iterator[RemoteRepository]:
         check_name(name)
         place = parse_remote(f"{self._place}/{name}", field="name").repository
-        with open_repository(Repository(place.host, place.path), self._options) as remote:
+        repository = Repository(place.host, place.path)
+        with open_repository(repository, self._options, writes=writes) as remote:
             yield remote
 
     def _manifest(self, remote: RemoteRepository, name: str, version: str) -> Manifest:

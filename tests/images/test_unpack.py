@@ -50,7 +50,10 @@ def _image(
     *layers: bytes,
     media_type: str = "application/vnd.oci.image.layer.v1.tar+gzip",
 ) -> str:
-    described = [{"digest": _blob(folder, layer), "mediaType": media_type} for layer in layers]
+    described = [
+        {"digest": _blob(folder, layer), "size": len(layer), "mediaType": media_type}
+        for layer in layers
+    ]
     manifest = json.dumps({"layers": described}).encode()
     return f"oci-layout://{folder}@{_blob(folder, manifest)}"
 

@@ -22,10 +22,14 @@ def waited() -> list[float]:
 @pytest.fixture
 def opener(waited: list[float]) -> Opener:
     def opened(
-        host: str, path: str = "me/iris", options: RegistryOptions | None = None
+        host: str,
+        path: str = "me/iris",
+        options: RegistryOptions | None = None,
+        *,
+        writes: bool = False,
     ) -> AbstractContextManager[RemoteRepository]:
         return open_repository(
-            Repository(host, path), options or RegistryOptions(), sleep=waited.append
+            Repository(host, path), options or RegistryOptions(), writes=writes, sleep=waited.append
         )
 
     return opened

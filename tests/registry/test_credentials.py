@@ -17,6 +17,8 @@ from coalmine.registry.options import RegistryOptions
 from coalmine.registry.source import bytes_source
 
 Opener = Callable[..., AbstractContextManager[RemoteRepository]]
+NAMES = ["ghcr.io", "https://ghcr.io", "https://ghcr.io/", "ghcr.io/me"]
+BY_URL = ["https://ghcr.io/v1/", "https://ghcr.io/v2", "http://ghcr.io", "ghcr.io/v2/"]
 IRIS = Repository("ghcr.io", "me/iris")
 
 
@@ -40,7 +42,7 @@ def _helper(folder: Path, name: str, script: str) -> None:
     program.chmod(0o755)
 
 
-@pytest.mark.parametrize("key", ["ghcr.io", "https://ghcr.io", "https://ghcr.io/", "ghcr.io/me"])
+@pytest.mark.parametrize("key", NAMES + BY_URL)
 def test_a_user_and_password_of_the_file(tmp_path: Path, key: str) -> None:
     config = {"auths": {"other": _auth("no:no"), key: _auth("me:a:b")}}
     assert _find(tmp_path, config) == Credentials("me", "a:b")
@@ -50,6 +52,11 @@ def test_the_longest_path_wins(tmp_path: Path) -> None:
     config = {"auths": {"ghcr.io": _auth("all:x"), "ghcr.io/me": _auth("me:x")}}
     assert _find(tmp_path, config) == Credentials("me", "x")
     assert _find(tmp_path, config, Repository("ghcr.io", "you/x")) == Credentials("all", "x")
+
+
+@pytest.mark.parametrize("key", ["https://ghcr.io/you", "https://ghcr.io.evil.example/v2/", "v2/"])
+def test_another_place_is_not_this_one(tmp_path: Path, key: str) -> None:
+    assert _find(tmp_path, {"auths": {key: _auth("you:x")}}) is None
 
 
 def test_docker_hub_has_a_name_of_its_own(tmp_path: Path) -> None:
@@ -147,6 +154,28 @@ def test_bearer_tokens_are_fetched_once_and_again_when_refused(
         assert remote.has_blob(source.digest)
         assert len(asked) == 3
     assert bad.blobs[source.digest] == b"x" * 1000
+
+
+def test_who_writes_asks_for_one_token_that_allows_it(bad: BadRegistry, opener: Opener) -> None:
+    """A repository that is not there yet may be hidden from one who would only look at it."""
+    asked: list[str] = []
+
+    def give(exchange: Exchange) -> bool:
+        asked.append(exchange.path)
+        return exchange.answer(*((200, b'{"token": "t"}') if "push" in exchange.path else (403,)))
+
+    def want(exchange: Exchange) -> bool:
+        if exchange.headers.get("Authorization") == "Bearer t":
+            return False
+        exchange.body()
+        return exchange.answer(401, WWW_Authenticate=f'Bearer realm="http://{service.host}/t"')
+
+    with bad_registry() as service, opener(bad.host, writes=True) as remote:
+        service.misbehave, bad.misbehave = give, want
+        assert remote.pull_manifest("v1") is None
+        assert not remote.has_manifest("v1")
+        assert remote.push_blob(bytes_source(b"x")).sent_bytes == 1
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize(

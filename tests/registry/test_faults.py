@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pytest
 from bad_registry import BadRegistry, Exchange, bad_registry
 
 from coalmine._base.errors import CoalmineError, InputError
+from coalmine.registry import connections
 from coalmine.registry.client import Manifest, RemoteRepository
 from coalmine.registry.options import RegistryOptions
 from coalmine.registry.source import BlobSource, bytes_source
@@ -282,3 +284,53 @@ def test_a_manifest_is_sent_again_where_a_blob_is_not_seen_yet(
         with pytest.raises(CoalmineError, match="MANIFEST_BLOB_UNKNOWN"):
             remote.push_manifest(manifest, "v1")
     assert len(bad.requests("PUT")) == tries
+
+
+def test_a_registry_may_take_its_time_to_store_a_large_blob(
+    bad: BadRegistry, remote: RemoteRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "_SILENCE_SECONDS", 1.0)
+    monkeypatch.setattr(connections, "_STORED_BYTES", len(BLOB) / 30)
+
+    def slowly(exchange: Exchange) -> bool:
+        threading.Event().wait(1.5 if exchange.command == "PUT" else 0)
+        return False
+
+    bad.misbehave = slowly
+    assert remote.push_blob(bytes_source(BLOB)).sent_bytes == len(BLOB)
+    assert len(bad.requests("PUT")) == 1
+
+
+def test_more_than_a_blob_is_said_to_have_is_not_taken(
+    bad: BadRegistry, remote: RemoteRepository
+) -> None:
+    out, digest = io.BytesIO(), bad.add(BLOB)
+    with pytest.raises(CoalmineError, match="more than the 1000 bytes"):
+        remote.pull_blob(digest, out, most=1000)
+    assert len(out.getvalue()) <= 1000
+    assert remote.pull_blob(digest, out, most=len(BLOB)) == len(BLOB)
+
+
+def test_a_proxy_that_takes_no_large_body_is_told(bad: BadRegistry, opener: Opener) -> None:
+    def refuse(exchange: Exchange) -> bool:
+        if exchange.length <= 1 << 20:
+            return False
+        exchange.body()
+        return exchange.answer(413, b"<html>413 Request Entity Too Large</html>")
+
+    bad.misbehave = refuse
+    with opener(bad.host) as remote, pytest.raises(InputError, match="answered 413") as caught:
+        remote.push_blob(bytes_source(BLOB))
+    assert "COALMINE_REGISTRY_CHUNK_MIB" in caught.value.fix
+    with opener(bad.host, options=RegistryOptions(chunk_bytes=1 << 20)) as remote:
+        assert remote.push_blob(bytes_source(BLOB)).sent_bytes == len(BLOB)
+
+
+def test_authorities_that_cannot_be_read_are_told(opener: Opener, tmp_path: Path) -> None:
+    options = RegistryOptions(ca_file=tmp_path)
+    with (
+        opener("127.0.0.1:1", options=options) as remote,
+        pytest.raises(InputError, match="Is a directory") as caught,
+    ):
+        remote.pull_manifest("v1")
+    assert caught.value.field == "COALMINE_REGISTRY_CA"
