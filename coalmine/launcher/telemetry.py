@@ -14,9 +14,15 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from coalmine._base.errors import CoalmineError
+
 __all__ = ["CONTENT_TYPE_LATEST", "Telemetry", "counted_together"]
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+RESERVED = {"counter": 1 << 16, "histogram": 1 << 20}
+"""Bytes of disk for what the main process counts: a few hundred numbers, and as many steps."""
+RESERVED_BESIDE = {"counter": 1 << 13}
+"""The same for a receiver, which counts answers alone: one for each status."""
 
 
 @contextlib.contextmanager
@@ -25,11 +31,20 @@ def counted_together(folder: Path, *, anew: bool = False) -> Iterator[None]:
 
     Args:
         folder: Where each process has its counts; those of one that has ended stay.
-        anew: Forget what is there: those who counted are all gone.
+        anew: Forget what is there: those who counted are all gone, and this is the main process.
+
+    Raises:
+        CoalmineError: The folder cannot be written.
     """
     if anew:
         shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        _reserve(folder, RESERVED if anew else RESERVED_BESIDE)
+    except OSError as error:
+        raise CoalmineError(
+            f"the counts in {folder} cannot be kept: {error.strerror}",
+            fix="see that the state folder can be written and its disk is not full",
+        ) from None
     before = os.environ.get(FOLDER_VARIABLE), values.ValueClass
     # The library chooses when it is imported, which is before anybody knows of this folder.
     os.environ[FOLDER_VARIABLE] = str(folder)
@@ -41,6 +56,24 @@ def counted_together(folder: Path, *, anew: bool = False) -> Iterator[None]:
         os.environ.pop(FOLDER_VARIABLE)
         if before[0] is not None:
             os.environ[FOLDER_VARIABLE] = before[0]
+
+
+def _reserve(folder: Path, sizes: Mapping[str, int]) -> None:
+    """Take the disk that this process needs to count, before it counts.
+
+    The library maps files with holes into memory, and a process that writes into a hole of a disk
+    that is full meanwhile is killed (SIGBUS). Nor can it read one that is empty.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind, size in sizes.items():
+        file = folder / f"{kind}_{os.getpid()}.db"
+        if not file.exists():  # else it is of one that had this number, and counts go on
+            reserved = file.with_suffix(".new")
+            try:
+                reserved.write_bytes(bytes(size))
+                reserved.rename(file)
+            finally:
+                reserved.unlink(missing_ok=True)
 
 
 class _Releases(Collector):
