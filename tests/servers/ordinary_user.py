@@ -22,8 +22,9 @@ USER, UID = "canary", 61234
 
 def main(context: Path, work: Path, ids: int) -> None:
     home = work / "home"
-    home.mkdir()
-    os.chown(home, UID, UID)
+    for folder in (home, home / "run"):
+        folder.mkdir(mode=0o700)
+        os.chown(folder, UID, UID)
     ranges = f"{USER}:200000:{ids}\n" if ids else ""
     for name, more in {
         "passwd": f"{USER}:x:{UID}:{UID}::{home}:/bin/sh\n",
@@ -39,7 +40,8 @@ def main(context: Path, work: Path, ids: int) -> None:
     os.setgroups([])
     os.setgid(UID)
     os.setuid(UID)
-    os.environ |= {"HOME": str(home), "TMPDIR": str(home), "USER": USER, "XDG_RUNTIME_DIR": ""}
+    os.environ |= {"HOME": str(home), "TMPDIR": str(home), "USER": USER}
+    os.environ["XDG_RUNTIME_DIR"] = str(home / "run")  # as a login makes one
     os.chdir(home)
     try:
         built = BuildahBuilder(home / "storage").build(context, str(home / "images"))
