@@ -101,7 +101,7 @@ def check_import(
         environ |= _OFFLINE | {"HOME": home, "BENTOML_HOME": home, "HF_HOME": home}
         alone = ["-S"] if packages else []
         with subprocess.Popen(
-            [program, "-E", "-s", *alone, "-c", _PROGRAM, str(context), str(packages or "")],
+            [program, "-B", "-E", "-s", *alone, "-c", _PROGRAM, str(context), str(packages or "")],
             cwd=home,
             env=environ,
             stdin=subprocess.DEVNULL,

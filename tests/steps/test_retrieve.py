@@ -93,7 +93,11 @@ def test_a_bento_in_a_bucket_is_retrieved_once_and_known_from_then_on(
         retrieve(RetrieveInputs(name="iris", store=s3), elsewhere)
 
 
-LOADS = "import runpy\ndef load(path):\n    runpy.run_path(path + '/src/service.py')\n"
+LOADS = """import sys
+def load(path):
+    sys.path.insert(0, path + "/src")
+    import service
+"""
 
 
 @pytest.fixture
@@ -133,6 +137,16 @@ def test_a_bento_whose_service_does_not_import_is_not_taken(
     with pytest.raises(InputError, match=said):
         retrieve(inputs, surroundings)
     assert _kept(surroundings) == []
+
+
+def test_importing_leaves_no_bytecode_beside_the_service(
+    surroundings: Surroundings, python: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    inputs = RetrieveInputs(name="iris", check_import="60", import_python=str(python))
+    assert retrieve(inputs, surroundings).version == "v1"
+    (context,) = _kept(surroundings)
+    assert not list(context.rglob("*.pyc"))
 
 
 def test_what_was_read_before_is_imported_when_that_is_asked_for(
