@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from coalmine import __version__
-from coalmine.cli.told import JSON, Group, describe_error, tell, tell_error
+from coalmine.cli.told import JSON, Group, describe_error, let_go_of_unread, tell, tell_error
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -170,6 +170,8 @@ def main() -> None:
         told, code = describe_error(error)
         tell_error(told, code, as_json=False)
         sys.exit(code)
+    finally:
+        let_go_of_unread()
 
 
 def _read_config(path: Path | None) -> dict[str, Any]:

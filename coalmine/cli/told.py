@@ -7,6 +7,8 @@ by ``COALMINE_<COMMAND>_<OPTION>``, in which the option's name is the one of the
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,15 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
-__all__ = ["Command", "Group", "describe_error", "long_name", "tell", "tell_error"]
+__all__ = [
+    "Command",
+    "Group",
+    "describe_error",
+    "let_go_of_unread",
+    "long_name",
+    "tell",
+    "tell_error",
+]
 
 EXITS = {
     0: "done",
@@ -175,3 +185,18 @@ def tell(text: str) -> None:
     """Say it on stderr; where nobody reads that, the exit code still has to be right."""
     with suppress(OSError):
         click.echo(text, err=True)
+
+
+def let_go_of_unread() -> None:
+    """Drop what nobody reads any more, or Python, which flushes at its end, exits with 120.
+
+    Source: docs.python.org, "Note on SIGPIPE". What cannot be written for another reason, such as a
+    full disk, is still an error.
+    """
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        except (OSError, ValueError):
+            continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,11 +10,11 @@ from pathlib import Path
 
 from coalmine._base.errors import InputError
 from coalmine.images.compressed import Stored
-from coalmine.images.compression import unpacked
 from coalmine.images.config import LAYER_TYPES
 from coalmine.images.dependencies import Installed
 from coalmine.images.layout import OciLayout
 from coalmine.images.platforms import own_platform
+from coalmine.images.tree import Tree
 from coalmine.images.venv import VENV
 
 __all__ = ["own_tree", "unpacked_packages"]
@@ -55,12 +54,8 @@ def unpacked_packages(layout: OciLayout, packages: Installed, layer: Stored) -> 
     """
     below = f"{VENV}/lib/python{packages.wanted.python.version}/site-packages"
     with tempfile.TemporaryDirectory(prefix="coalmine-packages-") as folder:
-        with (
-            layout.blobs.open(layer.blob.digest) as blob,
-            tarfile.open(
-                fileobj=unpacked(blob, _COMPRESSIONS[layer.media_type]), mode="r|"
-            ) as archive,
-        ):
-            wanted = (member for member in archive if member.name.startswith(f"{below}/"))
-            archive.extractall(folder, members=wanted, filter="data")
+        tree = Tree(Path(folder))
+        with layout.blobs.open(layer.blob.digest) as blob:
+            tree.add_layer(blob, _COMPRESSIONS[layer.media_type], below)
+        tree.make_links()
         yield Path(folder) / below

@@ -34,8 +34,13 @@ class Tree:
         self._root = root
         self._links: dict[str, str] = {}
 
-    def add_layer(self, file: IO[bytes], compression: str) -> None:
+    def add_layer(self, file: IO[bytes], compression: str, below: str = "") -> None:
         """Unpack one layer over what is there.
+
+        Args:
+            file: The layer.
+            compression: How it is packed.
+            below: Leave out what does not lie below this folder, without a final slash.
 
         Raises:
             InputError: It is no tar, or something in it would leave the folder or is not taken.
@@ -47,7 +52,8 @@ class Tree:
                 fileobj=unpacked(file, compression), mode="r|", bufsize=_PIECE, tarinfo=header
             ) as archive:
                 for member in archive:
-                    self._place(archive, member)
+                    if not below or member.name.startswith(f"{below}/"):
+                        self._place(archive, member)
         except (tarfile.TarError, HeaderError, EOFError) as error:
             raise InputError(f"a layer is no {compression} tar: {error}") from None
         if not header.ended:

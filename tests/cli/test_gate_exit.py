@@ -55,7 +55,11 @@ def test_a_failure_is_no_verdict(tmp_path: Path, crash: str, said: str) -> None:
     assert said in told
 
 
-def test_the_exit_code_is_right_where_nobody_reads(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_the_exit_code_is_right_where_nobody_reads(
+    tmp_path: Path, unbuffered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     reader, writer = os.pipe()
     os.close(reader)
     wrong, _ = _gate(tmp_path, *NAMED, "--policy", "nowhere.yaml", stderr=writer)

@@ -58,6 +58,10 @@ def _image(layout: Path, digest: str, architecture: str = "amd64") -> tuple[Any,
     return top, _read(layout, top["config"]["digest"])
 
 
+# Python 3.11 knows filters since 3.11.4, and Debian 12 has 3.11.2.
+AS_IT_IS: dict[str, Any] = {"filter": "tar"} if hasattr(tarfile, "tar_filter") else {}
+
+
 def _root(layout: Path, digest: str, into: Path) -> Path:
     """Lay an image's layers over one another, as a container's runtime does."""
     manifest, _ = _image(layout, digest)
@@ -65,7 +69,7 @@ def _root(layout: Path, digest: str, into: Path) -> Path:
         with (layout / "blobs/sha256" / item["digest"][7:]).open("rb") as file:
             plain = unpacked(file, PACKED[item["mediaType"]])
             with tarfile.open(fileobj=plain, mode="r|") as archive:
-                archive.extractall(into, filter="tar")
+                archive.extractall(into, **AS_IT_IS)
     return into
 
 

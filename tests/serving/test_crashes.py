@@ -172,7 +172,7 @@ def test_a_promotion_whose_server_never_starts_again_is_taken_back(
     )
     shares, phase = {"iris-r1": 100}, Phase.ROLLED_BACK
     if way == "promote":
-        with pytest.raises(InputError, match=r"(?s)taken back.*does not \w+ after 2 s.*ImportE"):
+        with pytest.raises(InputError, match=r"taken back.*does not \w+ after 2 s"):
             hasty.promote(service="iris", release_id="r2")
     elif way == "finalize":
         ended = hasty.rollback(service="iris", release_id="r2")
