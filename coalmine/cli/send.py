@@ -94,5 +94,5 @@ def print_answer(answer: Answer, output: str) -> None:
     if output == "json":
         click.echo(json.dumps(asdict(answer)))
         return
-    new = "accepted" if answer.status == 202 else "known already"  # noqa: PLR2004
-    click.echo(f"release {answer.id} {new}, {answer.state}: {answer.url}")
+    known = "" if answer.status == 202 else "known already, "  # noqa: PLR2004
+    click.echo(f"release {answer.id} {known}{answer.state}: {answer.url}")

@@ -16,7 +16,7 @@ from coalmine.stores.archive import extract
 from coalmine.stores.context import digest_of_folder
 from coalmine.stores.limits import Limits
 from coalmine.stores.manifest import check_bento
-from coalmine.stores.names import check_name, check_version, is_latest, listed
+from coalmine.stores.names import check_name, check_version, instead, is_latest, listed
 from coalmine.stores.objects import Objects, Stored
 from coalmine.stores.pack import tar_of
 from coalmine.stores.protocol import Found, Pushed
@@ -164,7 +164,7 @@ class BucketStore:
         return InputError(
             f"there is no bento {name!r} in {self.url}",
             field="name",
-            fix=f"release one of: {listed(list(self.names())) or 'none, the store is empty'}",
+            fix=instead(list(self.names())),
         )
 
     def _versions(self, name: str) -> dict[str, Stored]:

@@ -18,7 +18,7 @@ from coalmine._base.errors import CoalmineError, InputError
 from coalmine._base.files import write_atomic
 from coalmine.stores.context import walk
 from coalmine.stores.manifest import Model, check_bento, read_created
-from coalmine.stores.names import check_name, check_version, is_latest, listed
+from coalmine.stores.names import check_name, check_version, instead, is_latest, listed
 from coalmine.stores.protocol import Found
 
 __all__ = ["LocalStore"]
@@ -50,7 +50,7 @@ class LocalStore:
             raise InputError(
                 f"there is no bento {name!r} in {self._home}",
                 field="name",
-                fix=f"release one of: {listed(self._names()) or 'none, the store is empty'}",
+                fix=instead(self._names()),
             )
         if is_latest(version):
             return self._latest(name, versions)

@@ -6,7 +6,7 @@ import re
 
 from coalmine._base.errors import InputError
 
-__all__ = ["check_name", "check_version", "is_latest", "listed", "parse_tag"]
+__all__ = ["check_name", "check_version", "instead", "is_latest", "listed", "parse_tag"]
 
 _PART = re.compile(r"[a-z0-9]([-._a-z0-9]{0,61}[a-z0-9])?")
 _SHOWN = 10
@@ -44,6 +44,13 @@ def listed(names: list[str]) -> str:
     """Join the last few names for a message."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[-_SHOWN:]) + more
+
+
+def instead(names: list[str]) -> str:
+    """Say what to release in place of a name that a store does not hold."""
+    if names:
+        return f"release one of: {listed(names)}"
+    return "the store is empty: fill it, or name the store that holds it"
 
 
 def _check(text: str, field: str) -> None:
