@@ -5,8 +5,10 @@ It is a tar in xz (what BentoML writes), gzip or nothing, or a zip.
 
 from __future__ import annotations
 
+import io
 import os
 import stat
+import struct
 import tarfile
 import zipfile
 from pathlib import Path
@@ -22,6 +24,14 @@ __all__ = ["extract", "extract_tar"]
 
 _CHUNK = 1 << 20
 _LONGEST_LINK = 1 << 20
+_LARGEST_TABLE = 128 << 20
+_TABLE_ENTRY = b"PK\x01\x02"
+# What zipfile unpacks of the others at once knows no bound: 4 kB of bzip2 can be gigabytes.
+_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+_NO_ZIP = (
+    *(zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError),
+    *(ValueError, IndexError, struct.error),
+)
 
 
 def extract(archive: Path, into: Path, limits: Limits) -> None:
@@ -41,7 +51,8 @@ def extract(archive: Path, into: Path, limits: Limits) -> None:
     tree = Tree(into, limits)
     with archive.open("rb") as file:
         if file.read(2) == b"PK":
-            _extract_zip(file, tree, limits)
+            with _Guarded(archive, limits) as guarded:
+                _extract_zip(guarded, tree, limits)
         else:
             file.seek(0)
             extract_tar(file, tree, limits)
@@ -82,26 +93,53 @@ def _place(tree: Tree, archive: tarfile.TarFile, member: tarfile.TarInfo) -> Non
         raise refused(f"{member.name!r} is neither file, folder nor link")
 
 
+class _Guarded(io.BufferedReader):
+    """A zip whose table is looked at before zipfile makes an object of each of its entries."""
+
+    def __init__(self, archive: Path, limits: Limits) -> None:
+        super().__init__(io.FileIO(archive))
+        self._entries = limits.entries
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _LARGEST_TABLE:
+            raise refused("its table of contents is of absurd size")
+        content = super().read(size)
+        if content.count(_TABLE_ENTRY) > self._entries:
+            raise _too_many(self._entries)
+        return content
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        if whence == os.SEEK_SET and offset < 0:
+            raise zipfile.BadZipFile("an offset in it is below zero")
+        return super().seek(offset, whence)
+
+
+def _too_many(entries: int) -> InputError:
+    return refused(f"it holds more than {entries} files, folders and links")
+
+
 def _extract_zip(file: IO[bytes], tree: Tree, limits: Limits) -> None:
     try:
         with zipfile.ZipFile(file) as archive:
             _refuse_swelling(archive, os.fstat(file.fileno()).st_size, limits)
             for member in archive.infolist():
                 _place_zipped(tree, archive, member)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, *DAMAGED) as error:
+    except (*_NO_ZIP, *DAMAGED) as error:
         raise refused(f"it is damaged, encrypted or no zip ({error})") from None
 
 
 def _refuse_swelling(archive: zipfile.ZipFile, packed: int, limits: Limits) -> None:
     """Sum up what is said; zipfile reads no more of a file than its entry says."""
     if len(archive.infolist()) > limits.entries:
-        raise refused(f"it holds more than {limits.entries} files, folders and links")
+        raise _too_many(limits.entries)
     unpacked = sum(member.file_size for member in archive.infolist())
     if unpacked > max(limits.free, limits.ratio * packed):
         raise refused(f"it swells to more than {limits.ratio} times its size")
 
 
 def _place_zipped(tree: Tree, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    if member.compress_type not in _METHODS:
+        raise refused(f"{member.filename!r} is packed by a method that is not taken")
     mode = member.external_attr >> 16
     if member.is_dir():
         tree.folder(member.filename)

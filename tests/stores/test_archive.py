@@ -5,6 +5,7 @@ import gzip
 import io
 import lzma
 import stat
+import struct
 import tarfile
 import tracemalloc
 import zipfile
@@ -78,6 +79,9 @@ PLAIN = tar_of(
     member("./src/copy.py", tarfile.LNKTYPE, "./src/service.py"),
     member("./empty", tarfile.DIRTYPE),
 )
+
+
+ZIPPED = zip_of(("ä", b"x" * 50), (zipped("link", stat.S_IFLNK | 0o777), "ä".encode()))
 
 
 @pytest.mark.parametrize(
@@ -234,9 +238,39 @@ def test_xz_that_wants_too_much_memory_is_refused(unpack: Unpack) -> None:
         unpack(lzma.compress(PLAIN, filters=filters))
 
 
-@settings(max_examples=60)
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        (46, b"\xff", "damaged"),  # a name that is no text
+        (42, b"\xff\xff\xff\xff", "damaged"),  # an offset beyond the end
+        (10, bytes([zipfile.ZIP_BZIP2]), "method"),
+        (10, bytes([zipfile.ZIP_LZMA]), "method"),
+    ],
+)
+def test_a_zip_with_a_damaged_table_is_refused(
+    unpack: Unpack, place: int, value: bytes, said: str
+) -> None:
+    archive = bytearray(ZIPPED)
+    place += archive.index(b"PK\x01\x02")
+    archive[place : place + len(value)] = value
+    with pytest.raises(InputError, match=said):
+        unpack(bytes(archive))
+
+
+def test_a_zip_with_a_table_of_absurd_length_is_not_taken_into_memory(unpack: Unpack) -> None:
+    entry = struct.pack("<4s4B4HL2L5H2L", b"PK\1\2", 20, 3, 20, *(0,) * 8, 1, *(0,) * 6) + b"x"
+    table = entry * 100_000
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0, 0, len(table), 4, 0)
+    tracemalloc.start()
+    with pytest.raises(InputError, match="more than 50 files"):
+        unpack(b"PK\3\4" + table + end)
+    assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    tracemalloc.stop()
+
+
+@settings(max_examples=80)
 @given(
-    st.sampled_from([PLAIN, lzma.compress(PLAIN, preset=0), gzip.compress(PLAIN, 1)]),
+    st.sampled_from([PLAIN, lzma.compress(PLAIN, preset=0), gzip.compress(PLAIN, 1), ZIPPED]),
     st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 255)), min_size=1, max_size=4),
     st.integers(0, 3000),
 )
