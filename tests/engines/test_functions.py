@@ -50,9 +50,15 @@ def run(pipeline: Path, state: Path, **parameters: str) -> RunStatus:
     raise AssertionError("still running")
 
 
-def test_functions_and_their_artifacts(pipelines: Path, tmp_path: Path) -> None:
+def test_functions_and_their_artifacts(
+    pipelines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     status = run(pipelines / "functions.yaml", tmp_path / "state", text=TEXT)
     assert status.state is RunState.SUCCEEDED, status.message
+    assert list(temporary.glob("tmp.*")) == []
     made = {task.name: task.outputs for task in status.tasks}
     assert made["produce"]["echo"] == f"<{TEXT}>"
     assert made["produce"]["seen"] == '[3,0.25,true,null,["é",1]]'

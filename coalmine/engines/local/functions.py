@@ -34,6 +34,9 @@ OWN = re.compile(r"(kfp([=<>~! \[].*)?|--no-deps|typing-extensions.*)")
 """What the SDK asks for on its own account; this installation holds it."""
 QUIET = {"--quiet", "--no-warn-script-location"}
 PLACE = "COALMINE_FUNCTION_PYTHON"
+TIDY = "program_path=; trap 'rm -rf \"$program_path\"' EXIT\n"
+"""The SDK's line puts the function into a folder that it makes with mktemp, and names so. A
+container takes it away; a machine keeps it."""
 
 
 def is_function(argv: Sequence[str]) -> bool:
@@ -58,7 +61,7 @@ def function_command(argv: Sequence[str]) -> list[str]:
     start = next(index for index, text in enumerate(argv) if MODULE in text)
     packages = packages_of(argv[2]) if start > 2 else []  # noqa: PLR2004 - sh -c TEXT sh -ec
     program = PYTHON.sub(f'"${{{PLACE}}}"', argv[start])
-    command = ["sh", "-ec", program, *argv[start + 1 :]]
+    command = ["sh", "-ec", TIDY + program, *argv[start + 1 :]]
     if not packages:
         return ["env", f"{PLACE}={sys.executable}", *command]
     return [sys.executable, "-m", "coalmine.engines.local.functions", *packages, "--", *command]
