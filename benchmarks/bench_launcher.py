@@ -26,6 +26,7 @@ from coalmine.launcher.release import NewRelease
 from tests.launcher.postgres import find_postgres, running_postgres
 
 CONNECTIONS = (1, 10, 100)
+RECEIVERS = (1, 2)
 SECONDS = 2.0
 ROUNDS = 3
 PAST = (100, 10_000, 1_000_000)
@@ -33,7 +34,7 @@ QUEUED, SERVICES = 10_000, 1_000
 HERE = Path(__file__).parent
 Launched = tuple[str, psutil.Process]
 Round = dict[tuple[str, int], dict[str, float]]
-"""What was measured, by the database and the number of connections."""
+"""What was measured, by the launcher and the number of connections."""
 
 
 def main() -> None:
@@ -46,34 +47,59 @@ def main() -> None:
 def _bench_accepts(folder: Path) -> None:
     print_head("Durable accepts over HTTP, in turn with a bare loop of committed SQLite inserts")
     found = find_postgres()
+    if found is None:
+        print("  PostgreSQL is not here")
     with contextlib.ExitStack() as stack:
-        launchers = {"sqlite": stack.enter_context(_launcher(folder / "sqlite", ""))}
-        if found is None:
-            print("  PostgreSQL is not here")
-        else:
-            url = stack.enter_context(running_postgres(found)).url
-            launchers["postgresql"] = stack.enter_context(_launcher(folder / "postgresql", url))
+        launchers: dict[str, Launched] = {}
+        for database in ("sqlite", "postgresql") if found else ("sqlite",):
+            for receivers in RECEIVERS:
+                name = f"{database} {receivers}"
+                # Each has a server of its own: two on one would share the work.
+                server = found and database == "postgresql" and running_postgres(found)
+                url = stack.enter_context(server).url if server else ""
+                made = _launcher(folder / name, url, receivers)
+                launchers[name] = stack.enter_context(made)
+                _stop(launchers[name])
         rounds = [_round(folder, launchers, number) for number in range(ROUNDS + 1)]
     _print_accepts(rounds[1:])  # the first is for warming up
 
 
 def _round(folder: Path, launchers: Mapping[str, Launched], number: int) -> Round:
-    """Measure everything once: the bare loop, and right after it each launcher."""
+    """Measure everything once: each launcher right after the bare loop, while the others stop."""
     found: Round = {}
     for connections in CONNECTIONS:
-        floor = _bare_inserts(folder / f"bare-{number}-{connections}.db")
-        for name, (base, process) in launchers.items():
-            client = [sys.executable, str(HERE / "launcher_client.py"), base]
-            words = [*client, str(connections), str(SECONDS), f"{number}-{connections}"]
-            before = _processor(process)
-            done = subprocess.run(words, check=True, capture_output=True)
-            measured = json.loads(done.stdout)
-            accepted = measured["per_second"] * SECONDS
-            measured["cpu"] = (_processor(process) - before) / accepted
-            measured["memory"] = sum(one.memory_full_info().pss for one in _all(process))
+        for name, launched in launchers.items():
+            floor = _bare_inserts(folder / f"bare-{name}-{number}-{connections}.db")
+            _go_on(launched)
+            measured = _measure(launched, connections, f"{number}-{connections}")
+            _stop(launched)
             measured["floor"], measured["ratio"] = floor, measured["per_second"] / floor
             found[name, connections] = measured
     return found
+
+
+def _measure(launched: Launched, connections: int, prefix: str) -> dict[str, float]:
+    base, process = launched
+    client = [sys.executable, str(HERE / "launcher_client.py"), base]
+    words = [*client, str(connections), str(SECONDS), prefix]
+    before = _processor(process)
+    done = subprocess.run(words, check=True, capture_output=True)
+    measured: dict[str, float] = json.loads(done.stdout)
+    taken = _processor(process) - before
+    measured["cpu"] = taken / (measured["per_second"] * SECONDS)
+    measured["memory"] = sum(one.memory_full_info().pss for one in _all(process))
+    return measured
+
+
+def _stop(launched: Launched) -> None:
+    """Let a launcher stand still, so that it takes nothing from the one that is measured."""
+    for one in _all(launched[1]):
+        one.suspend()
+
+
+def _go_on(launched: Launched) -> None:
+    for one in _all(launched[1]):
+        one.resume()
 
 
 def _all(process: psutil.Process) -> list[psutil.Process]:
@@ -97,7 +123,7 @@ def _print_accepts(rounds: Sequence[Round]) -> None:
         worst = max(one["p99"] for one in measured)
         low, high = (pick(one["ratio"] for one in measured) for pick in (min, max))
         print(
-            f"  {name:10} {connections:4} connections {middle['per_second']:8,.0f} /s"
+            f"  {name:12} {connections:4} connections {middle['per_second']:8,.0f} /s"
             f"  p50 {1000 * middle['p50']:6.1f} ms  p99 {1000 * middle['p99']:6.1f} ms"
             f" (worst {1000 * worst:.0f})  {1e-6 * middle['memory']:4.0f} MB"
             f"  {middle['ratio']:5.2f} of the bare loop ({low:.2f} to {high:.2f})"
@@ -129,7 +155,11 @@ def _launcher(folder: Path, url: str, receivers: int = 1) -> Iterator[Launched]:
         try:
             while not _answers(folder):
                 time.sleep(0.05)
-            yield read_announced(folder), psutil.Process(process.pid)
+            launched = read_announced(folder), psutil.Process(process.pid)
+            while len(_all(launched[1])) < (1 if receivers == 1 else receivers + 1):
+                time.sleep(0.05)  # they are made by one process more
+            yield launched
+            _go_on(launched)
         finally:
             process.terminate()
 
