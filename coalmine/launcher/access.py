@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from coalmine.launcher.buckets import Buckets
 from coalmine.launcher.caller import AccessError, Caller, Right, check_right
 from coalmine.launcher.rate import RateLimit
 from coalmine.launcher.reloaded import Reloaded
@@ -106,6 +107,7 @@ class Guarded:
         rate: Events a minute for one caller.
         clock: Seconds since 1970.
         monotonic: Seconds that only grow.
+        buckets: Where it is counted what callers send; in this object unless given.
     """
 
     def __init__(
@@ -118,6 +120,7 @@ class Guarded:
         rate: int | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        buckets: Buckets | None = None,
     ) -> None:
         self.origins = origins
         self.rate = rate
@@ -125,7 +128,7 @@ class Guarded:
         self._signatures = signatures
         self._oidc = oidc
         self._clock = clock
-        self._limit = RateLimit(rate, monotonic) if rate else None
+        self._limit = RateLimit(rate, monotonic, buckets) if rate else None
 
     async def admit(self, headers: Mapping[str, str], right: Right) -> Caller | None:
         """See `Access`."""

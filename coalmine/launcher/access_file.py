@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from coalmine._base.errors import InputError
 from coalmine.launcher.access import Credential, Guarded, token_digest
+from coalmine.launcher.buckets import Buckets
 from coalmine.launcher.caller import ALL_RIGHTS, DECIDE, Caller, Right
 from coalmine.launcher.oidc import Issuer, OidcTokens
 from coalmine.launcher.secret import Secret, open_secret
@@ -93,13 +94,19 @@ class _File(Part):
         return self
 
 
-def load_access(path: Path, environ: Mapping[str, str], own_token: str = "") -> Guarded:
+def load_access(
+    path: Path,
+    environ: Mapping[str, str],
+    own_token: str = "",
+    buckets: Buckets | None = None,
+) -> Guarded:
     """Read an access file, and the secrets that it names.
 
     Args:
         path: The file; relative paths in it begin at its folder.
         environ: The environment.
         own_token: A token with which this launcher's own tasks may read.
+        buckets: As `Guarded` has it.
 
     Raises:
         InputError: The file or a secret is wrong; no message holds a secret.
@@ -126,6 +133,7 @@ def load_access(path: Path, environ: Mapping[str, str], own_token: str = "") -> 
         OidcTokens(tuple(one.made(base) for one in parsed.oidc)),
         origins=tuple(parsed.webhook_origins or ("*",)),
         rate=parsed.rate,
+        buckets=buckets,
     )
 
 

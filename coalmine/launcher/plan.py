@@ -13,6 +13,7 @@ from coalmine._base.errors import InputError
 from coalmine.engines.local.engine import GraphReader
 from coalmine.launcher.access import Access, OpenAccess
 from coalmine.launcher.bindings import Binding
+from coalmine.launcher.buckets import SharedBuckets
 from coalmine.launcher.folder import identity
 from coalmine.launcher.ledger import Ledger, ledger_url
 from coalmine.launcher.listen import check_public, is_loopback
@@ -48,6 +49,7 @@ class Plan:
         access: Who may do what.
         access_files: What says so.
         own_token: With which the launcher's own tasks may ask it.
+        counts: The folder in which the processes count together; None where there is but one.
     """
 
     settings: Settings
@@ -59,11 +61,7 @@ class Plan:
     access: Access
     access_files: tuple[Reloaded[Any], ...]
     own_token: str
-
-    @property
-    def counts(self) -> Path | None:
-        """The folder in which the processes count together; None where there is but one."""
-        return self.settings.state / "counts" if self.settings.receivers > 1 else None
+    counts: Path | None
 
     def read_again(self) -> None:
         """Have files read at their next use, whether they seem to have changed or not."""
@@ -111,7 +109,8 @@ def make_plan(settings: Settings) -> Plan:
     if settings.public_url:
         check_public(settings.public_url)
     own_token = secrets.token_urlsafe(32)
-    access, access_files = _access(settings, own_token)
+    counts = settings.state / "counts" if settings.receivers > 1 else None
+    access, access_files = _access(settings, own_token, counts)
     return Plan(
         settings=settings,
         find=find,
@@ -126,16 +125,22 @@ def make_plan(settings: Settings) -> Plan:
         access=access,
         access_files=access_files,
         own_token=own_token,
+        counts=counts,
     )
 
 
-def _access(settings: Settings, own_token: str) -> tuple[Access, tuple[Reloaded[Any], ...]]:
+def _access(
+    settings: Settings, own_token: str, counts: Path | None
+) -> tuple[Access, tuple[Reloaded[Any], ...]]:
     """Give who may do what, and the file that says it."""
     if path := settings.access:
         from coalmine.launcher.access_file import load_access  # noqa: PLC0415 - takes a while
 
+        buckets = SharedBuckets(counts / "rates") if counts else None
         guarded = Reloaded(
-            lambda: load_access(path, settings.environ, own_token), [path], "the access rules"
+            lambda: load_access(path, settings.environ, own_token, buckets),
+            [path],
+            "the access rules",
         )
         return ReloadedAccess(guarded), (guarded,)
     if not is_loopback(settings.host):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from coalmine.launcher.buckets import Buckets, OwnBuckets
+
 __all__ = ["RateLimit"]
 
 MINUTE = 60.0
@@ -16,12 +18,15 @@ class RateLimit:
     Args:
         per_minute: The events a minute.
         monotonic: Seconds that only grow.
+        buckets: Where the callers' buckets are; in this object unless given.
     """
 
-    def __init__(self, per_minute: int, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, per_minute: int, monotonic: Callable[[], float], buckets: Buckets | None = None
+    ) -> None:
         self._most = float(per_minute)
         self._monotonic = monotonic
-        self._left: dict[str, tuple[float, float]] = {}
+        self._buckets = buckets or OwnBuckets()
 
     def take(self, caller: str, events: int) -> int:
         """Take events out of a caller's bucket, all or none.
@@ -32,12 +37,13 @@ class RateLimit:
         Returns:
             0 if they were there, else the whole seconds to wait.
         """
-        now = self._monotonic()
-        left, at = self._left.get(caller, (self._most, now))
-        left = min(self._most, left + (now - at) * self._most / MINUTE)
         needed = min(float(events), self._most)
+        with self._buckets.held():
+            now = self._monotonic()
+            left, at = self._buckets.get(caller, (self._most, now))
+            left = min(self._most, left + (now - at) * self._most / MINUTE)
+            taken = events if needed <= left else 0
+            self._buckets.put(caller, (left - taken, now))
         if needed <= left:
-            self._left[caller] = (left - events, now)
             return 0
-        self._left[caller] = (left, now)
         return max(1, math.ceil((needed - left) * MINUTE / self._most))

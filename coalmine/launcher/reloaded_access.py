@@ -14,7 +14,8 @@ __all__ = ["ReloadedAccess"]
 class ReloadedAccess:
     """Asks for a credential that the file as it was last good knows.
 
-    Counts for `rate` begin anew with a changed file, and tokens of issuers are checked again.
+    Counts for `rate` begin anew with a changed file, but for those that processes share. Tokens of
+    issuers are checked again.
 
     Args:
         guarded: Reads the file.

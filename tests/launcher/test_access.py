@@ -23,11 +23,13 @@ from coalmine._base.errors import CoalmineError, InputError
 from coalmine.events import Event
 from coalmine.launcher.access import Guarded, OpenAccess
 from coalmine.launcher.access_file import load_access
+from coalmine.launcher.buckets import SharedBuckets
 from coalmine.launcher.caller import AccessError, Caller, Right, check_events
 from coalmine.launcher.oidc import Issuer as AnIssuer
 from coalmine.launcher.oidc import OidcTokens
 from coalmine.launcher.rate import RateLimit
 from coalmine.launcher.reloaded import LOOK_SECONDS, Reloaded
+from tests.launcher.forked import CONTEXT
 
 TOKEN = "a-token-of-some-length"
 OTHER = "another-token-of-some-length"
@@ -248,6 +250,39 @@ def test_a_rate_for_each_caller() -> None:
     now = 100.0
     assert limit.take("a", 500) == 0
     assert limit.take("a", 1) > 400
+
+
+@pytest.mark.parametrize("per_minute", [60, 600])
+def test_a_rate_that_several_processes_share(tmp_path: Path, per_minute: int) -> None:
+    """Each opens the file for itself, as processes do; what one takes the others have not."""
+    now = 0.0
+    path = tmp_path / "rates"
+    limits = [RateLimit(per_minute, lambda: now, SharedBuckets(path)) for _ in range(3)]
+    taken = [limits[turn % 3].take("a", 1) == 0 for turn in range(per_minute + 5)]
+    assert taken == [True] * per_minute + [False] * 5
+    assert limits[0].take("b", 1) == 0
+    now = 60.0 / per_minute
+    assert [limits[1].take("a", 1) == 0, limits[2].take("a", 1) == 0] == [True, False]
+
+
+def test_processes_that_take_at_once_take_no_more_than_there_is(tmp_path: Path) -> None:
+    with CONTEXT.Pool(2) as pool:
+        taken = pool.starmap(take_all, [(tmp_path / "rates", 300)] * 2)
+    assert sum(taken) == 400
+
+
+def take_all(path: Path, tries: int) -> int:
+    limit = RateLimit(400, lambda: 0.0, SharedBuckets(path))
+    return sum(limit.take("a", 1) == 0 for _ in range(tries))
+
+
+def test_the_longest_silent_of_many_callers_is_forgotten(tmp_path: Path) -> None:
+    now = 0.0
+    limit = RateLimit(1, lambda: now, SharedBuckets(tmp_path / "rates"))
+    for number in range(10_000):
+        now = number * 1e-3
+        assert limit.take(f"caller {number}", 1) == 0
+    assert limit.take("caller 9999", 1) > 0
 
 
 class Issuer:
