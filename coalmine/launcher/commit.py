@@ -2,16 +2,19 @@
 
 The event loop never waits for the disk; a thread does, and answers a whole group at once. It gets
 to know of messages only when the loop has read all that arrived together: begun at the first of
-them, commits would be many and small, and each costs the same.
+them, commits would be many and small, and each costs the same. What arrives while another writes
+is in it, too: it is made up only when it is its turn.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from coalmine._base.errors import CoalmineError
@@ -42,10 +45,17 @@ class GroupCommit:
     Args:
         accept: Stores the releases of several messages durably.
         on_new: Called after new releases were stored.
+        turn: Waits until this process may write, and keeps others away until the end of the block.
     """
 
-    def __init__(self, accept: Accept, on_new: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        accept: Accept,
+        on_new: Callable[[], None] = lambda: None,
+        turn: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+    ) -> None:
         self._accept = accept
+        self._turn = turn
         self._on_new = on_new
         self._waiting: deque[_Waiting] = deque()
         self._arrived = threading.Event()
@@ -92,10 +102,11 @@ class GroupCommit:
             self._arrived.wait()
             self._arrived.clear()
             while self._waiting:
-                taken = [
-                    self._waiting.popleft() for _ in range(min(MOST_MESSAGES, len(self._waiting)))
-                ]
-                self._settle(taken, self._commit([one.group for one in taken]))
+                with self._turn():
+                    count = min(MOST_MESSAGES, len(self._waiting))
+                    taken = [self._waiting.popleft() for _ in range(count)]
+                    answers = self._commit([one.group for one in taken])
+                self._settle(taken, answers)
 
     def _commit(self, groups: Sequence[Group]) -> Sequence[Answer]:
         try:

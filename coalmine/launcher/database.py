@@ -83,14 +83,17 @@ class Database:
             in_order: No other transaction of this kind runs at the same time, on any launcher.
         """
         with contextlib.ExitStack() as stack:
-            if self._turns:
-                stack.enter_context(self._turns.take())
+            stack.enter_context(self.turn())
             stack.enter_context(self._told())
             connection = stack.enter_context(self._engine.connect())
             stack.enter_context(connection.execution_options(writes=True).begin())
             if in_order:
                 self._get_in_line(connection)
             yield connection
+
+    def turn(self) -> contextlib.AbstractContextManager[None]:
+        """Wait for the turn to write, where only one may at a time, and have it for the block."""
+        return self._turns.take() if self._turns else contextlib.nullcontext()
 
     @contextlib.contextmanager
     def alone(self, what: str) -> Iterator[bool]:

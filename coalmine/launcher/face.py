@@ -73,7 +73,7 @@ class Face:
         on_exit: Callable[[], None] = lambda: None,
     ) -> None:
         self._plan = plan
-        self._commit = GroupCommit(ledger.accept, home.wake)
+        self._commit = GroupCommit(ledger.accept, home.wake, ledger.database.turn)
         self._logs = Logs(ledger, home.engines)
         self._on_exit = on_exit
         app = make_app(

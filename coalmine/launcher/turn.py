@@ -29,18 +29,23 @@ class Turns:
     """
 
     def __init__(self, path: Path) -> None:
-        self._threads = threading.Lock()
+        self._threads = threading.RLock()
+        self._depth = 0
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     @contextlib.contextmanager
     def take(self) -> Iterator[None]:
-        """Wait for a turn, and have it until the end of the block."""
+        """Wait for a turn, and have it until the end of the block; a block within it has it too."""
         with self._threads:
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+            if not self._depth:
+                fcntl.flock(self._file, fcntl.LOCK_EX)
+            self._depth += 1
             try:
                 yield
             finally:
-                fcntl.flock(self._file, fcntl.LOCK_UN)
+                self._depth -= 1
+                if not self._depth:
+                    fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,8 @@ import pytest
 
 from coalmine._base.errors import InputError
 from coalmine.client.launcher import follow_logs
+from coalmine.launcher.admission import Admitted, ConflictError, Group
+from coalmine.launcher.commit import GroupCommit
 from coalmine.launcher.listen import listen, listen_beside
 from coalmine.launcher.plan import make_plan
 from coalmine.launcher.settings import Settings
@@ -244,7 +247,7 @@ def test_turns_are_taken_one_at_a_time(tmp_path: Path) -> None:
     def work(number: int) -> None:
         nonlocal count, most, seen
         for _ in range(50):
-            with turns[number % 2].take():
+            with turns[number % 2].take(), turns[number % 2].take():
                 count += 1
                 most = max(most, count)
                 seen += 1
@@ -255,6 +258,33 @@ def test_turns_are_taken_one_at_a_time(tmp_path: Path) -> None:
         list(pool.map(work, range(4)))
     assert (most, seen, count) == (1, 200, 0)
     for one in turns:
+        one.close()
+
+
+def test_what_arrives_while_another_writes_is_in_the_next_commit(tmp_path: Path) -> None:
+    commits: list[int] = []
+
+    def accept(groups: Sequence[Group]) -> list[list[Admitted] | ConflictError]:
+        commits.append(len(groups))
+        return [[Admitted("r1", "accepted", new=True)] for _ in groups]
+
+    mine, other = (Turns(tmp_path / "turn") for _ in range(2))
+    commit = GroupCommit(accept, turn=mine.take)
+    commit.start()
+
+    async def send() -> None:
+        with other.take():
+            first = asyncio.create_task(commit.put([]))
+            await asyncio.sleep(0.05)  # it waits for its turn, or would have been committed
+            assert not first.done()
+            rest = [asyncio.create_task(commit.put([])) for _ in range(4)]
+            await asyncio.sleep(0)
+        await asyncio.gather(first, *rest)
+
+    asyncio.run(send())
+    commit.stop()
+    assert commits == [5]
+    for one in (mine, other):
         one.close()
 
 
