@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["Buildah", "peak_of", "run", "touch"]
+__all__ = ["ONLY_COPY", "Buildah", "own_dockerfile", "peak_of", "run", "touch"]
 
-_DOCKERFILE = """FROM {base}
+ONLY_COPY = """FROM {base}
 WORKDIR /home/bentoml/bento
 COPY env ./env
 COPY src ./src
 COPY . ./
 """
+"""The least that a Dockerfile for a bento can say; what it needs is in its base already."""
 _WATCH = """
 import os, sys
 pid = os.spawnvp(os.P_NOWAIT, sys.argv[1], sys.argv[1:])
@@ -28,7 +30,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 
 class Buildah:
-    """Builds a Dockerfile of nothing but COPY, with its layer cache warm, and pushes it.
+    """Builds a Dockerfile, with its layer cache warm, and pushes the image.
 
     Its storage is vfs: on overlay, builds and pushes took longer here.
 
@@ -36,7 +38,7 @@ class Buildah:
         folder: For its storage.
         context: The bento.
         host: The registry.
-        base: The base image.
+        dockerfile: What is built.
         flags: Of the push.
 
     Attributes:
@@ -44,17 +46,17 @@ class Buildah:
     """
 
     def __init__(
-        self, folder: Path, context: Path, host: str, base: str, flags: Sequence[str]
+        self, folder: Path, context: Path, host: str, dockerfile: str, flags: Sequence[str] = ()
     ) -> None:
         folder.mkdir()
         self.peak = 0
         storage = [f"--root={folder}/root", f"--runroot={folder}/run", "--storage-driver=vfs"]
         buildah, image = ["buildah", *storage], f"{host}/{folder.name}/iris:v2"
-        dockerfile = folder / "Dockerfile"
-        dockerfile.write_text(_DOCKERFILE.format(base=base))
+        written = folder / "Dockerfile"
+        written.write_text(dockerfile)
         self._bud = [
             *buildah, "bud", "--layers", "--isolation=chroot", "--tls-verify=false",
-            f"--file={dockerfile}", f"--tag={image}", str(context),
+            f"--file={written}", f"--tag={image}", str(context),
         ]  # fmt: skip
         self._push = [*buildah, "push", "--tls-verify=false", *flags, image]
 
@@ -67,14 +69,20 @@ class Buildah:
             self.peak = max(peak_of(*self._bud), peak_of(*self._push))
 
 
+def own_dockerfile(context: Path, base: str) -> str:
+    """Give the Dockerfile that BentoML wrote into a bento, with another base image."""
+    text = (context / "env/docker/Dockerfile").read_text()
+    return re.sub(r"^FROM \S+", f"FROM {base}", text, count=1, flags=re.MULTILINE)
+
+
 def touch(context: Path) -> None:
-    """Give all files another time.
+    """Give the models' files another time.
 
     It is in buildah's layers. What it has pushed once, from whichever storage, it knows on this
     machine, and has it mounted the next time.
     """
     now = time.time()
-    for path in context.rglob("*"):
+    for path in (context / "models").rglob("*"):
         os.utime(path, (now, now), follow_symlinks=False)
 
 

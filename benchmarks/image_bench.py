@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httpx
-from buildah_peer import Buildah, run, touch
+from buildah_peer import ONLY_COPY, Buildah, own_dockerfile, run, touch
 from containerize import Containerize, find_busybox, new_version
 from forests import forest
 from real_registry import RealRegistry
@@ -25,9 +25,9 @@ __all__ = ["MODELS", "MODEL_BYTES", "Bench", "measured_build", "next_version", "
 
 MODEL_BYTES = 50_000_000
 _PUSHES = {
-    "buildah": (),
+    "copy_only": (),
     # its quickest here; -D, which is to leave layers unpacked, still sends them by gzip
-    "buildah_zstd": ("--compression-format=zstd", "--compression-level=1"),
+    "copy_only_zstd": ("--compression-format=zstd", "--compression-level=1"),
 }
 _MEASURED = """
 import sys
@@ -130,16 +130,18 @@ class Bench:
         if shutil.which("buildah") is None:
             print("  buildah is not installed")
             return {}
+        host, copies = self.registry.host, ONLY_COPY.format(base=self.base)
         peers: dict[str, Buildah | Containerize] = {
-            name: Buildah(self.folder / name, self.context, self.registry.host, self.base, flags)
+            name: Buildah(self.folder / name, self.context, host, copies, flags)
             for name, flags in _PUSHES.items()
         }
         busybox = find_busybox()
         if busybox is None:
             print("  bentoml containerize is left out: Debian's busybox cannot be had here")
         else:
-            host = self.registry.host
             peers["containerize"] = Containerize(self.home, self.folder, host, busybox)
+            own = own_dockerfile(self.context, f"{host}/base/busybox:slim")
+            peers["buildah"] = Buildah(self.folder / "buildah", self.context, host, own)
         return peers
 
 
