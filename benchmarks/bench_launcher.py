@@ -85,8 +85,7 @@ def _measure(launched: Launched, connections: int, prefix: str) -> dict[str, flo
     before = _processor(process)
     done = subprocess.run(words, check=True, capture_output=True)
     measured: dict[str, float] = json.loads(done.stdout)
-    taken = _processor(process) - before
-    measured["cpu"] = taken / (measured["per_second"] * SECONDS)
+    measured["cpu"] = (_processor(process) - before) / measured["accepted"]
     measured["memory"] = sum(one.memory_full_info().pss for one in _all(process))
     return measured
 

@@ -88,6 +88,7 @@ async def main(url: str, connections: int, seconds: float, prefix: str) -> None:
     elapsed = time.perf_counter() - begun
     took.sort()
     found = {
+        "accepted": len(took),
         "per_second": len(took) / elapsed,
         "client": (time.process_time() - busy) / elapsed,
         "p50": took[len(took) // 2],
