@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from coalmine._base.errors import CoalmineError
 from coalmine.events.told import events_of
 from coalmine.launcher.outbox import Entry, Outbox
-from coalmine.launcher.post import Post
+from coalmine.launcher.post import LONGEST_SECONDS, Post
 from coalmine.launcher.sinks import Sink
 from coalmine.launcher.stuck import Stuck
 from coalmine.launcher.tables import moment_text
@@ -30,6 +31,10 @@ logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 5.0
 AT_ONCE = 8
+LOOK_SECONDS = 1.0
+"""How often it is seen to that no event takes too long."""
+STOP_SECONDS = 2.0
+"""For what is under way when all ends; then it is cut off, and sent again at the next start."""
 TELL_SECONDS = 3 * 86400.0
 """What is older than this when a sink does not take it, it is offered no more."""
 
@@ -83,6 +88,7 @@ class Sender:
         self._tell_for = timedelta(seconds=tell_for)
         self._clock = clock
         self._stuck = Stuck(monotonic)
+        self._end_by = math.inf
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._post = Post(sink)
@@ -93,12 +99,20 @@ class Sender:
         """Begin."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End after what is under way; the rest is sent at the next start."""
+    def end(self) -> None:
+        """Send nothing more than what is under way."""
+        self._end_by = min(self._end_by, time.monotonic() + STOP_SECONDS)
         self._stop.set()
         self._wake.set()
+
+    def stop(self) -> None:
+        """End after what is under way, if that is soon; the rest is sent at the next start."""
+        self.end()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(max(0.0, self._end_by - time.monotonic()))
+        while self._thread.is_alive():
+            self._post.hang_up()
+            self._thread.join(0.1)
         self._pool.shutdown(cancel_futures=True)
         self._post.close()
 
@@ -166,7 +180,10 @@ class Sender:
         return results
 
     def _send_some(self, groups: Sequence[Sequence[Entry]]) -> list[Sent]:
-        results = list(self._pool.map(self._send_group, groups))
+        under_way = [self._pool.submit(self._send_group, group) for group in groups]
+        while wait(under_way, LOOK_SECONDS).not_done:
+            self._post.hang_up(LONGEST_SECONDS)
+        results = [one.result() for one in under_way]
         self._outbox.remove([seq for sent in results for seq in sent.taken])
         tries = sum(1 for sent in results if sent.failed)
         events, refused = (sum(getattr(s, name) for s in results) for name in ("events", "refused"))

@@ -58,7 +58,12 @@ class Telling:
             for sender in self._senders:
                 stack.callback(sender.stop)
                 sender.start()
+            stack.callback(self._end)  # all at once, so that they are waited for together
             yield
+
+    def _end(self) -> None:
+        for sender in self._senders:
+            sender.end()
 
     def _wake(self) -> None:
         for sender in self._senders:

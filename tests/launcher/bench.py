@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
-
-from event_sink import EventSink
+from typing import Any, Protocol
 
 from coalmine.engines.protocol import TaskState, TaskStatus
 from coalmine.launcher.facts import Facts
@@ -53,10 +51,15 @@ def new(release_id: str, service: str = "iris") -> NewRelease:
     )
 
 
+class HasUrl(Protocol):
+    @property
+    def url(self) -> str: ...
+
+
 class Bench:
     """A ledger with notes for one sink, and the sender to it, driven by hand."""
 
-    def __init__(self, url: Any, sink: EventSink, **more: Any) -> None:
+    def __init__(self, url: Any, sink: HasUrl, **more: Any) -> None:
         self.now = 0.0
         self.date = datetime.now(UTC)
         self.sink = Sink(sink.url, {"region": "north"}, **more)

@@ -28,7 +28,8 @@ from coalmine.engines.protocol import (
 )
 from coalmine.launcher.server import Settings, serve
 
-LEASE = 2.0
+LEASE = 4.0
+"""Longer than the time between two signs of life, or one that lives is taken for dead."""
 PARAMETERS = ("release_id", "service", "name", "version", "percent")
 
 
