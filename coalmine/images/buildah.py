@@ -51,31 +51,35 @@ class BuildahBuilder:
         name = f"localhost/coalmine/{facts.name.lower()}:{tag}"
         with self._store.building(name):
             with tempfile.TemporaryDirectory() as folder:
-                self._build(context, name, self._trusted(Path(folder)))
-            return self._push(name, target, tag)
+                built = self._build(context, name, Path(folder))
+            return self._push(built, target, tag)
 
     @property
     def _store(self) -> BuildahStore:
         return BuildahStore(self.storage)
 
-    def _build(self, context: Path, name: str, trust: list[str]) -> None:
+    def _build(self, context: Path, name: str, folder: Path) -> str:
+        """Give the image's own id: another build may take its name before it is pushed."""
+        said, trust = folder / "id", self._trusted(folder)
         dated = ["--timestamp", str(self.epoch)] if self.epoch is not None else []
         self._store.run(
             *("bud", "--isolation", "chroot", "--layers", "--format", "oci", *dated, *trust),
-            *("--file", str(context / DOCKERFILE), "--tag", name, str(context)),
+            *("--file", str(context / DOCKERFILE), "--tag", name, "--iidfile", str(said)),
+            str(context),
         )
+        return said.read_text().strip()
 
-    def _push(self, name: str, target: Path | RemoteReference, tag: str) -> BuiltImage:
+    def _push(self, built: str, target: Path | RemoteReference, tag: str) -> BuiltImage:
         with tempfile.TemporaryDirectory() as folder:
             said = Path(folder) / "digest"
             if isinstance(target, Path):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                self._store.run("push", "--digestfile", str(said), name, f"oci:{target}:{tag}")
+                self._store.run("push", "--digestfile", str(said), built, f"oci:{target}:{tag}")
                 url = ImageReference(target, "").url
             else:
                 to = f"docker://{target.repository}:{tag}"
                 trust = self._trust(target, Path(folder))
-                self._store.run("push", *trust, "--digestfile", str(said), name, to)
+                self._store.run("push", *trust, "--digestfile", str(said), built, to)
                 url = str(target.repository)
             digest = said.read_text().strip()
         if not is_digest(digest):

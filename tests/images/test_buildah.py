@@ -5,12 +5,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from real_registry import RealRegistry, find_registry, running_registry
 
 from coalmine._base.errors import CoalmineError, InputError
 from coalmine.images.buildah import BuildahBuilder
+from coalmine.images.protocol import BuiltImage
 from coalmine.registry.address import Repository
 from coalmine.registry.client import open_repository
 from coalmine.registry.options import RegistryOptions
@@ -59,6 +61,26 @@ def test_an_image_goes_to_a_folder_too(
     index = json.loads((tmp_path / "images" / "index.json").read_text())
     assert [image["digest"] for image in index["manifests"]] == [built.digest]
     assert built.url == f"oci-layout://{tmp_path}/images"
+
+
+@can_run
+@pytest.mark.integration
+def test_another_build_of_that_name_does_not_change_what_is_pushed(
+    builder: BuildahBuilder, context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two stores may hold different bentos of one name and version."""
+    alone = builder.build(context, str(tmp_path / "alone"))
+    other = shutil.copytree(context, tmp_path / "other", symlinks=True)
+    (other / "src" / "service.py").write_text("answer = 43\n")
+    push = BuildahBuilder._push
+
+    def late(self: BuildahBuilder, *built: Any) -> BuiltImage:
+        monkeypatch.setattr(BuildahBuilder, "_push", push)
+        builder.build(other, str(tmp_path / "others"))
+        return push(self, *built)
+
+    monkeypatch.setattr(BuildahBuilder, "_push", late)
+    assert builder.build(context, str(tmp_path / "images")).digest == alone.digest
 
 
 @can_run
