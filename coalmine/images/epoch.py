@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from coalmine._base.errors import InputError
 
 __all__ = ["source_date"]
@@ -15,7 +17,7 @@ def source_date(value: str) -> int | None:
     """
     if not value:
         return None
-    if not value.isascii() or not value.isdigit():
+    if not re.fullmatch(r"[0-9]{1,11}", value):  # dates with years of more digits are none
         raise InputError(
             f"{value!r} is no whole number of seconds since 1970", field="SOURCE_DATE_EPOCH"
         )

@@ -8,6 +8,7 @@ with.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -48,7 +49,7 @@ def import_seconds(text: str) -> float:
     """
     if not text:
         return 0.0
-    if not text.isascii() or not text.isdigit() or int(text) == 0:
+    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
         raise InputError(
             f"{text!r} is no number of seconds",
             field="check_import",

@@ -57,6 +57,10 @@ def upload(session: Session, path: str, source: BlobSource) -> bool:
     return False
 
 
+def _number(text: str) -> int:
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else 0
+
+
 class _Sender:
     def __init__(self, session: Session, path: str, source: BlobSource) -> None:
         self._session, self._path, self._source = session, path, source
@@ -77,7 +81,7 @@ class _Sender:
         if answer.status_code == _CREATED:
             return None
         shortest = answer.headers.get("OCI-Chunk-Min-Length", "")
-        return _Upload(location_of(answer), 0, int(shortest) if shortest.isdigit() else 0)
+        return _Upload(location_of(answer), 0, _number(shortest))
 
     def finish(self, at: _Upload) -> None:
         failures = 0
@@ -144,7 +148,7 @@ class _Sender:
             )
         except CoalmineError:
             return self._begin_again()
-        arrived = re.fullmatch(r"(?:bytes=)?0-([0-9]+)", answer.headers.get("Range", ""))
+        arrived = re.fullmatch(r"(?:bytes=)?0-([0-9]{1,18})", answer.headers.get("Range", ""))
         offset = int(arrived.group(1)) + 1 if arrived else 0
         # "0-0" is what registries say of nothing; a lone first byte is sent again then.
         if offset <= 1 or offset > self._source.size:

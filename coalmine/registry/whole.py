@@ -5,13 +5,15 @@ A body without a length may be endless, and a packed one larger than its length 
 
 from __future__ import annotations
 
+import re
+
 import httpx
 
 from coalmine._base.errors import CoalmineError
 
 __all__ = ["beginning_of", "read_whole"]
 
-_FRAMING = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+_FRAMING = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 
 
 def read_whole(answer: httpx.Response, what: str, *, most: int) -> httpx.Response:
@@ -27,11 +29,12 @@ def read_whole(answer: httpx.Response, what: str, *, most: int) -> httpx.Respons
         httpx.HTTPError: It ends too early, or not at all.
     """
     said = answer.headers.get("Content-Length", "")
-    told = int(said) if said.isdigit() and answer.request.method != "HEAD" else 0
+    is_number = re.fullmatch(r"[0-9]{1,18}", said)
+    told = int(said) if is_number and answer.request.method != "HEAD" else 0
     content = b"" if told > most else beginning_of(answer, most + 1)
     if max(told, len(content)) > most:
         raise CoalmineError(f"{what}: the answer has over {most} bytes")
-    headers = [pair for pair in answer.headers.multi_items() if pair[0].lower() not in _FRAMING]
+    headers = [pair for pair in answer.headers.raw if pair[0].lower() not in _FRAMING]
     return httpx.Response(
         answer.status_code, headers=headers, content=content, request=answer.request
     )

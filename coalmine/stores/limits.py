@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -42,7 +43,7 @@ def read_limits(environ: Mapping[str, str] = os.environ) -> Limits:
     text = environ.get("COALMINE_MAX_BENTO_BYTES", "")
     if not text:
         return Limits()
-    if not text.isascii() or not text.isdigit() or int(text) == 0:
+    if not re.fullmatch(r"0*[1-9][0-9]{0,18}", text):
         raise InputError(
             f"{text!r} is no number of bytes",
             field="COALMINE_MAX_BENTO_BYTES",

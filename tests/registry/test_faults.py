@@ -334,3 +334,21 @@ def test_authorities_that_cannot_be_read_are_told(opener: Opener, tmp_path: Path
     ):
         remote.pull_manifest("v1")
     assert caught.value.field == "COALMINE_REGISTRY_CA"
+
+
+@pytest.mark.parametrize("absurd", ["9" * 5000, "\xb2", "-1", "1e9"])
+def test_numbers_that_are_none_are_not_believed(
+    bad: BadRegistry, remote: RemoteRepository, absurd: str
+) -> None:
+    def lie(exchange: Exchange) -> bool:
+        if exchange.command != "POST":
+            return exchange.command == "GET" and exchange.answer(
+                204, Range=f"0-{absurd}", Location=exchange.path
+            )
+        bad.uploads["one"] = b""
+        to = f"/v2/me/iris/blobs/uploads/one?{len(bad.seen)}"
+        return exchange.answer(202, Location=to, OCI_Chunk_Min_Length=absurd)
+
+    broken = _times(1, lambda exchange: exchange.drop(), "PUT")
+    bad.misbehave = lambda exchange: broken(exchange) or lie(exchange)
+    assert remote.push_blob(bytes_source(BLOB)).sent_bytes == len(BLOB)
