@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from coalmine._base.errors import CoalmineError
 from coalmine.engines.kube.engine import KubeEngine
 from coalmine.engines.kube.logs import LOG_BYTES
-from coalmine.engines.kube.tail import Mark, Tail
+from coalmine.engines.kube.tail import LONGEST_LINE, Mark, Tail
 from tests.engines.kubefix import make_engine, wait_ended
 from tests.engines.replay import RUN, play
 from tests.kubeapi.faults import Fault
@@ -164,3 +164,21 @@ def test_bytes_that_are_yet_to_come_are_not_taken_for_read() -> None:
     text = log_text("one\n", {"timestamps": "true"})
     tail = Tail(Mark("p"), 9, 100)
     assert (tail.read([text]), tail.short) == (b"", 5)
+
+
+def test_a_line_without_end_is_not_kept_in_memory() -> None:
+    first = log_text("one\n", {"timestamps": "true"})
+    part, sent = bytes(1 << 20), 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        yield first
+        while True:
+            sent += len(part)
+            yield part
+
+    tail = Tail(Mark("p"), 0, 100)
+    assert tail.read(endless()) == b"one\n"
+    with pytest.raises(CoalmineError, match="more than 16 MiB"):
+        Tail(tail.mark, 0, 100).read(endless())
+    assert sent <= 2 * (LONGEST_LINE + len(part))

@@ -14,9 +14,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-__all__ = ["Mark", "Tail"]
+from coalmine._base.errors import CoalmineError
+
+__all__ = ["LONGEST_LINE", "Mark", "Tail"]
 
 STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d) ")
+LONGEST_LINE = 16 << 20
+"""Bytes of a line, which has to be held in memory as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +73,18 @@ class Tail:
 
         Args:
             parts: The log, with moments, cut anywhere.
+
+        Raises:
+            CoalmineError: The next line is too long.
         """
-        for line in _lines(parts):
-            self._take(line)
-            if len(self._found) >= self._most:
-                break
+        try:
+            for line in _lines(parts):
+                self._take(line)
+                if len(self._found) >= self._most:
+                    break
+        except CoalmineError:
+            if not self._found:  # else what is before it comes first
+                raise
         return bytes(self._found)
 
     def _take(self, line: bytes) -> None:
@@ -116,10 +127,18 @@ def _moment(stamp: bytes) -> tuple[datetime, bytes]:
 
 def _lines(parts: Iterable[bytes]) -> Iterator[bytes]:
     """Part what comes into lines, each with its end; the last may have none."""
-    kept = b""
+    kept = bytearray()
     for part in parts:
-        *whole, kept = (kept + part).split(b"\n")
-        for line in whole:
-            yield line + b"\n"
+        begin = 0
+        while end := part.find(b"\n", begin) + 1:
+            yield bytes(kept) + part[begin:end]
+            kept.clear()
+            begin = end
+        kept += part[begin:]
+        if len(kept) > LONGEST_LINE:
+            raise CoalmineError(
+                f"the log has a line of more than {LONGEST_LINE >> 20} MiB",
+                fix="let the task end its lines, or read the log where the pod runs",
+            )
     if kept:
-        yield kept
+        yield bytes(kept)
