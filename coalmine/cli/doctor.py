@@ -24,7 +24,7 @@ from coalmine._base.errors import CoalmineError
 from coalmine.cli.options import engine_options, output_option, state_option
 from coalmine.cli.told import Command
 
-__all__ = ["Check", "checks", "command"]
+__all__ = ["Check", "checks", "command", "sqlite_suits"]
 
 _PYTHON = (3, 11)
 _FREE_BYTES = 500_000_000
@@ -101,6 +101,7 @@ def checks(state: Path) -> Iterator[Check]:
         state: The state folder; it need not be there yet.
     """
     yield _python()
+    yield _sqlite()
     for package in _PACKAGES:
         yield _package(package)
     yield _program("uv", "uv", "bento", "builds bentos")
@@ -117,6 +118,23 @@ def _python() -> Check:
     found = name if sys.version_info >= _PYTHON else ""
     wanted = ".".join(str(part) for part in _PYTHON)
     return Check("python", found, True, "runs everything", f"install Python {wanted} or newer")
+
+
+def _sqlite() -> Check:
+    import sqlite3  # noqa: PLC0415 - `--help` stays quick
+
+    suits = sqlite_suits(sys.version_info[:2], sqlite3.sqlite_version_info)
+    found = sqlite3.sqlite_version if suits else ""
+    fix = "use Python 3.11, or a Python that is linked with SQLite 3.42 or newer"
+    return Check("sqlite", found, True, "the local engine's record", fix)
+
+
+def sqlite_suits(python: tuple[int, ...], sqlite: tuple[int, ...]) -> bool:
+    """Tell whether DBOS can keep its record: from 3.12 on it asks for ``unixepoch('subsec')``.
+
+    Source: dbos, ``_migration.py``; sqlite.org, "Date And Time Functions": since 3.42.
+    """
+    return python < (3, 12) or sqlite >= (3, 42)
 
 
 def _package(package: _Package) -> Check:

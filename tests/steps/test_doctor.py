@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import click.testing
 import pytest
@@ -98,3 +99,25 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     result = _doctor(tmp_path)
     assert result.exit_code == 1
     assert f"make room on the disk of {tmp_path}" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("python", "sqlite", "suits"),
+    [
+        ((3, 11), (3, 40, 1), True),
+        ((3, 12), (3, 40, 1), False),
+        ((3, 13), (3, 41, 9), False),
+        ((3, 13), (3, 42, 0), True),
+    ],
+)
+def test_a_sqlite_that_dbos_cannot_use_is_told(
+    python: tuple[int, int], sqlite: tuple[int, int, int], suits: bool
+) -> None:
+    assert doctor.sqlite_suits(python, sqlite) is suits
+    # scripts/setup chooses a Python by the same rule, in words of its own.
+    text = (Path(__file__).parents[2] / "scripts" / "setup").read_text()
+    rule = text.partition("fits='")[2].partition("'")[0].replace("import sqlite3, sys", "")
+    said: list[bool] = []
+    here = SimpleNamespace(version_info=python, exit=said.append)
+    exec(rule, {"sys": here, "sqlite3": SimpleNamespace(sqlite_version_info=sqlite)})
+    assert said == [not suits]
