@@ -196,7 +196,8 @@ def test_what_swells_is_refused_before_it_has(unpack: Unpack, tmp_path: Path, bo
     with pytest.raises(InputError, match=r"swells|cut off|damaged"):
         unpack(bomb, Limits(ratio=100, free=1_000_000))
     unpacked = sum(path.stat().st_size for path in (tmp_path / "deep").rglob("*") if path.is_file())
-    assert unpacked <= 2_000_000
+    # The limit, and the pieces of 1 MiB that were read by then: how many depends on the Python.
+    assert unpacked <= 4 << 20
 
 
 def test_more_bytes_than_are_allowed_are_refused(unpack: Unpack) -> None:
