@@ -37,7 +37,7 @@ class Receivers:
         if count:
             self._pid, self._nursery = fork_nursery(count, work)
         self._orders: set[socket.socket] = set()
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._draining = False
 
     def close(self) -> None:
@@ -54,6 +54,8 @@ class Receivers:
             except OSError:
                 os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
+        with self._lock:  # it may have been killed before, and those that it made go on
+            self._lock.wait_for(lambda: not self._orders, END_SECONDS)
 
     def begin(self, begin: Begin, home: Home) -> None:
         """Let them begin.
@@ -103,6 +105,7 @@ class Receivers:
         def gone() -> None:
             with self._lock:
                 self._orders.discard(orders)
+                self._lock.notify_all()
             orders.close()
 
         with self._lock:

@@ -217,6 +217,25 @@ def test_kill_9_a_receiver_and_then_the_main_process(counted: Callable[..., Any]
     check_runs(launcher, load.promised)
 
 
+@pytest.mark.integration
+def test_kill_9_what_makes_receivers(counted: Callable[..., Any]) -> None:
+    """Those that it made go on, and end with the main process."""
+    launcher = counted(receivers=2)
+    launcher.wait_for(lambda: len(launcher.answering()) == 2)
+    main, receiver = launcher.answering()
+    [nursery] = main.children()
+    nursery.kill()
+    launcher.wait_for(lambda: "have no successor" in launcher.log.read_text())
+    assert receiver.is_running()
+    receiver.suspend()
+    launcher.process.send_signal(signal.SIGTERM)
+    launcher.wait_for(lambda: '"stopping"' in launcher.log.read_text())
+    assert psutil.wait_procs([main], timeout=1)[1] == [main]
+    receiver.resume()
+    assert launcher.process.wait(20) == 0
+    assert psutil.wait_procs([receiver], timeout=20)[1] == []
+
+
 def test_a_port_is_shared_within_a_launcher_only() -> None:
     with listen("127.0.0.1", 0) as first:
         port = first.getsockname()[1]
