@@ -75,7 +75,7 @@ def choose_platform(content: bytes, media_type: str, platform: Platform, name: s
         for item in json.loads(content)["manifests"]:
             about = item.get("platform") or {}
             found.setdefault(f"{about.get('os')}/{about.get('architecture')}", item["digest"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         raise InputError(f"{name} is no image", field=_FIELD) from None
     if str(platform) not in found:
         raise _wrong_platform(name, platform, found)
@@ -109,7 +109,7 @@ def read_base(
             LayerBlob("", _blob(item), diff_id, _type(item["mediaType"]))
             for item, diff_id in zip(layers, diff_ids, strict=True)
         ]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         raise InputError(f"{name} is no image", field=_FIELD) from None
     if system != str(on):
         raise _wrong_platform(name, on, {system: ""})

@@ -100,7 +100,7 @@ class Bases:
         try:
             item = json.loads(manifest.content)["config"]
             blob = Blob(item["digest"], index(item["size"]))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, RecursionError, KeyError, TypeError):
             raise InputError(f"{name} is no image", field=_FIELD) from None
         if blob.size > _CONFIG_BYTES:
             raise InputError(

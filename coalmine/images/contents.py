@@ -24,7 +24,7 @@ def first_image(content: bytes, name: str) -> str:
     try:
         images = json.loads(content).get("manifests", ())
         digest = images[0]["digest"] if images else ""
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         raise InputError(f"{name} is no image manifest") from None
     if digest and not is_digest(digest):
         raise InputError(f"{name} is no image manifest")
@@ -49,7 +49,7 @@ def bento_layers(manifest: bytes, name: str) -> Iterator[tuple[Blob, str]]:
             )
             for item in json.loads(manifest)["layers"]
         ]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         raise InputError(f"{name} is no image manifest") from None
     titled = any(title for _, _, title in layers)
     for blob, media_type, title in layers:

@@ -6,7 +6,7 @@ import httpx
 
 from coalmine._base.errors import CoalmineError, InputError
 
-__all__ = ["check_stored", "location_of"]
+__all__ = ["check_stored", "joined", "location_of"]
 
 
 def location_of(answer: httpx.Response) -> str:
@@ -20,7 +20,22 @@ def location_of(answer: httpx.Response) -> str:
         raise InputError(
             f"{answer.request.url.host} gives no place to upload to: is it a registry?"
         )
-    return str(answer.request.url.join(location))
+    return joined(answer, location)
+
+
+def joined(answer: httpx.Response, location: str) -> str:
+    """Make a place that an answer names a whole URL.
+
+    Raises:
+        InputError: It names none.
+    """
+    try:
+        return str(answer.request.url.join(location))
+    except httpx.InvalidURL as error:
+        raise InputError(
+            f"{answer.request.url.host} sends to what is no URL: {error}",
+            fix="see the registry and what lies between",
+        ) from None
 
 
 def check_stored(answer: httpx.Response, digest: str) -> None:

@@ -95,6 +95,6 @@ def _said(body: bytes) -> str:
     try:
         first = json.loads(body)["errors"][0]
         said = f"{first.get('code', '')} {first.get('message', '')}".strip()
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+    except (ValueError, RecursionError, KeyError, IndexError, TypeError, AttributeError):
         return ""
     return f": {said[:_SAID_CHARACTERS]}" if said.isprintable() else ""

@@ -12,6 +12,7 @@ import re
 import httpx
 
 from coalmine._base.errors import CoalmineError
+from coalmine.registry.answers import joined
 from coalmine.registry.session import Ask, Session
 
 __all__ = ["list_pages"]
@@ -44,14 +45,14 @@ def list_pages(session: Session, first: str, key: str, scopes: tuple[str, ...]) 
         following = _NEXT.search(answer.headers.get("Link", ""))
         if following is None:
             return found
-        url = str(answer.request.url.join(following.group(1)))
+        url = joined(answer, following.group(1))
     raise CoalmineError(f"{first}: the registry gives more than {_MOST_PAGES} pages")
 
 
 def _names(answer: httpx.Response, key: str) -> list[str]:
     try:
         return [str(name) for name in json.loads(answer.content)[key] or ()]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, RecursionError, KeyError, TypeError):
         raise CoalmineError(
             f"GET {answer.request.url.path}: the registry's list cannot be read"
         ) from None

@@ -89,5 +89,5 @@ def _descriptors(index: bytes) -> tuple[dict[str, Any], ...]:
     try:
         found = json.loads(index)["manifests"]
         return tuple(dict(item) for item in found)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, RecursionError, KeyError, TypeError):
         raise CoalmineError("the registry's list of referrers cannot be read") from None

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
@@ -96,7 +96,7 @@ class Tokens:
         return self._known.login.told if self._known else ""
 
     def _fetch(self, known: _Known, scopes: tuple[str, ...]) -> str:
-        url = urlsplit(known.challenge.realm)
+        url = _place(known.challenge.realm, self._host)
         if url.scheme != "https" and not (url.scheme == "http" and self._is_plain(url.netloc)):
             raise InputError(
                 f"{self._host} sends for tokens to {known.challenge.realm!r}, which has no TLS"
@@ -132,11 +132,19 @@ class Tokens:
         return self._connections.request("GET", url, headers=headers)
 
 
+def _place(realm: str, host: str) -> SplitResult:
+    try:
+        httpx.URL(realm)
+        return urlsplit(realm)
+    except (ValueError, httpx.InvalidURL):
+        raise InputError(f"{host} sends for tokens to {realm!r}, which is no URL") from None
+
+
 def _token(content: bytes, what: str) -> str:
     try:
         answer = json.loads(content)
         token = answer.get("token") or answer.get("access_token")
-    except (ValueError, AttributeError):
+    except (ValueError, RecursionError, AttributeError):
         token = None
     if not isinstance(token, str) or not token.isascii() or not token.isprintable():
         raise CoalmineError(f"{what}: there is no token in the answer")

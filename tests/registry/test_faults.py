@@ -352,3 +352,29 @@ def test_numbers_that_are_none_are_not_believed(
     broken = _times(1, lambda exchange: exchange.drop(), "PUT")
     bad.misbehave = lambda exchange: broken(exchange) or lie(exchange)
     assert remote.push_blob(bytes_source(BLOB)).sent_bytes == len(BLOB)
+
+
+@pytest.mark.parametrize("place", ["http://[bad", "\x01"])
+def test_places_that_are_none_are_told(
+    bad: BadRegistry, remote: RemoteRepository, place: str
+) -> None:
+    bad.misbehave = lambda e: e.command == "POST" and e.answer(202, Location=place)
+    with pytest.raises(CoalmineError):
+        remote.push_blob(bytes_source(b"x"))
+    page = {"Link": f'<{place}>; rel="next"'}
+    bad.misbehave = lambda exchange: exchange.answer(200, b'{"tags": []}', **page)
+    with pytest.raises(CoalmineError):
+        remote.list_all("tags/list", "tags")
+    bad.misbehave = lambda e: e.answer(401, WWW_Authenticate=f'Bearer realm="{place}"')
+    with pytest.raises(InputError, match="sends for tokens to"):
+        remote.pull_manifest("v1")
+
+
+def test_an_answer_of_absurd_depth_is_told(bad: BadRegistry, remote: RemoteRepository) -> None:
+    deep = b"[" * 100_000
+    bad.misbehave = lambda exchange: exchange.answer(200, deep)
+    with pytest.raises(CoalmineError, match="list cannot be read"):
+        remote.list_all("tags/list", "tags")
+    bad.misbehave = lambda exchange: exchange.answer(404, deep)
+    with pytest.raises(InputError, match="answered 404"):
+        remote.push_manifest(Manifest(b"{}", "application/json"))
