@@ -228,10 +228,12 @@ def test_kill_9_what_makes_receivers(counted: Callable[..., Any]) -> None:
     launcher.wait_for(lambda: "have no successor" in launcher.log.read_text())
     assert receiver.is_running()
     receiver.suspend()
-    launcher.process.send_signal(signal.SIGTERM)
-    launcher.wait_for(lambda: '"stopping"' in launcher.log.read_text())
-    assert psutil.wait_procs([main], timeout=1)[1] == [main]
-    receiver.resume()
+    try:
+        launcher.process.send_signal(signal.SIGTERM)
+        launcher.wait_for(lambda: '"stopping"' in launcher.log.read_text())
+        assert psutil.wait_procs([main], timeout=1)[1] == [main]
+    finally:
+        receiver.resume()
     assert launcher.process.wait(20) == 0
     assert psutil.wait_procs([receiver], timeout=20)[1] == []
 
