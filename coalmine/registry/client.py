@@ -28,6 +28,7 @@ __all__ = ["MANIFEST_TYPES", "Manifest", "Pushed", "RemoteRepository", "open_rep
 
 _OK, _PARTIAL, _CREATED, _NOT_FOUND = 200, 206, 201, 404
 _AT_ONCE = 4
+_PASSING = ("BLOB_UNKNOWN", "DIGEST_INVALID")
 
 
 class Out(Protocol):
@@ -210,7 +211,10 @@ class RemoteRepository:
     def _send_manifest(self, ask: Ask) -> httpx.Response:
         """Send a manifest, again where the registry does not see a blob that it has just taken.
 
-        It may be of two minds for a moment when others push the same blob.
+        It may be of two minds for a moment when others push the same blob: distribution 2.8
+        empties the file that links a repository to the blob and writes it again, and says of a
+        manifest that it looks at in between that its digest is invalid. A manifest's digest is made
+        from the very bytes that are sent, so that such an answer is never about them.
         """
         tried = 0
         while True:
@@ -219,7 +223,7 @@ class RemoteRepository:
                 return self._session.send(ask)
             except RegistryError as fault:
                 wait = wait_before_retry(None, "", tried)
-                if "BLOB_UNKNOWN" not in fault.message or wait is None:
+                if wait is None or not any(code in fault.message for code in _PASSING):
                     raise
             self._session.sleep(wait)
 

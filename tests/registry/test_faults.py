@@ -265,15 +265,16 @@ def test_an_endless_answer_is_not_read(bad: BadRegistry, remote: RemoteRepositor
         remote.pull_manifest("v1")
 
 
+@pytest.mark.parametrize("code", ["MANIFEST_BLOB_UNKNOWN", "DIGEST_INVALID"])
 @pytest.mark.parametrize(("unseen", "tries"), [(2, 3), (9, 5)])
 def test_a_manifest_is_sent_again_where_a_blob_is_not_seen_yet(
-    bad: BadRegistry, remote: RemoteRepository, unseen: int, tries: int
+    bad: BadRegistry, remote: RemoteRepository, unseen: int, tries: int, code: str
 ) -> None:
     def misbehave(exchange: Exchange) -> bool:
         if exchange.command != "PUT" or len(bad.requests("PUT")) > unseen:
             return False
         exchange.body()
-        return exchange.answer(400, b'{"errors": [{"code": "MANIFEST_BLOB_UNKNOWN"}]}')
+        return exchange.answer(400, json.dumps({"errors": [{"code": code}]}).encode())
 
     bad.misbehave = misbehave
     manifest = Manifest(b"{}", "application/vnd.oci.image.manifest.v1+json")
@@ -281,7 +282,7 @@ def test_a_manifest_is_sent_again_where_a_blob_is_not_seen_yet(
         remote.push_manifest(manifest, "v1")
         assert bad.manifests["v1"][0] == b"{}"
     else:
-        with pytest.raises(CoalmineError, match="MANIFEST_BLOB_UNKNOWN"):
+        with pytest.raises(CoalmineError, match=code):
             remote.push_manifest(manifest, "v1")
     assert len(bad.requests("PUT")) == tries
 

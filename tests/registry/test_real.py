@@ -16,7 +16,8 @@ import pytest
 from real_registry import RealRegistry, find_registry, running_registry
 
 from coalmine._base.errors import CoalmineError, InputError
-from coalmine.registry.client import Manifest, RemoteRepository
+from coalmine.registry.address import Repository
+from coalmine.registry.client import Manifest, RemoteRepository, open_repository
 from coalmine.registry.digest import digest_of
 from coalmine.registry.options import RegistryOptions
 from coalmine.registry.referrers import list_referrers, push_referrers
@@ -78,6 +79,27 @@ def test_the_digest_pushed_is_the_digest_built(registry: RealRegistry, opener: O
         assert remote.pull_manifest(manifest.digest) == manifest
         assert remote.pull_manifest("v2") is None
     assert registry.blob(manifest.digest).read_bytes() == manifest.content
+
+
+def test_a_manifest_is_taken_though_another_client_pushes_its_blob_at_the_moment(
+    registry: RealRegistry,
+) -> None:
+    emptied: list[bytes] = []
+
+    def written(_: float) -> None:
+        link.write_bytes(emptied.pop())
+
+    with open_repository(
+        Repository(registry.host, "me/two-minds"), RegistryOptions(), sleep=written
+    ) as remote:
+        manifest = _image(remote)
+        link = registry.layer_link("me/two-minds", bytes_source(b"{}").digest)
+        emptied.append(link.read_bytes())
+        # What the registry does to the link of a blob that is pushed again, before it writes it.
+        link.write_bytes(b"")
+        remote.push_manifest(manifest, "v1")
+        assert emptied == []
+        assert remote.pull_manifest("v1") == manifest
 
 
 def test_a_blob_of_another_repository_is_mounted(registry: RealRegistry, opener: Opener) -> None:

@@ -38,6 +38,11 @@ class RealRegistry:
         name = digest.removeprefix("sha256:")
         return self.root / "docker/registry/v2/blobs/sha256" / name[:2] / name / "data"
 
+    def layer_link(self, path: str, digest: str) -> Path:
+        """Give the file that says that a repository has a blob."""
+        layers = self.root / "docker/registry/v2/repositories" / path / "_layers/sha256"
+        return layers / digest.removeprefix("sha256:") / "link"
+
 
 def find_registry() -> Path | None:
     """Find docker-registry on PATH or in the cache, or download it; None where that is not had."""
