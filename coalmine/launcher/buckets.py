@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from coalmine._base.errors import CoalmineError
+
 __all__ = ["Bucket", "Buckets", "OwnBuckets", "SharedBuckets"]
 
 Bucket = tuple[float, float]
@@ -62,6 +64,9 @@ class SharedBuckets:
 
     Args:
         path: The file that they share; opened, and made, when it is first needed.
+
+    Raises:
+        CoalmineError: By `held`: the file cannot be made, or has no room on its disk.
     """
 
     def __init__(self, path: Path) -> None:
@@ -104,7 +109,22 @@ class SharedBuckets:
 
     def _open(self) -> mmap.mmap:
         if self._memory is None:
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            os.ftruncate(self._file, SLOTS * SLOT.size)
-            self._memory = mmap.mmap(self._file, SLOTS * SLOT.size)
+            try:
+                self._file, self._memory = _map(self._path, SLOTS * SLOT.size)
+            except OSError as error:
+                raise CoalmineError(
+                    f"what callers send cannot be counted in {self._path}: {error.strerror}",
+                    fix="see that the state folder can be written and its disk is not full",
+                ) from None
         return self._memory
+
+
+def _map(path: Path, size: int) -> tuple[int, mmap.mmap]:
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        # Who writes into a hole of a file in memory is killed (SIGBUS) once the disk is full.
+        os.posix_fallocate(file, 0, size)
+        return file, mmap.mmap(file, size)
+    except OSError:
+        os.close(file)
+        raise

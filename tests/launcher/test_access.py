@@ -285,6 +285,22 @@ def test_the_longest_silent_of_many_callers_is_forgotten(tmp_path: Path) -> None
     assert limit.take("caller 9999", 1) > 0
 
 
+def test_what_is_shared_has_its_room_on_disk(tmp_path: Path) -> None:
+    """A hole that is written to on a full disk would kill the process."""
+    path = tmp_path / "rates"
+    assert RateLimit(1, lambda: 0.0, SharedBuckets(path)).take("a", 1) == 0
+    assert path.stat().st_blocks * 512 >= path.stat().st_size
+
+
+def test_a_rate_that_cannot_be_counted_is_said_to_be_so(tmp_path: Path) -> None:
+    """And is counted once there is room."""
+    limit = RateLimit(1, lambda: 0.0, SharedBuckets(tmp_path / "counts/rates"))
+    with pytest.raises(CoalmineError, match="cannot be counted"):
+        limit.take("a", 1)
+    (tmp_path / "counts").mkdir()
+    assert limit.take("a", 1) == 0
+
+
 class Issuer:
     """A real server of an issuer's keys."""
 
