@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from coalmine._base.errors import InputError
 from coalmine.serving.kube.client import Object
+from coalmine.serving.kube.schema import validator
 
 __all__ = ["SCHEMA", "faults"]
 
@@ -30,12 +30,4 @@ def faults(service: Object) -> list[str]:
 
 @cache
 def _validator() -> Any:  # noqa: ANN401 - jsonschema has no types
-    try:
-        from jsonschema import Draft7Validator  # noqa: PLC0415 - only where a template is checked
-    except ImportError:
-        raise InputError(
-            "jsonschema is not installed",
-            field="template",
-            fix="pip install 'coalmine[kubernetes]'",
-        ) from None
-    return Draft7Validator(json.loads(SCHEMA.read_text()))
+    return validator(json.loads(SCHEMA.read_text()))

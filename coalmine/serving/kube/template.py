@@ -11,6 +11,7 @@ from typing import Any
 
 from coalmine._base.errors import InputError
 from coalmine.serving.kube.client import Object
+from coalmine.serving.kube.schema import validator
 
 __all__ = ["read_template"]
 
@@ -77,14 +78,6 @@ def read_template(path: str) -> list[Object]:
 
 
 def _faults(item: object) -> str:
-    try:
-        from jsonschema import Draft7Validator  # noqa: PLC0415 - only where a template is used
-    except ImportError:
-        raise InputError(
-            "jsonschema is not installed",
-            field="template",
-            fix="pip install 'coalmine[kubernetes]'",
-        ) from None
-    found = sorted(Draft7Validator(_SHAPE).iter_errors(item), key=lambda e: list(map(str, e.path)))
+    found = sorted(validator(_SHAPE).iter_errors(item), key=lambda e: list(map(str, e.path)))
     told = [f"{'.'.join(map(str, e.absolute_path)) or 'it'}: {e.message[:200]}" for e in found]
     return "; ".join(told[:5])
